@@ -1,0 +1,31 @@
+"""Softmax (multinomial logistic) regression with a certified optimum."""
+
+from .estimator import SoftmaxRegression
+from .exceptions import SeparationWarning
+from .functional import (
+    binary_cross_entropy,
+    cross_entropy,
+    entropy,
+    kl_divergence,
+    log_sigmoid,
+    log_softmax,
+    logsumexp,
+    sigmoid,
+    softmax,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SeparationWarning",
+    "SoftmaxRegression",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "entropy",
+    "kl_divergence",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "sigmoid",
+    "softmax",
+]

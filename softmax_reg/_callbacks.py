@@ -1,0 +1,70 @@
+"""Progress of a fit: scikit-learn's callbacks where installed, and verbose lines."""
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:    # scikit-learn < 1.9
+
+    class CallbackSupportMixin:
+        """This scikit-learn has no callbacks, so there is nothing to mix in."""
+
+
+class FitProgress:
+    """Reports iterations; what a `Monitor` takes as callbacks.
+
+    Parameters
+    ----------
+    estimator : SoftmaxRegression
+    data : dict
+        X, y and metadata (or None), passed on to scikit-learn's hooks.
+    solver : str
+        Names the iterations.
+    attributes : callable
+        theta -> fitted attributes, for callbacks that want a fitted estimator.
+    """
+
+    def __init__(self, estimator, data, solver, attributes):
+        self._estimator = estimator
+        self._data = data
+        self._solver = solver
+        self._attributes = attributes
+        self._root = None
+        self._task = None
+        if hasattr(estimator, "_skl_callbacks"):
+            self._root = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+            self._root.call_on_fit_task_begin(estimator=estimator, **data)
+
+    def begin(self, theta):
+        """An iteration starts from theta."""
+        if self._root is not None:
+            self._task = self._root.subcontext(task_name=f"{self._solver}-iter")
+            self._task.call_on_fit_task_begin(
+                estimator=self._estimator,
+                reconstruction_attributes=lambda: self._attributes(theta),
+                **self._data,
+            )
+
+    def end(self, theta, record):
+        """It ended at theta; returns whether a callback asks to stop the fit."""
+        if self._estimator.verbose:
+            iteration, seconds, value, gap = record
+            print(
+                f"[{type(self._estimator).__name__}] {self._solver} iteration {iteration:4d}  "
+                f"objective {value:.9g}  gap {gap:.2e}  {seconds:.3f} s"
+            )
+        return self._end_task(lambda: self._attributes(theta))
+
+    def _end_task(self, attributes):
+        task, self._task = self._task, None
+        if task is None:
+            return False
+        return task.call_on_fit_task_end(
+            estimator=self._estimator, reconstruction_attributes=attributes, **self._data
+        )
+
+    def close(self, attributes):
+        """The fit ended with these attributes."""
+        self._end_task(None)    # an iteration that could not make a step
+        if self._root is not None:
+            self._root.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes=attributes, **self._data
+            )

@@ -1,0 +1,84 @@
+"""From validated data to an objective, and from its theta back to coef_ and intercept_."""
+
+import numpy as np
+
+from .objective import Objective
+from .penalty import L2Penalty
+
+# Intercept of a class without any weight, where the others average 0. Its optimum
+# is minus infinity; here it adds less than a rounding error to the loss and, with
+# no coefficients, is never predicted.
+_ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
+
+
+class Problem:
+    """One training problem, reduced to the classes that carry weight.
+
+    A class whose rows all weigh nothing has W_k = 0 and b_k -> -inf at the optimum,
+    so the problem over the other classes has the same minimum. It is solved
+    instead, and the absent classes get `_ABSENT_INTERCEPT`. Without an intercept
+    they stay in: only their coefficients can then make them unlikely.
+
+    Attributes
+    ----------
+    objective : Objective, or None if a single class carries all the weight
+    absent : ndarray of bool, (n_classes,)
+    """
+
+    def __init__(self, data, *, C, fit_intercept):
+        n_classes = len(data.classes)
+        self._n_classes = n_classes
+        self._n_features = data.X.shape[1]
+        weights = np.bincount(data.index, weights=data.weight, minlength=n_classes)
+        self.absent = (weights == 0) & fit_intercept
+        self._binary = n_classes == 2 and not self.absent.any()
+        self.objective = None
+        n_present = n_classes - np.count_nonzero(self.absent)
+        if n_present > 1:
+            present_index = np.cumsum(~self.absent) - 1
+            # Rows of an absent class weigh nothing; any index in range will do.
+            y = np.maximum(present_index[data.index], 0)
+            self.objective = Objective(
+                data.X,
+                y,
+                data.weight,
+                n_classes=n_present,
+                binary=self._binary,
+                penalty=L2Penalty(1 / C / data.weight.sum()),
+                fit_intercept=fit_intercept,
+            )
+
+    @property
+    def absent_loss(self):
+        """Bound on what the absent classes add to the loss, in nats.
+
+        The present logits of a row average 0, so their logsumexp is at least
+        log(n_present).
+        """
+        n_absent = np.count_nonzero(self.absent)
+        return n_absent / (self._n_classes - n_absent) * np.exp(_ABSENT_INTERCEPT)
+
+    def theta(self, coef, intercept):
+        """Starting point from a previous fit's coef_ and intercept_."""
+        if not self._binary:
+            # Shifts common to all classes change no probability and cost penalty.
+            coef, intercept = coef[~self.absent], intercept[~self.absent]
+            coef = coef - coef.mean(axis=0)
+            intercept = intercept - intercept.mean()
+        return self.objective.from_coef(coef, intercept)
+
+    def coef_and_intercept(self, theta):
+        """coef_ and intercept_ in float64, all classes included."""
+        if self._binary:
+            return self.objective.to_coef(theta)
+        coef = np.zeros((self._n_classes, self._n_features))
+        intercept = np.full(self._n_classes, _ABSENT_INTERCEPT)
+        if self.objective is None:
+            intercept[~self.absent] = 0.0
+        else:
+            coef[~self.absent], intercept[~self.absent] = self.objective.to_coef(theta)
+        if self.absent.any():
+            intercept -= intercept.mean()
+        if self._n_classes == 2:
+            return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        return coef, intercept

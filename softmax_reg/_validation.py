@@ -1,0 +1,135 @@
+"""What enters a fit: checked, converted, and never written back to the estimator."""
+
+import copy
+import inspect
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+
+class TrainingData(NamedTuple):
+    """Validated input of a fit.
+
+    Attributes
+    ----------
+    X : ndarray (C-ordered) or CSR, float32 or float64, finite
+    y : ndarray of the user's labels
+    classes : ndarray, sorted
+    index : ndarray of int, position of each label in `classes`
+    weight : ndarray of float64, sample weights times class weights
+    names : dict
+        `n_features_in_` and, where X has names, `feature_names_in_`.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    classes: np.ndarray
+    index: np.ndarray
+    weight: np.ndarray
+    names: dict
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Sample weights as a new float64 array: 1-D, finite, non-negative, not all zero."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    weight = check_array(
+        sample_weight, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
+        input_name="sample_weight",
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},), one weight for each row of X, "
+            f"got shape {weight.shape}."
+        )
+    if np.any(weight < 0):
+        raise ValueError(f"sample_weight must be non-negative, got {weight.min()!r}.")
+    if not np.any(weight):
+        raise ValueError(
+            "sample_weight must contain at least one non-zero weight, got all zero weights."
+        )
+    return weight
+
+
+def _weight_of_classes(class_weight, classes, y, sample_weight):
+    arguments = {"classes": classes, "y": y}
+    # "balanced" counts rows in older releases of scikit-learn and adds up weights
+    # in newer ones: follow the LogisticRegression that is installed.
+    if "sample_weight" in inspect.signature(compute_class_weight).parameters:
+        arguments["sample_weight"] = sample_weight
+    weights = np.asarray(compute_class_weight(class_weight, **arguments), dtype=np.float64)
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        raise ValueError(f"class_weight must be finite and non-negative, got {class_weight!r}.")
+    return weights
+
+
+def check_training_data(estimator, X, y, sample_weight):
+    """Validate the arguments of ``fit``; `estimator` is left as it was.
+
+    Returns
+    -------
+    TrainingData
+    """
+    # scikit-learn's validation writes n_features_in_ to its estimator.
+    scratch = copy.copy(estimator)
+    half = getattr(X, "dtype", None) == np.float16
+    X, y = validate_data(
+        scratch,
+        X,
+        y,
+        accept_sparse="csr",
+        dtype=np.float32 if half else [np.float64, np.float32],
+        order="C",
+        accept_large_sparse=True,
+    )
+    if sparse.issparse(X):
+        # Kernels do not check indices.
+        X.check_format(full_check=True)
+    check_classification_targets(y)
+    classes, index = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "
+            f"the data contains only one class: {classes[0]!r}."
+        )
+    weight = check_sample_weight(sample_weight, X.shape[0])
+    if estimator.class_weight is not None:
+        given = None if sample_weight is None else weight
+        weight = weight * _weight_of_classes(estimator.class_weight, classes, y, given)[index]
+        if not np.any(weight):
+            raise ValueError("class_weight leaves no row a non-zero weight.")
+    names = {
+        name: getattr(scratch, name)
+        for name in ("n_features_in_", "feature_names_in_")
+        if hasattr(scratch, name)
+    }
+    return TrainingData(X, y, classes, index, weight, names)
+
+
+def check_warm_start(estimator, data):
+    """Previous (coef, intercept) as dense float64, or None for a cold start."""
+    if not estimator.warm_start or not hasattr(estimator, "coef_"):
+        return None
+    if not np.array_equal(estimator.classes_, data.classes):
+        raise ValueError(
+            f"warm_start=True needs the classes of the previous fit, {estimator.classes_!r}, "
+            f"got {data.classes!r}. Use warm_start=False for a new problem."
+        )
+    n_rows = 1 if len(data.classes) == 2 else len(data.classes)
+    expected = n_rows, data.X.shape[1]
+    coef = estimator.coef_.toarray() if sparse.issparse(estimator.coef_) else estimator.coef_
+    if coef.shape != expected:
+        raise ValueError(
+            f"warm_start=True needs coef_ of shape {expected} for this X and y, got "
+            f"{coef.shape}. Use warm_start=False for a new problem."
+        )
+    intercept = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), (n_rows,))
+    return np.asarray(coef, dtype=np.float64), intercept

@@ -1,0 +1,85 @@
+"""The duality gap: a proof of how far an objective value is from the optimum.
+
+Notation: weights s_i sum to 1; q_i the predicted probabilities and y_i the one-hot
+labels of row i; G = sum_i s_i (q_i - y_i) x_i' the gradient of the loss in W;
+h the penalty; H the entropy in nats.
+
+The dual of  min_W,b  sum_i s_i CE(y_i, softmax(W x_i + b)) + h(W)  is
+
+    max  sum_i s_i H(q_i) - h*(-G)   over probabilities q_i with sum_i s_i (q_i - y_i) = 0,
+
+the constraint coming from the unpenalised intercept. Any feasible q bounds the
+optimum from below. At an iterate whose intercept is not quite optimal the model's
+own q_i miss the constraint by g = q - c, where q = sum_i s_i q_i and c are the class
+frequencies. Mixing every q_i with one distribution r repairs that exactly:
+
+    q_i' = (1 - t) q_i + t r,   t = max_k (1 - c_k / q_k)+,   r = (c - (1 - t) q) / t,
+
+and entropy is concave, so sum_i s_i H(q_i') >= (1 - t) sum_i s_i H(q_i) + t H(r). With
+M = r xbar' - sum_i s_i y_i x_i' the gradient becomes G' = (1 - t) G + t M. Because
+CE(y_i, q_i) - H(q_i) = (q_i - y_i)' (W x_i + b), the bound on the gap is
+
+    [<G', W> + h(W) + h*(-G')] + (1 - t) <g, b> + t (loss - <M, W> - H(r)),
+
+in which nothing large cancels: every term vanishes at the optimum. It needs no pass
+over the rows beyond the gradient's.
+"""
+
+import numpy as np
+from scipy.special import entr
+
+
+def _repair(excess, frequencies):
+    """The mixing weight t and distribution r above; 1-D arrays over classes."""
+    predicted = frequencies + excess
+    # excess_k <= 0 asks for no mixing, whatever q_k is; the others have q_k > 0.
+    over = excess > 0
+    t = min(1.0, np.max(excess[over] / predicted[over], initial=0.0))
+    if t == 0.0:
+        return 0.0, frequencies
+    r = np.maximum(predicted - excess / t, 0.0)
+    return t, r / r.sum()
+
+
+def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_intercept):
+    """Upper bound on objective(theta) minus the optimum, in nats.
+
+    Parameters
+    ----------
+    penalty : object with ``fenchel_gap``
+    theta : (n_rows, n_features + 1)
+        Parameters, intercept last; n_rows is n_classes, or 1 for the binary model.
+    loss : float
+        Mean loss at theta, without the penalty.
+    loss_grad : (n_rows, n_features + 1)
+        Its gradient.
+    class_sums : (n_rows, n_features + 1)
+        sum_i s_i y_i [x_i, 1]'; the last column holds class frequencies, all positive.
+    row_mean : (n_features,)
+        sum_i s_i x_i.
+    fit_intercept : bool
+        Without an intercept there is no constraint to repair.
+
+    Returns
+    -------
+    gap : float
+        ``np.inf`` where the penalty is zero.
+    """
+    coef, intercept = theta[:, :-1], theta[:, -1]
+    grad, excess = loss_grad[:, :-1], loss_grad[:, -1]
+    if not fit_intercept:
+        return penalty.fenchel_gap(coef, grad)
+    frequencies = class_sums[:, -1]
+    if len(theta) == 1:
+        t, r = _repair(np.append(-excess, excess), np.append(1 - frequencies, frequencies))
+        r_rows = r[1:]
+    else:
+        t, r = _repair(excess, frequencies)
+        r_rows = r
+    repair = r_rows[:, np.newaxis] * row_mean - class_sums[:, :-1]
+    mixed = (1 - t) * grad + t * repair
+    return (
+        penalty.fenchel_gap(coef, mixed)
+        + (1 - t) * (excess @ intercept)
+        + t * (loss - np.einsum("kj,kj->", repair, coef) - entr(r).sum())
+    )

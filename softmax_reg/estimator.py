@@ -1,0 +1,362 @@
+"""`SoftmaxRegression`, the scikit-learn estimator."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._callbacks import CallbackSupportMixin, FitProgress
+from ._problem import Problem
+from ._validation import check_training_data, check_warm_start
+from .exceptions import SeparationWarning
+from .functional import log_sigmoid, log_softmax, sigmoid, softmax
+from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, minimise
+
+# scikit-learn's other solvers, and what does their work here.
+_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "lbfgs"}
+
+
+class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Multinomial (softmax) logistic regression with a certified optimum.
+
+    Minimises, over coef_ W and intercept_ b,
+
+        (1/S) sum_i s_i [logsumexp(W x_i + b) - (W x_i + b)[y_i]]  +  ||W||_F^2 / (2 C S)
+
+    in nats, with s_i the sample weight times the class weight of row i and S their
+    sum: scikit-learn's `LogisticRegression` objective divided by C S, so the same
+    optimum for every C and weight. Two classes use one coefficient vector and the
+    sigmoid, as scikit-learn does. Raw, unscaled columns are welcome: the solvers
+    rescale the problem themselves.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse of the regularisation strength, positive; ``np.inf`` for none.
+    l1_ratio : float in [0, 1], default=0.0
+        Share of the L1 penalty. Only 0, a pure L2 penalty, is available so far.
+    tol : float, default=1e-6
+        Relative duality gap at which to stop: the objective is then at most
+        ``tol * objective_`` above the optimum. 0 goes on to the rounding floor.
+    fit_intercept : bool, default=True
+        Whether to fit an unpenalised intercept.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, as in scikit-learn.
+    random_state : int, RandomState instance or None, default=None
+        Accepted for compatibility; no solver draws random numbers.
+    solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}, default="auto"
+        "auto" takes exact Newton where its cost model says so and preconditioned
+        L-BFGS elsewhere. A solver that cannot go on hands over to another.
+    max_iter : int, default=1000
+        Most iterations; 0 returns the starting point.
+    verbose : int, default=0
+        Positive: print a line per iteration.
+    warm_start : bool, default=False
+        Start from the previous fit's coefficients.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Of the dtype of X, float32 or float64.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X has string column names.
+    objective_ : float
+        The value above, in nats.
+    dual_gap_ : float
+        Proven upper bound on ``objective_`` minus its optimum, for the float64
+        parameters before `coef_` is cast to the dtype of X. ``np.inf`` without a
+        penalty, where no such bound exists.
+    newton_decrement_ : float
+        sqrt(g' H^-1 g) at the last step of a Newton solver; half its square
+        estimates the suboptimality. NaN where no Newton step was taken.
+    n_iter_ : ndarray of shape (1,), int32
+        Iterations, over all solvers that took part.
+    n_evaluations_ : float
+        Passes over the rows, everything counted.
+    solver_ : str
+        The solver that ended the fit.
+    history_ : structured ndarray
+        iteration, seconds, objective and gap, from the start to the end.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model.
+    softmax_reg.cross_entropy : The loss.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import SoftmaxRegression
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> model.predict(X[:3])
+    array([0, 0, 0])
+    >>> bool(model.dual_gap_ <= 1e-6 * model.objective_)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "random_state": ["random_state"],
+        "solver": [StrOptions({"auto", *SOLVERS})],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        C=1.0,
+        l1_ratio=0.0,
+        tol=1e-6,
+        fit_intercept=True,
+        class_weight=None,
+        random_state=None,
+        solver="auto",
+        max_iter=1000,
+        verbose=0,
+        warm_start=False,
+    ):
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    @property
+    def penalty(self):
+        """What is penalised, in scikit-learn's words: "l2" or None."""
+        return None if self.C == np.inf else "l2"
+
+    def _validate_params(self):
+        if isinstance(self.solver, str) and self.solver in _REPLACEMENTS:
+            raise ValueError(
+                f"solver={self.solver!r} does not exist here. "
+                f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
+            )
+        super()._validate_params()
+        if self.l1_ratio != 0:
+            raise ValueError(
+                f"l1_ratio must be 0, got {self.l1_ratio!r}: only the L2 penalty is "
+                "available so far."
+            )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Nothing changes on the estimator until the fit has ended, so one that is
+        refused or interrupted leaves the previous state.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are used as they are; the arithmetic is float64.
+        y : array-like of shape (n_samples,)
+            Labels of any type that sorts, at least two different ones.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Non-negative, not all zero.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+        """
+        data = check_training_data(self, X, y, sample_weight)
+        previous = check_warm_start(self, data)
+        problem = Problem(data, C=self.C, fit_intercept=self.fit_intercept)
+        objective = problem.objective
+
+        def attributes(theta):
+            coef, intercept = problem.coef_and_intercept(theta)
+            return {
+                "coef_": coef.astype(data.X.dtype, copy=False),
+                "intercept_": intercept.astype(data.X.dtype, copy=False),
+                "classes_": data.classes,
+                **data.names,
+            }
+
+        solver = self.solver
+        if solver == "auto" and objective is not None:
+            solver = choose_solver(objective)
+        hook_data = {
+            "X": data.X,
+            "y": data.y,
+            "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        progress = FitProgress(self, hook_data, solver, attributes)
+        if objective is None:
+            result = SolverResult(None, 0.0, 0.0, np.nan, 0, "converged", solver)
+            history, n_evaluations = np.empty(0, dtype=HISTORY_DTYPE), 0
+        else:
+            monitor = Monitor(
+                objective, tol=self.tol, max_iter=self.max_iter, callbacks=progress
+            )
+            start = None if previous is None else problem.theta(*previous)
+            result = minimise(objective, start, monitor, solver)
+            history, n_evaluations = monitor.history, objective.n_evaluations
+        fitted = {
+            **attributes(result.theta),
+            "objective_": float(result.value),
+            "dual_gap_": float(result.gap + problem.absent_loss),
+            "newton_decrement_": result.newton_decrement,
+            "n_iter_": np.array([result.n_iter], dtype=np.int32),
+            "n_evaluations_": n_evaluations,
+            "solver_": result.solver,
+            "history_": history,
+        }
+        progress.close(fitted)
+        self._warn(result, problem.absent, data.classes)
+        self.__dict__.pop("feature_names_in_", None)
+        vars(self).update(fitted)
+        return self
+
+    def _warn(self, result, absent, classes):
+        if absent.any():
+            warnings.warn(
+                f"Classes {classes[absent].tolist()} have a total weight of zero; they stay in "
+                "classes_ but are never predicted.",
+                UserWarning,
+                stacklevel=3,
+            )
+        if result.status == "separable":
+            warnings.warn(
+                "The classes can be separated (at least in part) and C=np.inf does not "
+                f"penalise the coefficients, so there is no optimum: {result.solver} stopped "
+                f"after {result.n_iter} iteration(s) with objective {result.value:.1e}. "
+                "Use a finite C.",
+                SeparationWarning,
+                stacklevel=3,
+            )
+        elif result.status in ("max_iter", "stalled"):
+            reached = (
+                f"duality gap {result.gap:.1e} > tol * objective = "
+                f"{self.tol * result.value:.1e}"
+                if np.isfinite(result.gap)
+                else f"objective {result.value:.6g}, no certificate since C=np.inf"
+            )
+            advice = (
+                f"Increase the number of iterations (max_iter={self.max_iter})."
+                if result.status == "max_iter"
+                else "Rounding stops it from going on: scale the data or raise tol."
+            )
+            warnings.warn(
+                f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
+                f"{reached}. {advice}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def decision_function(self, X):
+        """Logits of the classes, ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes), or (n_samples,) if binary
+            Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
+            together.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        logits = X @ self.coef_.T
+        if sparse.issparse(logits):
+            logits = logits.toarray()
+        logits = np.asarray(logits) + self.intercept_
+        return logits.ravel() if logits.shape[1] == 1 else logits
+
+    def predict(self, X):
+        """Most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        logits = self.decision_function(X)
+        index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        return self.classes_[index]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+        logits = self.decision_function(X)
+        if logits.ndim == 1:
+            return np.column_stack([sigmoid(-logits), sigmoid(logits)])
+        return softmax(logits, axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, from the logits: finite where that is 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+        """
+        logits = self.decision_function(X)
+        if logits.ndim == 1:
+            return np.column_stack([log_sigmoid(-logits), log_sigmoid(logits)])
+        return log_softmax(logits, axis=1)
+
+    def sparsify(self):
+        """Make `coef_` a SciPy CSR array; worth it when most of it is zero.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_array(self.coef_)
+        return self
+
+    def densify(self):
+        """Make `coef_` an ndarray again.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+        """
+        check_is_fitted(self)
+        if sparse.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

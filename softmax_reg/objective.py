@@ -1,0 +1,200 @@
+"""The function that solvers minimise; binds X, y, weights, penalty and backend.
+
+Coordinates
+-----------
+Solvers work on theta (n_rows, n_features + 1), C-ordered float64, intercept last.
+n_rows is n_classes, or 1 for the binary model. With an intercept the features
+are centred at their weighted means (dense blocks on the fly, CSR implicitly):
+the same model, for W x + b = W (x - m) + (b + W m) and the intercept is not
+penalised, but a far better conditioned one on raw columns. Without an intercept
+the last column of theta stays zero.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .certificate import duality_gap
+from .kernels import cpu
+
+# Above this many features the n_features x n_features covariance of the
+# preconditioner costs more than it saves; its diagonal is used instead.
+MAX_FULL_COVARIANCE = 2000
+
+
+class Point(NamedTuple):
+    """The objective evaluated at `theta`."""
+
+    theta: np.ndarray
+    value: float    # loss + penalty, nats
+    grad: np.ndarray
+    loss: float
+    loss_grad: np.ndarray
+    n_errors: int    # rows of positive weight not strictly classified right
+
+
+class Curvature(NamedTuple):
+    """Factors of the approximation Hessian ~ classes (x) covariance of the features."""
+
+    classes: np.ndarray    # (n_rows, n_rows)
+    mean: np.ndarray    # (n_features,)
+    covariance: np.ndarray    # (n_features, n_features), or its diagonal (n_features,)
+
+
+class Objective:
+    """f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W).
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
+        Finite; C-ordered if dense; CSR indices in range.
+    y : (n_samples,) integers in [0, n_classes); with an intercept
+        every class has positive weight
+    sample_weight : (n_samples,) float64, non-negative, not all zero
+    n_classes : int
+    binary : bool
+        One row of parameters and the sigmoid instead of two and the softmax.
+    penalty : `L2Penalty`
+        Already on the scale of the mean loss.
+    fit_intercept : bool
+    backend : module, default=`kernels.cpu`
+
+    Attributes
+    ----------
+    n_evaluations : float
+        Passes over the rows so far, of any kind.
+    """
+
+    def __init__(
+        self, X, y, sample_weight, *, n_classes, binary, penalty, fit_intercept, backend=cpu
+    ):
+        self.penalty = penalty
+        self.fit_intercept = fit_intercept
+        self.backend = backend
+        self.n_samples, self.n_features = X.shape
+        self.n_rows = 1 if binary else n_classes
+        self.n_evaluations = 0
+        self._rows = backend.make_rows(X)
+        self._y = np.array(y, dtype=np.int32)
+        # Scale by the largest first: the sum of huge weights could overflow.
+        weight = sample_weight / sample_weight.max()
+        self._weight = weight / weight.sum()
+        for array in (self._y, self._weight):
+            array.flags.writeable = False
+        frequencies = np.bincount(self._y, weights=self._weight, minlength=n_classes)
+        null_theta = np.zeros(self.shape)
+        if fit_intercept:
+            log_frequencies = np.log(frequencies)
+            null_theta[:, -1] = (
+                log_frequencies[1] - log_frequencies[0]
+                if binary
+                else log_frequencies - log_frequencies.mean()
+            )
+        mean = backend.column_sums(self._rows, self._weight)
+        self.n_evaluations += 1
+        self._shift = mean if fit_intercept else np.zeros(self.n_features)
+        # At W = 0 all rows have the same probabilities, so the gradient there
+        # also tells the sums of every class that the certificate needs.
+        self.null_point = self.evaluate(null_theta)
+        self._row_mean = mean - self._shift
+        null_proba = frequencies[1:] if binary else frequencies
+        if not fit_intercept:
+            null_proba = np.full(self.n_rows, 1 / n_classes)
+        self._class_sums = (
+            null_proba[:, np.newaxis] * np.append(self._row_mean, 1.0)
+            - self.null_point.loss_grad
+        )
+        if fit_intercept:
+            self._class_sums[:, -1] = null_proba
+
+    @property
+    def shape(self):
+        """Shape of theta."""
+        return self.n_rows, self.n_features + 1
+
+    @property
+    def is_penalised(self):
+        """Whether the optimum is unique and the duality gap finite."""
+        return self.penalty.l2 > 0
+
+    def evaluate(self, theta):
+        """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops."""
+        self.n_evaluations += 1
+        loss, loss_grad, n_errors = self.backend.value_grad(
+            self._rows, self._y, self._weight, self._shift, theta
+        )
+        if not self.fit_intercept:
+            loss_grad[:, -1] = 0.0
+        grad = loss_grad.copy()
+        grad[:, :-1] += self.penalty.grad(theta[:, :-1])
+        value = loss + self.penalty.value(theta[:, :-1])
+        return Point(theta, value, grad, loss, loss_grad, n_errors)
+
+    def gap(self, point):
+        """Certified bound on point.value minus the optimum; no pass over the rows."""
+        return duality_gap(
+            self.penalty,
+            point.theta,
+            point.loss,
+            point.loss_grad,
+            self._class_sums,
+            self._row_mean,
+            self.fit_intercept,
+        )
+
+    def hess_prod(self, theta, direction):
+        """Hessian at theta times direction; one pass, 6 n_samples n_features n_rows flops."""
+        self.n_evaluations += 1
+        out = self.backend.hess_prod(self._rows, self._weight, self._shift, theta, direction)
+        out[:, :-1] += self.penalty.l2 * direction[:, :-1]
+        if not self.fit_intercept:
+            out[:, -1] = 0.0
+        return out
+
+    def hessian(self, theta):
+        """Dense Hessian in theta.ravel(); one pass, about n_samples theta.size^2 flops.
+
+        Without an intercept its rows and columns are those of the identity.
+        """
+        self.n_evaluations += 1
+        out = self.backend.hessian(self._rows, self._weight, self._shift, theta)
+        width = self.n_features + 1
+        is_intercept = np.arange(out.shape[0]) % width == self.n_features
+        out[np.diag_indices_from(out)] += np.where(is_intercept, 0.0, self.penalty.l2)
+        if not self.fit_intercept:
+            out[is_intercept] = 0.0
+            out[:, is_intercept] = 0.0
+            out[is_intercept, is_intercept] = 1.0
+        return out
+
+    def curvature(self, theta):
+        """Kronecker factors of the Hessian of the loss at theta; one pass."""
+        self.n_evaluations += 1
+        full = self.n_features <= MAX_FULL_COVARIANCE
+        classes, moments = self.backend.curvature(
+            self._rows, self._weight, self._shift, theta, full
+        )
+        total = moments[-1, -1]
+        if total > 0:
+            moments = moments / total
+        mean = moments[-1, :-1] if full else moments[0, :-1]
+        if not self.fit_intercept:
+            mean = np.zeros_like(mean)
+        if full:
+            covariance = moments[:-1, :-1] - mean[:, np.newaxis] * mean
+        else:
+            covariance = np.maximum(moments[1, :-1] - mean**2, 0.0)
+        return Curvature(classes, mean, covariance)
+
+    def to_coef(self, theta):
+        """(coef, intercept) of the user's columns; intercepts sum to zero."""
+        coef = theta[:, :-1].copy()
+        intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self._shift)
+        if self.n_rows > 1:
+            intercept -= intercept.mean()
+        return coef, intercept
+
+    def from_coef(self, coef, intercept):
+        """Inverse of `to_coef`."""
+        shifted = intercept + np.einsum("kj,j->k", coef, self._shift)
+        return np.column_stack([coef, shifted if self.fit_intercept else np.zeros(self.n_rows)])

@@ -1,0 +1,91 @@
+"""The Kronecker-factored change of variables that makes raw columns easy.
+
+At probabilities q_i the Hessian of the mean loss in (W, b) is the sum over rows
+
+    H = sum_i s_i A_i (x) [x_i, 1] [x_i, 1]',     A_i = diag(q_i) - q_i q_i'.
+
+Replace the mean of the products by the product of means, the softmax analogue of
+K-FAC: with A = sum_i s_i A_i, and mu, Sigma the mean and covariance of x under the
+weights s_i trace(A_i),
+
+    H ~ A (x) [Sigma + mu mu', mu; mu', 1].
+
+Centring the features at mu, b~ = b + W mu, decouples the intercept: A (x) Sigma for W
+and A for b~. With A = U diag(Gamma) U', Sigma = Q diag(Lambda) Q' and the L2 penalty,
+H + l2 I is the identity in the variables (V, v) defined by
+
+    W = U (D o V) Q',  D_kj = (Gamma_k Lambda_j + l2)^(-1/2),   b~ = U (Gamma^(-1/2) o v).
+
+The binary model is the case of one class row, where A is a number and only the weights
+of Sigma matter: there the approximation is exact.
+
+References
+----------
+Martens & Grosse (2015), Optimizing neural networks with Kronecker-factored
+approximate curvature, ICML.
+"""
+
+import numpy as np
+from scipy.linalg import eigh
+
+# The smallest class curvature taken for real, as a fraction of the largest over
+# the number of classes: the softmax's own null direction has none.
+_CLASS_FLOOR = 1e-3
+
+
+class KroneckerTransform:
+    """theta = T v and its transpose, for one set of factors.
+
+    Parameters
+    ----------
+    curvature : Curvature
+        Factors; the covariance may be a diagonal.
+    l2 : float
+    fit_intercept : bool
+
+    Costs an eigendecomposition of each factor; an application costs
+    4 n_rows n_features (n_rows + n_features) flops.
+    """
+
+    def __init__(self, curvature, l2, fit_intercept):
+        classes, self._mean, covariance = curvature
+        gamma, self._class_basis = eigh(classes)
+        largest = gamma[-1] if gamma[-1] > 0 else 1.0
+        gamma = np.maximum(gamma, _CLASS_FLOOR * largest / len(gamma))
+        if covariance.ndim == 2:
+            spread, self._feature_basis = eigh(covariance)
+        else:
+            spread, self._feature_basis = covariance, None
+        # Below its rounding error an eigenvalue means nothing.
+        largest = spread.max() if spread.max() > 0 else 1.0
+        floor = len(spread) * np.finfo(np.float64).eps * largest
+        spread = np.maximum(spread, floor)
+        self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * spread + l2)
+        self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
+
+    def apply(self, v):
+        """T v: a change of theta from a change of the new variables."""
+        coef = self._class_basis @ (self._scale * v[:, :-1])
+        if self._feature_basis is not None:
+            coef = coef @ self._feature_basis.T
+        intercept = self._class_basis @ (self._intercept_scale * v[:, -1])
+        return np.column_stack([coef, intercept - np.einsum("kj,j->k", coef, self._mean)])
+
+    def apply_transposed(self, grad):
+        """T' g: the gradient in the new variables from that in theta."""
+        coef = grad[:, :-1] - grad[:, -1:] * self._mean
+        if self._feature_basis is not None:
+            coef = coef @ self._feature_basis
+        return np.column_stack(
+            [
+                self._scale * (self._class_basis.T @ coef),
+                self._intercept_scale * (self._class_basis.T @ grad[:, -1]),
+            ]
+        )
+
+
+def kronecker_transform(objective, theta):
+    """The transform at `theta`; one pass over the rows."""
+    return KroneckerTransform(
+        objective.curvature(theta), objective.penalty.l2, objective.fit_intercept
+    )

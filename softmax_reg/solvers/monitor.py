@@ -1,0 +1,137 @@
+"""Stopping rule, iteration budget and history of one fit."""
+
+import time
+
+import numpy as np
+
+HISTORY_DTYPE = np.dtype(
+    [("iteration", np.int64), ("seconds", np.float64), ("objective", np.float64),
+     ("gap", np.float64)]
+)
+# Without a penalty nothing bounds the suboptimality, but Newton's decrement
+# tells a finite optimum from a separated one: near the first it collapses, on
+# separated rows every step takes it down by about 1/e and no faster.
+_SLOW = 0.1
+_SLOW_STEPS = 3
+
+
+class Monitor:
+    """What solvers ask before and tell after every iteration.
+
+    A fit has one monitor, so iterations count across fallbacks from one solver
+    to the next.
+
+    Parameters
+    ----------
+    objective : Objective
+    tol : float
+        Relative duality gap to reach; 0 means the rounding floor.
+    max_iter : int
+    callbacks : object with ``begin(theta)`` and ``end(theta, record) -> bool``, or None
+        Called around every iteration; a true result of ``end`` stops the fit.
+
+    Attributes
+    ----------
+    status : str or None
+        Why the fit ended: "converged", "separable", "max_iter", "stopped" (by a
+        callback) or "stalled" (rounding stops a solver short of the tolerance).
+    gap : float
+        Duality gap of the last point looked at.
+    half_decrement : float
+        Half the squared Newton decrement last reported: an estimate of the
+        suboptimality; NaN before the first report.
+    """
+
+    def __init__(self, objective, *, tol, max_iter, callbacks=None):
+        self.objective = objective
+        # What tol asks for, but not below what float64 can show.
+        self.tol = max(tol, 4 * np.finfo(np.float64).eps)
+        self.certify_tol = tol
+        self.max_iter = max_iter
+        self.callbacks = callbacks
+        self.n_iter = 0
+        self.status = None
+        self.gap = np.inf
+        self.half_decrement = np.nan
+        self._slow_steps = 0
+        self._history = []
+        self._started = time.perf_counter()
+
+    @property
+    def history(self):
+        """Structured array: iteration, seconds, objective, gap."""
+        return np.array(self._history, dtype=HISTORY_DTYPE)
+
+    def wants_more(self, point):
+        """Whether another iteration should start from `point`."""
+        if self.status is not None:
+            return False
+        self._look(point)
+        if self.gap <= self.certify_tol * point.value:
+            self.status = "converged"
+        elif (
+            not self.objective.is_penalised
+            and point.n_errors == 0
+            and point.value <= self.tol * self.objective.null_point.value
+        ):
+            # Every row is on its side of the boundary: scaling theta up takes
+            # the loss to 0, and it is there as far as tol can tell.
+            self.status = "separable"
+        elif self.n_iter >= self.max_iter:
+            self.status = "max_iter"
+        if self.status is not None:
+            return False
+        if self.callbacks is not None:
+            self.callbacks.begin(point.theta)
+        return True
+
+    def _look(self, point):
+        self.gap = self.objective.gap(point)
+        if not self._history:
+            self._record(point)
+
+    def _record(self, point):
+        seconds = time.perf_counter() - self._started
+        self._history.append((self.n_iter, seconds, point.value, self.gap))
+
+    def iterated(self, point):
+        """Tell that an iteration ended at `point`."""
+        self.n_iter += 1
+        self._look(point)
+        self._record(point)
+        if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
+            self.status = "stopped"
+
+    def newton_decrement(self, point, half_decrement):
+        """Tell half the squared Newton decrement at `point`; true if that ends the fit.
+
+        Only without a penalty: with one, the duality gap decides.
+        """
+        previous, self.half_decrement = self.half_decrement, half_decrement
+        if self.objective.is_penalised or half_decrement > self.tol * point.value:
+            self._slow_steps = 0
+            return False
+        if half_decrement <= _SLOW * previous or half_decrement <= (self.tol**2) * point.value:
+            self.status = "converged"
+            return True
+        self._slow_steps += 1
+        if self._slow_steps >= _SLOW_STEPS:
+            self.status = "separable"
+            return True
+        return False
+
+    def stalled(self, point, half_decrement):
+        """Tell that rounding keeps the solver from going on.
+
+        The duality gap has a rounding floor of its own, above the objective's; a
+        fit that stalls there is done if the Newton decrement says so too.
+
+        Returns
+        -------
+        done : bool
+            False leaves the fit to another solver.
+        """
+        self.half_decrement = half_decrement
+        if half_decrement <= self.tol * point.value:
+            self.status = "converged"
+        return self.status is not None

@@ -1,0 +1,145 @@
+"""Exact Newton with a dense Hessian, and truncated Newton on Hessian products."""
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from .kronecker import kronecker_transform
+from .line_search import inner, line_search
+
+# Added to the unit diagonal of the scaled Hessian, in turn, until it factorises:
+# it slows only directions of less curvature than that.
+_RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
+_MAX_CG = 200
+
+
+def _fill_null_space(hessian, n_rows, is_penalised):
+    """Add curvature along the shifts that leave all probabilities as they are.
+
+    Moving every class's intercept (or, unpenalised, every class's weight of one
+    feature) by the same amount changes nothing. The gradient has no component
+    there, so the step has none either, and W keeps summing to zero over classes.
+    """
+    if n_rows == 1:
+        return
+    width = len(hessian) // n_rows
+    blocks = hessian.reshape(n_rows, width, n_rows, width)
+    for j in range(width) if not is_penalised else [width - 1]:
+        blocks[:, j, :, j] += np.trace(blocks[:, j, :, j]) / n_rows**2
+
+
+def newton_step(hessian, grad):
+    """-H^-1 g by Cholesky on the diagonally scaled Hessian, or None if that fails.
+
+    Scaling to a unit diagonal makes the ridge mean the same for every column,
+    whatever its units.
+    """
+    diagonal = np.diag(hessian)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = hessian * scale * scale[:, np.newaxis]
+    if not np.all(np.isfinite(scaled)):
+        return None
+    for ridge in _RIDGES:
+        scaled[np.diag_indices_from(scaled)] = np.where(diagonal > 0, 1.0, 0.0) + ridge
+        try:
+            factor = cho_factor(scaled, lower=True, check_finite=False)
+        except LinAlgError:
+            continue
+        step = -scale * cho_solve(factor, scale * grad.ravel(), check_finite=False)
+        if np.all(np.isfinite(step)):
+            return step.reshape(grad.shape)
+    return None
+
+
+def newton(objective, point, monitor):
+    """Damped Newton with the exact Hessian.
+
+    Cost per iteration: one Hessian (n_samples theta.size^2 flops), one Cholesky
+    factorisation (theta.size^3 / 3), one evaluation or a few. Quadratic
+    convergence: the last step or two take the duality gap to rounding.
+
+    Returns
+    -------
+    point : Point
+    done : bool
+        False when the Hessian did not factorise or rounding stopped the search.
+    """
+    while monitor.wants_more(point):
+        hessian = objective.hessian(point.theta)
+        _fill_null_space(hessian, objective.n_rows, objective.is_penalised)
+        step = newton_step(hessian, point.grad)
+        if step is None:
+            return point, False
+        slope = inner(point.grad, step)
+        if monitor.newton_decrement(point, -slope / 2):
+            break
+        new = None
+        if slope < 0:
+            new, _ = line_search(objective, point, step, slope)
+        if new is None:
+            return point, monitor.stalled(point, -slope / 2)
+        point = new
+        monitor.iterated(point)
+    return point, True
+
+
+def conjugate_gradients(product, grad, reduction):
+    """Solve H x = -grad until the residual is `reduction` times the right side.
+
+    Nocedal & Wright (2006), Numerical Optimization, algorithm 7.1, for H positive
+    semidefinite; stops early along a direction without curvature.
+    """
+    x = np.zeros_like(grad)
+    residual = grad.copy()
+    search = -residual
+    squared = inner(residual, residual)
+    enough = reduction**2 * squared
+    for _ in range(_MAX_CG):
+        image = product(search)
+        curvature = inner(search, image)
+        if curvature <= np.finfo(np.float64).eps * inner(search, search):
+            return x if np.any(x) else search
+        step = squared / curvature
+        x += step * search
+        residual += step * image
+        previous, squared = squared, inner(residual, residual)
+        if squared <= enough:
+            break
+        search = -residual + squared / previous * search
+    return x
+
+
+def newton_cg(objective, point, monitor):
+    """Truncated Newton: conjugate gradients on Hessian products.
+
+    The inner iterations run in the Kronecker variables, rebuilt at every outer
+    iteration. Cost per outer iteration: one curvature pass, one evaluation, and
+    6 n_samples n_features n_rows flops per inner iteration. The inner accuracy
+    follows the gradient, for superlinear convergence.
+
+    Returns
+    -------
+    point : Point
+    done : bool
+        False where it stalled short of the tolerance.
+    """
+    while monitor.wants_more(point):
+        transform = kronecker_transform(objective, point.theta)
+        grad = transform.apply_transposed(point.grad)
+
+        def product(v, transform=transform, theta=point.theta):
+            return transform.apply_transposed(objective.hess_prod(theta, transform.apply(v)))
+
+        # |grad|^2 / 2 estimates the suboptimality, so this compares like with like.
+        relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
+        v = conjugate_gradients(product, grad, min(0.1, relative**0.25))
+        slope = inner(grad, v)
+        if monitor.newton_decrement(point, -slope / 2):
+            break
+        new = None
+        if slope < 0:
+            new, _ = line_search(objective, point, transform.apply(v), slope)
+        if new is None:
+            return point, monitor.stalled(point, -slope / 2)
+        point = new
+        monitor.iterated(point)
+    return point, True
