@@ -6,24 +6,21 @@ With logits z, distributions p and q along `axis`, and natural logarithms:
     log_softmax(z) = z - logsumexp(z),   softmax(z) = exp(log_softmax(z))
     cross_entropy  = -sum_k p_k log q_k  = entropy(p) + kl_divergence(p, q)
 
-float32 stays float32 and float16 becomes float32; float64, integers, booleans and
-lists give float64. Sums run in float64. Inputs are never modified. Nothing overflows
-and no NumPy warning is raised. NaN fills the axis. A logit of -inf is a probability
-of exactly 0; a maximum of +inf, or of -inf, has no softmax: NaN. 0 log 0 = 0, and
-probability 0 at a true class costs inf: nothing is clipped or renormalised. An
-observation of weight 0 counts as absent, whatever its loss.
+float32 stays float32, float16 becomes float32, all else float64, but integers beside
+logits or probabilities take the dtype of those; sums run in float64.
+Inputs are never modified, nothing overflows, no NumPy warning is raised. NaN fills the
+axis. A logit of -inf is probability 0; a maximum of +inf or -inf has no softmax: NaN.
+0 log 0 = 0; probability 0 at a true class costs inf: no clipping, no renormalising.
+An observation of weight 0 counts as absent, whatever its loss.
+Errors and references stand once: in `softmax`, and in `cross_entropy` for the losses.
 """
 
 import numpy as np
 
-__all__ = [
-    "binary_cross_entropy", "cross_entropy", "entropy", "kl_divergence", "log_sigmoid",
-    "log_softmax", "logsumexp", "sigmoid", "softmax",
-]
+__all__ = ["binary_cross_entropy", "cross_entropy", "entropy", "kl_divergence", "log_sigmoid",
+           "log_softmax", "logsumexp", "sigmoid", "softmax"]
 
-_REDUCTIONS = ("mean", "sum", "none")
-# Infinities and NaN are data here, also for callers who run np.seterr(all="raise").
-_quiet = np.errstate(all="ignore")
+_quiet = np.errstate(all="ignore")      # infinities and NaN are data, whatever np.seterr says
 
 
 def _as_float(name, x, integers_as=np.float64):
@@ -60,11 +57,10 @@ def _check_shape(name, x, shape, meaning):
         raise ValueError(f"{name} must have shape {shape}, {meaning}, got {x.shape}.")
 
 
-def _sum(x, axis, keepdims=False):
+def _sum(x, axis):
     """Sum in float64, returned in the dtype of `x`; pairwise along any axis."""
-    x_last = np.ascontiguousarray(np.moveaxis(x, axis, -1))  # NumPy adds pairwise only here
-    total = x_last.sum(axis=-1, dtype=np.float64).astype(x.dtype)
-    return np.expand_dims(total, axis) if keepdims else total
+    x_last = np.ascontiguousarray(np.moveaxis(x, axis, -1))     # elsewhere NumPy adds in order
+    return x_last.sum(axis=-1, dtype=np.float64).astype(x.dtype)
 
 
 def _log_parts(z, axis):
@@ -79,7 +75,7 @@ def _log_parts(z, axis):
     centred = z - top
     exponentials = np.exp(centred)
     np.put_along_axis(exponentials, k, top - top, axis)     # 0, or NaN for a top of +-inf
-    return top, centred, np.log1p(_sum(exponentials, axis, keepdims=True))
+    return top, centred, np.log1p(np.expand_dims(_sum(exponentials, axis), axis))
 
 
 def _surprisal(name, q, from_logits, axis):
@@ -88,8 +84,7 @@ def _surprisal(name, q, from_logits, axis):
         _, centred, log_rest = _log_parts(q, axis)
         return log_rest - centred
     surprisal = 0 - np.log(_probabilities(name, q))
-    surprisal[np.isnan(surprisal).any(axis=axis, keepdims=True) & (surprisal >= 0)] = np.nan
-    return surprisal
+    return np.where(np.isnan(surprisal).any(axis=axis, keepdims=True), np.nan, surprisal)
 
 
 def _times(p, surprisal):
@@ -102,8 +97,7 @@ def _labels(y, shape, axis):
     y = np.asarray(y)
     _check_shape("y_true", y, shape[:axis] + shape[axis + 1:], "as y_pred without `axis`")
     if y.size and y.dtype.kind not in "iu":
-        raise TypeError("y_true must hold integer class labels when it has one axis fewer than "
-                        f"y_pred, got dtype {y.dtype}. Encode or cast the labels.")
+        raise TypeError(f"y_true must hold integer labels, got {y.dtype}. Encode or cast them.")
     wrong = (y < 0) | (y >= shape[axis])
     if wrong.any():
         raise ValueError(f"y_true must hold labels in [0, {shape[axis]}), got {y[wrong][0]}.")
@@ -112,22 +106,21 @@ def _labels(y, shape, axis):
 
 def _reduce(loss, sample_weight, reduction):
     """The mean or sum of the losses, or the weighted losses themselves."""
-    if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction must be one of {_REDUCTIONS}, got {reduction!r}.")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
     total, weighted = loss.size, loss.astype(np.float64)
     if sample_weight is not None:
         weight = _as_float("sample_weight", sample_weight).astype(np.float64)
         _check_shape("sample_weight", weight, loss.shape, "one weight for each loss")
         total = weight.sum()
         if np.any(weight < 0) or not np.isfinite(total):
-            raise ValueError("sample_weight must be non-negative with a finite sum, got values "
-                             f"from {weight.min()} to {weight.max()}.")
+            raise ValueError("sample_weight must be non-negative with a finite sum, got minimum "
+                             f"{weight.min()} and sum {total}.")
         weighted = np.where(weight == 0, 0, weight * weighted)
     if reduction == "mean":
-        if loss.size == 0:
-            raise ValueError("reduction='mean' needs at least one loss, got none. Use 'sum'.")
         if total == 0:
-            raise ValueError("sample_weight must not be all zero for reduction='mean', got zeros.")
+            raise ValueError("reduction='mean' needs a positive sum of sample_weight, got "
+                             f"{total} over {loss.size} losses.")
         return loss.dtype.type(weighted.sum() / total)
     return (weighted.sum() if reduction == "sum" else weighted).astype(loss.dtype)[()]
 
@@ -163,15 +156,12 @@ def softmax(x, axis=-1):
     """
     x, axis = _along("x", x, axis)
     proba = np.exp(x - x.max(axis=axis, keepdims=True))
-    proba /= _sum(proba, axis, keepdims=True)
-    return proba
+    return proba / np.expand_dims(_sum(proba, axis), axis)
 
 
 @_quiet
 def log_softmax(x, axis=-1):
     """Logarithm of `softmax`, relatively accurate for probabilities near 0 and near 1.
-
-    Errors and reference as in `softmax`.
 
     Parameters
     ----------
@@ -180,7 +170,7 @@ def log_softmax(x, axis=-1):
     Returns
     -------
     log_proba : ndarray, shape of `x`, float32 or float64
-        In nats; -inf where `x` is, NaN along an axis whose maximum is not finite.
+        In nats; -inf where `x` is -inf; NaN along an axis whose maximum is not finite.
 
     Examples
     --------
@@ -195,8 +185,6 @@ def log_softmax(x, axis=-1):
 @_quiet
 def logsumexp(x, axis=-1, keepdims=False):
     """Logarithm of the sum of exponentials along `axis`.
-
-    Errors and reference as in `softmax`.
 
     Parameters
     ----------
@@ -231,10 +219,6 @@ def sigmoid(x):
     -------
     proba : scalar or ndarray, shape of `x`, float32 or float64
 
-    Raises
-    ------
-    TypeError : `x` does not hold real numbers
-
     Examples
     --------
     >>> print(sigmoid([-1000.0, 0.0, 1000.0]))
@@ -247,7 +231,7 @@ def sigmoid(x):
 
 @_quiet
 def log_sigmoid(x):
-    """Logarithm of `sigmoid`, -log1p(exp(-x)), elementwise. Errors as there.
+    """Logarithm of `sigmoid`, -log1p(exp(-x)), elementwise, accurate in both tails.
 
     Parameters
     ----------
@@ -255,8 +239,7 @@ def log_sigmoid(x):
 
     Returns
     -------
-    log_proba : scalar or ndarray, shape of `x`, float32 or float64
-        In nats, relatively accurate in both tails.
+    log_proba : scalar or ndarray, shape of `x`, float32 or float64; in nats
 
     Examples
     --------
@@ -274,21 +257,17 @@ def cross_entropy(y_true, y_pred, *, from_logits=True, axis=-1, sample_weight=No
 
     Parameters
     ----------
-    y_true : array_like
-        Class labels, integers in [0, n_classes) in the shape of `y_pred` without
-        `axis`; or distributions over the classes in the shape of `y_pred`.
+    y_true : array_like of distributions, shape of `y_pred`; or of class labels,
+        integers in [0, n_classes), shape of `y_pred` without `axis`
     y_pred : array_like of real numbers; logits or probabilities along `axis`
     from_logits : bool, default True; whether `y_pred` holds logits
     axis : int, default -1; the axis of the classes in `y_pred`
     sample_weight : array_like of numbers >= 0, shape of `y_pred` without `axis`, or None
-    reduction : {"mean", "sum", "none"}, default "mean"
-        "mean" divides the weighted sum by the sum of the weights; "none" gives
-        each loss times its weight.
+    reduction : {"mean", "sum", "none"}; "mean" divides by the sum of the weights
 
     Returns
     -------
-    loss : float32 or float64 scalar, or ndarray when `reduction` is "none"
-        In nats. An integer `y_true` leaves the dtype to `y_pred`.
+    loss : float32 or float64 scalar in nats; for "none" an ndarray, loss times weight
 
     Raises
     ------
@@ -304,8 +283,6 @@ def cross_entropy(y_true, y_pred, *, from_logits=True, axis=-1, sample_weight=No
     --------
     >>> print(cross_entropy(0, [2.0, 1.0, 0.1]).round(3))
     0.417
-    >>> print(cross_entropy([0, 1, 0], [0.7, 0.2, 0.1], from_logits=False).round(3))
-    1.609
     """
     y_pred, axis = _along("y_pred", y_pred, axis)
     surprisal = _surprisal("y_pred", y_pred, from_logits, axis)
@@ -324,15 +301,12 @@ def binary_cross_entropy(y_true, y_pred, *, from_logits=True, sample_weight=None
                          reduction="mean"):
     """Binary cross-entropy -y log q - (1 - y) log(1 - q), elementwise.
 
-    Errors and reference as in `cross_entropy`.
-
     Parameters
     ----------
     y_true : array_like, shape of `y_pred`; labels 0 and 1, or probabilities of class 1
     y_pred : array_like of real numbers; logits or probabilities of class 1
         A logit of +inf is a probability of 1 here, where `softmax` is NaN.
-    from_logits, reduction : as in `cross_entropy`
-    sample_weight : array_like of numbers >= 0, shape of `y_pred`, or None
+    from_logits, sample_weight, reduction : as in `cross_entropy`; a weight per element
 
     Returns
     -------
@@ -358,8 +332,6 @@ def binary_cross_entropy(y_true, y_pred, *, from_logits=True, sample_weight=None
 def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
     """Entropy -sum_k p_k log p_k of distributions along `axis`.
 
-    Errors and reference as in `cross_entropy`.
-
     Parameters
     ----------
     p : array_like of probabilities, at least 1-d
@@ -367,7 +339,7 @@ def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
 
     Returns
     -------
-    entropy : as in `cross_entropy`, in nats
+    entropy : as in `cross_entropy`
 
     Examples
     --------
@@ -383,8 +355,6 @@ def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
 def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduction="mean"):
     """Kullback-Leibler divergence sum_k p_k log(p_k / q_k): cross-entropy minus entropy.
 
-    Errors and reference as in `cross_entropy`.
-
     Parameters
     ----------
     p : array_like of probabilities, shape of `q`
@@ -394,8 +364,7 @@ def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduc
 
     Returns
     -------
-    divergence : as in `cross_entropy`, in nats
-        Rounding can leave it below 0 by a few eps of the entropy.
+    divergence : as in `cross_entropy`; rounding can leave it a few eps below 0
 
     Examples
     --------
@@ -405,5 +374,6 @@ def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduc
     q, axis = _along("q", q, axis)
     p = _as_float("p", p, q.dtype)
     _check_shape("p", p, q.shape, "that of q")
-    gain = _surprisal("q", q, from_logits, axis), _surprisal("p", p, False, axis)
-    return _reduce(_sum(_times(p, gain[0]) - _times(p, gain[1]), axis), sample_weight, reduction)
+    crossed = _times(p, _surprisal("q", q, from_logits, axis))
+    own = _times(p, _surprisal("p", p, False, axis))
+    return _reduce(_sum(crossed - own, axis), sample_weight, reduction)

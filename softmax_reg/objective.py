@@ -187,8 +187,15 @@ class Objective:
         return Curvature(classes, mean, covariance)
 
     def to_coef(self, theta):
-        """(coef, intercept) of the user's columns; intercepts sum to zero."""
+        """(coef, intercept) of the user's columns; both sum to zero over the classes.
+
+        A shift common to all classes changes no probability: without a penalty the
+        sum is free and this is the representative of least norm, with L2 it is zero
+        at the optimum and rounding before.
+        """
         coef = theta[:, :-1].copy()
+        if self.n_rows > 1:
+            coef -= coef.mean(axis=0)
         intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self._shift)
         if self.n_rows > 1:
             intercept -= intercept.mean()

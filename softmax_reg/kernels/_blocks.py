@@ -90,13 +90,18 @@ def products(theta, xt, logits):
 
 
 @kernel
-def accumulate(left, right, out):
-    """out += left @ right.T, two rows of `left` by four of `right` at a time."""
+def accumulate(left, right, lower, out):
+    """out += left @ right.T, two rows of `left` by four of `right` at a time.
+
+    With `lower` the product is known to be symmetric, and what lies above its
+    diagonal (but for tiles on it) is left out.
+    """
     n_left, n_right = out.shape
     for first in range(0, n_right, _TILE):
         last = min(first + _TILE, n_right)
         fours = first + (last - first) // 4 * 4
-        for k in range(0, n_left - 1, 2):
+        # A tile starts at an even row, so pairs of rows stay pairs.
+        for k in range(first if lower else 0, n_left - 1, 2):
             for j in range(first, fours, 4):
                 a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0
                 for i in range(BLOCK):

@@ -39,7 +39,7 @@ def value_grad(rows, y, weight, shift, theta, start, stop, out):
         part, wrong = residuals(logits, y, weight, first, last - first, largest, rest, ties)
         loss += part
         n_errors += wrong
-        accumulate(logits, xt, out)
+        accumulate(logits, xt, False, out)
     return loss, n_errors
 
 
@@ -107,7 +107,7 @@ def hess_prod(rows, weight, shift, theta, direction, start, stop, out):
         probabilities(proba, largest, rest, ties)
         products(direction, xt, change)
         curved(proba, change, weight, first, last - first, rest)
-        accumulate(change, xt, out)
+        accumulate(change, xt, False, out)
 
 
 @kernel
@@ -145,7 +145,7 @@ def _class_curvature(proba, weight, first, size, spread, weighted, classes, diag
             weighted[k, i] = -weight[first + i] * proba[k, i]
         for i in range(size, BLOCK):
             weighted[k, i] = 0.0
-    accumulate(weighted, proba, classes)
+    accumulate(weighted, proba, True, classes)
 
 
 @kernel
@@ -162,7 +162,8 @@ def curvature(rows, weight, shift, theta, full, start, stop, classes, moments):
     w_i = s_i trace(A_i):
         classes : (n_rows, n_rows)   sum_i s_i A_i
         moments : sum_i w_i [x_i, 1] [x_i, 1]', (width, width), if `full`, else
-                  its last row and its diagonal, (2, width). Overwritten.
+                  its last row and its diagonal, (2, width).
+    Both are overwritten; of a symmetric sum only the lower triangle is valid.
     """
     n_rows, width = theta.shape
     xt, wx = np.empty((width, BLOCK)), np.empty((width if full else 1, BLOCK))
@@ -181,7 +182,7 @@ def curvature(rows, weight, shift, theta, full, start, stop, classes, moments):
             for j in range(width):
                 for i in range(BLOCK):
                     wx[j, i] = spread[i] * xt[j, i]
-            accumulate(wx, xt, moments)
+            accumulate(wx, xt, True, moments)
         else:
             for j in range(width):
                 for i in range(BLOCK):
@@ -222,7 +223,8 @@ def hessian(rows, weight, shift, theta, start, stop, out):
     """Class-pair blocks of the Hessian of the loss.
 
     out : (n_pairs, width, width), overwritten; pair (k, l), k <= l, in row-major
-    order holds sum_i s_i (delta_kl q_k - q_k q_l) [x_i, 1] [x_i, 1]'.
+    order holds sum_i s_i (delta_kl q_k - q_k q_l) [x_i, 1] [x_i, 1]', of which only
+    the lower triangle is valid.
     """
     n_rows, width = theta.shape
     xt, wx = np.empty((width, BLOCK)), np.empty((width, BLOCK))
@@ -246,7 +248,7 @@ def hessian(rows, weight, shift, theta, start, stop, out):
                 for j in range(width):
                     for i in range(BLOCK):
                         wx[j, i] = pair_weight[i] * xt[j, i]
-                accumulate(wx, xt, out[pair])
+                accumulate(wx, xt, True, out[pair])
                 pair += 1
 
 

@@ -30,6 +30,11 @@ def _sum_over_chunks(kernel, args, rows, shapes, flops_per_row):
     return [out.sum(axis=0) for out in outs], returned
 
 
+def _mirrored(lower):
+    """The symmetric matrices whose lower triangles are given; last two axes."""
+    return np.tril(lower) + np.swapaxes(np.tril(lower, -1), -1, -2)
+
+
 def _entries_per_row(rows):
     if rows.is_sparse:
         return 1 + len(rows.data) / max(1, rows.n_samples)
@@ -106,11 +111,11 @@ def curvature(rows, weight, shift, theta, full):
         moments[1, :-1] -= shift * (2 * sums - shift * total)
         np.maximum(moments[1], 0.0, out=moments[1])
         moments[0, :-1] -= shift * total
-        return classes, moments
+        return _mirrored(classes), moments
     (classes, moments), _ = _sum_over_chunks(
         _chunks.curvature, (rows, weight, shift, theta, full), rows, shapes, flops
     )
-    return classes, moments
+    return _mirrored(classes), _mirrored(moments) if full else moments
 
 
 def hessian(rows, weight, shift, theta):
@@ -122,10 +127,11 @@ def hessian(rows, weight, shift, theta):
         (rows, weight, shift, theta),
         rows,
         [(n_pairs, width, width)],
-        2 * n_pairs * width**2,
+        n_pairs * width**2,
     )
+    pairs = _mirrored(pairs)
     out = np.empty((n_rows, width, n_rows, width))
     for pair, (k, m) in enumerate(zip(*np.triu_indices(n_rows), strict=True)):
         out[k, :, m] = pairs[pair]
-        out[m, :, k] = pairs[pair].T
+        out[m, :, k] = pairs[pair]
     return out.reshape(n_rows * width, n_rows * width)

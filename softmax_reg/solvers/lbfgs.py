@@ -70,18 +70,18 @@ def lbfgs(objective, point, monitor):
             refresh = True
         else:
             since_refresh += 1
-            refresh = since_refresh == refresh_after
+            refresh = since_refresh >= refresh_after
             new_grad = transform.apply_transposed(new.grad)
             y = new_grad - grad
             curvature = step * inner(v, y)
             if curvature > 0:
                 pairs.append((step * v, y, 1 / curvature))
+            monitor.iterated(point, new, inner(grad, grad) / 2)
             point, grad = new, new_grad
-            monitor.iterated(point)
         if refresh and monitor.status is None:
             transform = kronecker_transform(objective, point.theta)
             grad = transform.apply_transposed(point.grad)
             pairs.clear()
             if new is not None:
                 since_refresh, refresh_after = 0, refresh_after * _REFRESH_FACTOR
-    return point, True
+    return point, monitor.status is not None

@@ -14,6 +14,9 @@ MAX_NEWTON_SIZE = 8192
 _NEWTON_ITERATIONS = 12
 _LBFGS_EVALUATIONS = 100
 _LBFGS_REFRESHES = 3
+# Up to here, some tenths of a second, exact Newton is taken at any ratio: it
+# converges on whatever C and column scales, and to far more digits.
+_ALWAYS_NEWTON = 2e10
 
 SOLVERS = {"lbfgs": lbfgs, "newton-cholesky": newton, "newton-cg": newton_cg}
 _FALLBACKS = {
@@ -61,7 +64,8 @@ def choose_solver(objective):
                         covariance is kept in full
     ==================  ======================================================
 
-    n rows, p features, t parameters.
+    n rows, p features, t parameters. Newton also wherever it takes less than
+    2e10 operations.
     """
     n, p = objective.n_samples, objective.n_features
     size = objective.n_rows * (p + 1)
@@ -69,9 +73,7 @@ def choose_solver(objective):
         return "lbfgs"
     newton_flops = _NEWTON_ITERATIONS * (n * size**2 + size**3 / 3)
     lbfgs_flops = _LBFGS_EVALUATIONS * 4 * n * size + _LBFGS_REFRESHES * (n * p**2 + 9 * p**3)
-    # Below a billion operations either takes milliseconds; Newton then gives
-    # far more digits for them.
-    return "newton-cholesky" if newton_flops <= max(lbfgs_flops, 1e9) else "lbfgs"
+    return "newton-cholesky" if newton_flops <= max(lbfgs_flops, _ALWAYS_NEWTON) else "lbfgs"
 
 
 def minimise(objective, theta, monitor, solver="auto"):
@@ -100,6 +102,7 @@ def minimise(objective, theta, monitor, solver="auto"):
             MAX_NEWTON_SIZE
         ):
             continue
+        monitor.next_solver()
         point, done = SOLVERS[name](objective, point, monitor)
         solver = name
         if done:

@@ -13,6 +13,9 @@ HISTORY_DTYPE = np.dtype(
 # separated rows every step takes it down by about 1/e and no faster.
 _SLOW = 0.1
 _SLOW_STEPS = 3
+# Iterations without a lower value (beyond rounding) or half the duality gap after
+# which a solver is at the rounding floor.
+_IDLE_STEPS = 3
 
 
 class Monitor:
@@ -54,6 +57,8 @@ class Monitor:
         self.gap = np.inf
         self.half_decrement = np.nan
         self._slow_steps = 0
+        self._idle_steps = 0
+        self._best_gap = np.inf
         self._history = []
         self._started = time.perf_counter()
 
@@ -63,8 +68,8 @@ class Monitor:
         return np.array(self._history, dtype=HISTORY_DTYPE)
 
     def wants_more(self, point):
-        """Whether another iteration should start from `point`."""
-        if self.status is not None:
+        """Whether another iteration of this solver should start from `point`."""
+        if self.status is not None or self._idle_steps >= _IDLE_STEPS:
             return False
         self._look(point)
         if self.gap <= self.certify_tol * point.value:
@@ -94,11 +99,23 @@ class Monitor:
         seconds = time.perf_counter() - self._started
         self._history.append((self.n_iter, seconds, point.value, self.gap))
 
-    def iterated(self, point):
-        """Tell that an iteration ended at `point`."""
+    def iterated(self, previous, point, half_decrement):
+        """Tell that an iteration led from `previous` to `point`.
+
+        half_decrement : float
+            Half the squared Newton decrement at `previous`, or an estimate.
+        """
         self.n_iter += 1
         self._look(point)
         self._record(point)
+        lower = previous.value - point.value > 2 * np.finfo(np.float64).eps * point.value
+        if lower or self.gap <= self._best_gap / 2:
+            self._idle_steps = 0
+        else:
+            self._idle_steps += 1
+        self._best_gap = min(self.gap, self._best_gap)
+        if self._idle_steps >= _IDLE_STEPS:
+            self.stalled(point, half_decrement)
         if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
             self.status = "stopped"
 
@@ -135,3 +152,8 @@ class Monitor:
         if half_decrement <= self.tol * point.value:
             self.status = "converged"
         return self.status is not None
+
+    def next_solver(self):
+        """Tell that another solver goes on from here."""
+        self._idle_steps = 0
+        self._slow_steps = 0

@@ -77,9 +77,9 @@ def newton(objective, point, monitor):
             new, _ = line_search(objective, point, step, slope)
         if new is None:
             return point, monitor.stalled(point, -slope / 2)
+        monitor.iterated(point, new, -slope / 2)
         point = new
-        monitor.iterated(point)
-    return point, True
+    return point, monitor.status is not None
 
 
 def conjugate_gradients(product, grad, reduction):
@@ -140,6 +140,6 @@ def newton_cg(objective, point, monitor):
             new, _ = line_search(objective, point, transform.apply(v), slope)
         if new is None:
             return point, monitor.stalled(point, -slope / 2)
+        monitor.iterated(point, new, -slope / 2)
         point = new
-        monitor.iterated(point)
-    return point, True
+    return point, monitor.status is not None

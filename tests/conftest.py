@@ -1,0 +1,34 @@
+"""Shared fixtures and the two ways the suite runs: compiled and interpreted."""
+
+import os
+
+import pytest
+
+INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers",
+        "compiled: fits whole models; left out with NUMBA_DISABLE_JIT=1, where it takes hours",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not INTERPRETED:
+        return
+    left_out = [item for item in items if item.get_closest_marker("compiled")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("compiled")]
+
+
+@pytest.fixture(autouse=True)
+def _plain_interpreted_floats():
+    """Interpreted kernels are NumPy scalars: what overflows silently when compiled warns."""
+    if not INTERPRETED:
+        yield
+        return
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        yield

@@ -1,0 +1,108 @@
+"""Problems, and an independent long-double reference for their optima."""
+
+import numpy as np
+from scipy import sparse
+from sklearn import datasets
+from sklearn.preprocessing import scale
+
+EPS = np.finfo(np.float64).eps
+BUNDLED = ("iris", "wine", "breast_cancer", "digits")
+
+
+def bundled(name, standardised=False, dtype=np.float64):
+    """(X, y) of a data set that ships with scikit-learn."""
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return (scale(X) if standardised else X).astype(dtype), y
+
+
+def random_problem(n_samples, n_features, n_rows, seed=0, sparse_X=False, dtype=np.float64):
+    """X, y, weight (sums to 1, some zero), theta; n_rows = 1 is binary."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, n_features)) * 3 + 1
+    X[rng.random(X.shape) < 0.4] = 0
+    y = rng.integers(0, max(n_rows, 2), n_samples).astype(np.int32)
+    y[: max(n_rows, 2)] = np.arange(max(n_rows, 2))[:n_samples]
+    weight = rng.uniform(0.5, 2, n_samples)
+    weight[n_samples // 2 :: 5] = 0
+    theta = rng.standard_normal((n_rows, n_features + 1)) / 2
+    X = X.astype(dtype)
+    return sparse.csr_array(X) if sparse_X else X, y, weight / weight.sum(), theta
+
+
+def long_double_objective(X, y, weight, coef, intercept, l2):
+    """(value, gradient in [coef, intercept]) in long double; `weight` sums to 1."""
+    X = np.asarray(X, dtype=np.longdouble)
+    coef = np.asarray(coef, dtype=np.longdouble)
+    weight = np.asarray(weight, dtype=np.longdouble)
+    logits = X @ coef.T + np.asarray(intercept, dtype=np.longdouble)
+    if len(coef) == 1:
+        logits = np.column_stack([np.zeros_like(logits), logits])
+    index = np.arange(len(y))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_proba = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    value = -(weight @ log_proba[index, y]) + l2 * (coef**2).sum() / 2
+    residual = np.exp(log_proba)
+    residual[index, y] -= 1
+    residual *= weight[:, np.newaxis]
+    residual = residual[:, -len(coef):]
+    grad = residual.T @ X + l2 * coef
+    return value, np.column_stack([grad, residual.sum(axis=0)])
+
+
+def long_double_optimum(X, y, weight, n_rows, l2):
+    """(value, relative gap) of the L2-penalised optimum with intercept.
+
+    Damped Newton in standardised columns, long-double gradients and values; the
+    Hessian, which only steers, in float64. Ends when steps stop helping. The
+    returned gap is ||G + l2 W||^2 / (2 l2) / value at the end, plus the first-order
+    effect of the intercept's residual gradient.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    mean, spread = X.mean(axis=0), X.std(axis=0)
+    spread[spread == 0] = 1
+    design = np.column_stack([(X - mean) / spread, np.ones(len(X))])
+    penalty = np.append(l2 / spread**2, 0)
+    longer = (np.asarray(X, np.longdouble) - mean) / spread
+
+    def evaluate(theta):
+        # Penalised in the original units: W_original = W / spread.
+        value, grad = long_double_objective(longer, y, weight, theta[:, :-1], theta[:, -1], 0)
+        value = value + (penalty * theta**2).sum() / 2
+        return value, grad + penalty * theta
+
+    theta = np.zeros((n_rows, design.shape[1]), dtype=np.longdouble)
+    value, grad = evaluate(theta)
+    for _ in range(100):
+        hessian = _hessian(design, weight, theta.astype(np.float64))
+        hessian += np.diag(np.tile(penalty, n_rows))
+        step = -np.linalg.lstsq(hessian, grad.astype(np.float64).ravel(), rcond=1e-15)[0]
+        step = step.reshape(theta.shape)
+        length = 1.0
+        while length > 1e-6:
+            new_value, new_grad = evaluate(theta + length * step)
+            # Near the optimum values tie even in long double; gradients still tell.
+            if new_value < value or np.abs(new_grad).max() < np.abs(grad).max() / 2:
+                break
+            length /= 2
+        else:
+            break
+        theta, value, grad = theta + length * step, new_value, new_grad
+    slack = grad[:, :-1] / spread    # back to original units
+    gap = (slack**2).sum() / (2 * l2) + np.abs(grad[:, -1] * theta[:, -1]).sum()
+    return value, float(gap / value)
+
+
+def _hessian(design, weight, theta):
+    logits = design @ theta.T
+    if len(theta) == 1:
+        q = 1 / (1 + np.exp(-logits))
+        return (design * (weight[:, np.newaxis] * q * (1 - q))).T @ design
+    q = np.exp(logits - logits.max(axis=1, keepdims=True))
+    q /= q.sum(axis=1, keepdims=True)
+    n_rows, width = theta.shape
+    hessian = np.empty((n_rows, width, n_rows, width))
+    for k in range(n_rows):
+        for m in range(n_rows):
+            w = weight * q[:, k] * ((k == m) - q[:, m])
+            hessian[k, :, m] = (design * w[:, np.newaxis]).T @ design
+    return hessian.reshape(theta.size, theta.size)
