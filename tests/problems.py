@@ -23,7 +23,7 @@ def random_problem(n_samples, n_features, n_rows, seed=0, sparse_X=False, dtype=
     y = rng.integers(0, max(n_rows, 2), n_samples).astype(np.int32)
     y[: max(n_rows, 2)] = np.arange(max(n_rows, 2))[:n_samples]
     weight = rng.uniform(0.5, 2, n_samples)
-    weight[n_samples // 2 :: 5] = 0
+    weight[n_samples // 2 + 1 :: 5] = 0
     theta = rng.standard_normal((n_rows, n_features + 1)) / 2
     X = X.astype(dtype)
     return sparse.csr_array(X) if sparse_X else X, y, weight / weight.sum(), theta

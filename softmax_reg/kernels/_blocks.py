@@ -233,11 +233,12 @@ def residuals(logits, y, weight, start, size, largest, rest, ties):
         # softmax - 1 of the true class: minus the sum of the others, when it is
         # the largest, keeps digits that q - 1 would lose.
         ties[i] = -others if below == 0.0 else logits[y[start + i], i] - (others + 1.0)
-    for i in range(size, BLOCK):
-        largest[i] = 0.0
     for k in range(n_rows):
         for i in range(BLOCK):
             logits[k, i] *= largest[i]
+        # Not by a factor of 0: with an infinite theta padding holds NaN.
+        for i in range(size, BLOCK):
+            logits[k, i] = 0.0
     for i in range(size):
         logits[y[start + i], i] = largest[i] * ties[i]
     return loss, n_errors

@@ -1,11 +1,24 @@
 """The one place that chooses Numba options."""
 
+import hashlib
+from pathlib import Path
+
 from numba import njit
 
 # What LLVM may do with floating point: reassociate (so that sums become SIMD
 # lanes), contract to FMA, ignore the sign of zero. `nnan` and `ninf` are left
 # out on purpose: NaN and inf are data here, a line search must see them.
 _FASTMATH = {"reassoc", "contract", "nsz"}
+
+
+def _digest_of_sources():
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _digest_of_sources()
 
 
 def kernel(function):
@@ -19,8 +32,19 @@ def kernel(function):
     cache
         The machine code is kept next to the module (or in NUMBA_CACHE_DIR,
         or in the user's cache folder), so only the first fit ever compiles.
+        Where no such folder can be written, every process compiles.
     error_model="numpy"
         Division by zero gives inf or NaN as in NumPy; the checked Python model
         would keep loops from being vectorised.
     """
-    return njit(nogil=True, cache=True, fastmath=_FASTMATH, error_model="numpy")(function)
+    options = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+    try:
+        compiled = njit(cache=True, **options)(function)
+    except RuntimeError:    # "cannot cache function": nowhere to write
+        return njit(**options)(function)
+    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        # Numba takes cached code for valid while the function's own file is
+        # unchanged, but it holds callees from other files, inlined.
+        index._source_stamp = (index._source_stamp, _SOURCES)
+    return compiled

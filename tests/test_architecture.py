@@ -1,0 +1,95 @@
+"""The architecture is a test: layers, only-here imports, file length."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "softmax_reg"
+# Lowest layer first; a module may import from its own folder and from lower layers.
+LAYERS = [
+    ["kernels/_jit.py", "kernels/_launch.py", "kernels/_rows.py"],
+    ["kernels/_blocks.py"],
+    ["kernels/_chunks.py"],
+    ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],
+    ["functional.py", "penalty.py", "certificate.py"],
+    ["objective.py"],
+    ["solvers/line_search.py", "solvers/kronecker.py", "solvers/monitor.py"],
+    ["solvers/lbfgs.py", "solvers/newton.py"],
+    ["solvers/minimise.py"],
+    ["solvers/__init__.py"],
+    ["exceptions.py", "_callbacks.py", "_problem.py", "_validation.py"],
+    ["estimator.py"],
+    ["__init__.py"],
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+# Third-party package -> where it may be imported.
+ONLY_HERE = {
+    "numba": {"kernels/_jit.py"},
+    "joblib": {"kernels/_launch.py"},
+    "sklearn": {"exceptions.py", "_callbacks.py", "_validation.py", "estimator.py"},
+}
+MAX_LINES = 400
+
+
+def _modules():
+    return sorted(str(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py"))
+
+
+def _imports(name):
+    """(third-party roots, package modules) that module `name` imports."""
+    tree = ast.parse((PACKAGE / name).read_text())
+    folder = (PACKAGE / name).parent
+    outside, inside = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            outside.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = folder
+            for _ in range(node.level - 1):
+                base = base.parent
+            base = base.joinpath(*node.module.split(".")) if node.module else base
+            for alias in node.names:
+                for candidate in (
+                    base / f"{alias.name}.py", base.with_suffix(".py"), base / "__init__.py"
+                ):
+                    if candidate.exists():
+                        inside.add(candidate.relative_to(PACKAGE).as_posix())
+                        break
+                else:
+                    raise AssertionError(f"{name}: cannot resolve {ast.unparse(node)}")
+    return outside, inside
+
+
+def test_every_module_has_its_layer():
+    """LAYERS lists exactly the modules there are."""
+    assert _modules() == sorted(LEVEL)
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_imports_point_down(name):
+    """A module imports from lower layers only, and special packages only in their place."""
+    outside, inside = _imports(name)
+    assert not [other for other in inside if LEVEL[other] >= LEVEL[name]]
+    for package, places in ONLY_HERE.items():
+        assert package not in outside or name in places
+
+
+def test_solvers_see_only_an_objective():
+    """No solver imports kernels, functional or the estimator."""
+    for name in _modules():
+        if name.startswith("solvers/"):
+            assert all(other.startswith("solvers/") for other in _imports(name)[1])
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(str(p.relative_to(ROOT)) for d in ("softmax_reg", "tests", "examples")
+           for p in (ROOT / d).rglob("*.py")),
+)
+def test_files_are_short(path):
+    """One purpose a file: at most 400 lines."""
+    assert len((ROOT / path).read_text().splitlines()) <= MAX_LINES

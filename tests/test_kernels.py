@@ -1,0 +1,161 @@
+"""Compiled kernels against the NumPy reference, and the reference against SciPy."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.special import log_softmax, softmax
+
+from softmax_reg.kernels import cpu, reference
+
+from .problems import EPS, random_problem
+
+# No multiple of a block or a tile; one row; fewer rows than features.
+SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 4)]
+
+
+def _both(n_samples, n_features, n_rows, form, dtype, seed=0):
+    X, y, weight, theta = random_problem(n_samples, n_features, n_rows, seed, dtype=dtype)
+    shift = np.random.default_rng(1).standard_normal(n_features)
+    compiled = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
+    return compiled, reference.make_rows(X), y, weight, shift, theta
+
+
+def _assert_close(actual, expected, scale):
+    """Equal to a few eps of the sum of absolute terms, `scale`."""
+    assert actual.shape == np.shape(expected)
+    assert np.max(np.abs(actual - expected), initial=0) <= 32 * EPS * max(1, scale)
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
+class TestAgainstReference:
+    """cpu == reference for every function, form and dtype."""
+
+    def test_value_grad(self, n_samples, n_features, n_rows, dtype, form):
+        """Loss, gradient and errors are those of the formulas."""
+        rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        loss, grad, n_errors = cpu.value_grad(rows, y, weight, shift, theta)
+        expected = reference.value_grad(X, y, weight, shift, theta)
+        logits = np.abs(X - shift).max() * np.abs(theta).sum()
+        _assert_close(np.asarray(loss), expected[0], logits)
+        _assert_close(grad, expected[1], logits * np.abs(X - shift).max())
+        assert n_errors == expected[2]
+
+    def test_hess_prod(self, n_samples, n_features, n_rows, dtype, form):
+        """Hessian times a direction."""
+        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        direction = np.random.default_rng(2).standard_normal(theta.shape)
+        actual = cpu.hess_prod(rows, weight, shift, theta, direction)
+        size = np.abs(X - shift).max() * n_features
+        _assert_close(
+            actual, reference.hess_prod(X, weight, shift, theta, direction), size**3
+        )
+
+    @pytest.mark.parametrize("full", [True, False])
+    def test_curvature(self, n_samples, n_features, n_rows, dtype, form, full):
+        """Class and feature factors, full or diagonal."""
+        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        classes, moments = cpu.curvature(rows, weight, shift, theta, full)
+        expected = reference.curvature(X, weight, shift, theta, full)
+        size = np.abs(X - shift).max() + np.abs(shift).max()
+        _assert_close(classes, expected[0], size * n_features)
+        _assert_close(moments, expected[1], size**3 * n_features)
+
+    def test_hessian(self, n_samples, n_features, n_rows, dtype, form):
+        """The dense Hessian, symmetric."""
+        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        actual = cpu.hessian(rows, weight, shift, theta)
+        size = np.abs(X - shift).max()
+        _assert_close(actual, reference.hessian(X, weight, shift, theta), size**3 * n_features)
+        np.testing.assert_array_equal(actual, actual.T)
+
+    def test_column_sums(self, n_samples, n_features, n_rows, dtype, form):
+        """Weighted column sums."""
+        rows, X, _, weight, _, _ = _both(n_samples, n_features, n_rows, form, dtype)
+        _assert_close(cpu.column_sums(rows, weight), weight @ X, np.abs(X).max())
+
+
+@pytest.mark.parametrize("backend", [cpu, reference])
+def test_value_is_scipys_log_softmax(backend):
+    """loss = -sum_i s_i log_softmax(X W' + b)[y_i], and the gradient by hand."""
+    X, y, weight, theta = random_problem(50, 4, 3)
+    loss, grad, _ = backend.value_grad(backend.make_rows(X), y, weight, np.zeros(4), theta)
+    logits = X @ theta[:, :-1].T + theta[:, -1]
+    assert loss == pytest.approx(-weight @ log_softmax(logits, axis=1)[range(50), y], rel=32 * EPS)
+    residual = softmax(logits, axis=1) - np.eye(3)[y]
+    expected = (weight[:, np.newaxis] * residual).T @ np.column_stack([X, np.ones(50)])
+    np.testing.assert_allclose(grad, expected, atol=64 * EPS)
+    np.testing.assert_allclose(grad.sum(axis=0), 0, atol=64 * EPS)
+
+
+def _one_row(backend, logits, label):
+    """(loss, gradient in the logits, n_errors) of one row with these logits."""
+    theta = np.append(np.zeros(1), 0.0) * np.zeros((len(logits), 1))
+    theta[:, -1] = logits
+    rows = backend.make_rows(np.zeros((1, 1)))
+    y, weight = np.array([label], dtype=np.int32), np.ones(1)
+    with np.errstate(all="ignore"):
+        loss, grad, n_errors = backend.value_grad(rows, y, weight, np.zeros(1), theta)
+    return loss, grad[:, -1], n_errors
+
+
+@pytest.mark.parametrize("backend", [cpu, reference])
+@pytest.mark.parametrize(
+    "logits, label, loss, residual, n_errors",
+    [
+        ([0.0, 0.0, 0.0], 0, np.log(3), [-2 / 3, 1 / 3, 1 / 3], 1),
+        ([1e9, 0.0, -1e9], 0, 0.0, [0, 0, 0], 0),
+        ([1e9, 0.0, -1e9], 2, 2e9, [1, 0, -1], 1),
+        ([0.0, -np.inf, 0.0], 0, np.log(2), [-0.5, 0, 0.5], 1),
+        ([0.0, -np.inf, 0.0], 1, np.inf, [0.5, -1, 0.5], 1),
+        ([0.0, np.nan, 0.0], 0, np.nan, [np.nan] * 3, 1),
+        ([1e9], 1, 0.0, [0], 0),
+        ([1e9], 0, 1e9, [1], 1),
+        ([-1e9], 1, 1e9, [-1], 1),
+        ([0.0], 1, np.log(2), [-0.5], 1),
+        ([np.nan], 1, np.nan, [np.nan], 1),
+    ],
+)
+def test_edges_of_the_loss(backend, logits, label, loss, residual, n_errors):
+    """Perfect predictions cost 0, impossible ones inf, NaN is contagious."""
+    actual = _one_row(backend, np.array(logits), label)
+    np.testing.assert_allclose(actual[0], loss, rtol=4 * EPS)
+    np.testing.assert_allclose(actual[1], residual, rtol=4 * EPS, atol=4 * EPS)
+    assert actual[2] == n_errors
+
+
+@pytest.mark.parametrize("logits, label", [([0.0, -50.0], 0), ([50.0], 1), ([0.0, -50, -60], 0)])
+def test_loss_keeps_its_digits_near_certainty(logits, label):
+    """loss = sum of the others' odds, and residual = -loss, both to relative eps."""
+    loss, residual, _ = _one_row(cpu, np.array(logits), label)
+    others = np.exp(-50.0) + (np.exp(-60.0) if len(logits) == 3 else 0)
+    assert loss == pytest.approx(others, rel=8 * EPS)
+    true_class = residual[0] if len(logits) == 1 else residual[label]
+    assert true_class == pytest.approx(-others, rel=8 * EPS)
+
+
+def test_duplicate_and_unsorted_csr_entries_add_up():
+    """CSR with duplicates and unsorted indices is the matrix SciPy says it is."""
+    X = sparse.csr_array(
+        (np.array([1.0, 2.0, 3.0, -1.0, 0.0]), np.array([2, 0, 2, 1, 0]), np.array([0, 3, 5])),
+        shape=(2, 3),
+    )
+    y, weight, theta = np.array([0, 1], np.int32), np.array([0.5, 0.5]), np.ones((2, 4))
+    theta[0, :] = [0.3, -0.2, 0.7, 0.1]
+    dense = cpu.value_grad(cpu.make_rows(X.toarray()), y, weight, np.ones(3), theta)
+    csr = cpu.value_grad(cpu.make_rows(X), y, weight, np.ones(3), theta)
+    assert csr[0] == pytest.approx(dense[0], rel=8 * EPS)
+    np.testing.assert_allclose(csr[1], dense[1], atol=16 * EPS)
+
+
+def test_int64_indices_are_used_where_32_bits_do():
+    """Index width does not change the numbers."""
+    X, y, weight, theta = random_problem(30, 6, 3, sparse_X=True)
+    wide = X.copy()
+    wide.indices, wide.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    shift = np.zeros(6)
+    narrow = cpu.value_grad(cpu.make_rows(X), y, weight, shift, theta)
+    np.testing.assert_array_equal(
+        narrow[1], cpu.value_grad(cpu.make_rows(wide), y, weight, shift, theta)[1]
+    )

@@ -1,0 +1,130 @@
+"""Kernels on threads: same bits on any number, safe after a fork, safe in threads."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from softmax_reg.kernels import _launch, cpu
+from softmax_reg.kernels._blocks import BLOCK
+
+from .problems import random_problem
+
+
+@pytest.mark.parametrize("n_samples", [1, BLOCK - 1, BLOCK, BLOCK + 1, 17 * BLOCK + 3, 10**6])
+@pytest.mark.parametrize("accumulator_bytes", [8, 2**20, 2**40])
+def test_chunks_tile_the_rows(n_samples, accumulator_bytes):
+    """Ranges are in order, without gaps or overlap, whole blocks but for the last."""
+    bounds = _launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes)
+    assert bounds[0][0] == 0 and bounds[-1][1] == n_samples
+    assert all(stop > start for start, stop in bounds)
+    assert all(a[1] == b[0] and a[1] % BLOCK == 0 for a, b in zip(bounds, bounds[1:], strict=False))
+    assert len(bounds) <= _launch.MAX_CHUNKS
+    memory = len(bounds) * accumulator_bytes
+    assert memory <= _launch.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
+
+
+def test_thread_budget_follows_the_environment(monkeypatch):
+    """NUMBA_NUM_THREADS and OMP_NUM_THREADS lower the number of threads, never raise it."""
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    most = _launch.n_threads()
+    assert 1 <= most <= os.cpu_count()
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    assert _launch.n_threads() == 1
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "4096")
+    assert _launch.n_threads() == most
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    assert _launch.n_threads() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert _launch.n_threads() == most
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, form):
+    """1, 2, 3 and 16 threads give the same bits, for every kernel."""
+    X, y, weight, theta = random_problem(700, 9, 4, sparse_X=form == "csr")
+    rows, shift = cpu.make_rows(X), np.arange(9.0)
+    monkeypatch.setattr(_launch, "SERIAL_WORK", 0)
+    results = []
+    for size in (1, 2, 3, 16):
+        monkeypatch.setattr(_launch, "n_threads", lambda size=size: size)
+        results.append(
+            [
+                *cpu.value_grad(rows, y, weight, shift, theta),
+                cpu.hess_prod(rows, weight, shift, theta, theta),
+                *cpu.curvature(rows, weight, shift, theta, True),
+                *cpu.curvature(rows, weight, shift, theta, False),
+                cpu.hessian(rows, weight, shift, theta),
+                cpu.column_sums(rows, weight),
+            ]
+        )
+    for other in results[1:]:
+        for expected, actual in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(actual, expected)
+
+
+def test_launches_from_many_threads_at_once(monkeypatch):
+    """8 Python threads sharing the pool, resized under way, get the right answers."""
+    X, y, weight, theta = random_problem(700, 9, 4)
+    rows, shift = cpu.make_rows(X), np.zeros(9)
+    expected = cpu.value_grad(rows, y, weight, shift, theta)[1]
+    monkeypatch.setattr(_launch, "SERIAL_WORK", 0)
+    sizes = iter(range(2, 10**6))
+    monkeypatch.setattr(_launch, "n_threads", lambda: 2 + next(sizes) % 3)
+
+    def work(_):
+        return [cpu.value_grad(rows, y, weight, shift, theta)[1] for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for grads in pool.map(work, range(8)):
+            for grad in grads:
+                np.testing.assert_array_equal(grad, expected)
+
+
+def test_an_exception_in_a_kernel_reaches_the_caller(monkeypatch):
+    """launch raises what a call raised."""
+    monkeypatch.setattr(_launch, "n_threads", lambda: 2)
+    with pytest.raises(ZeroDivisionError):
+        _launch.launch(lambda x: 1 / x, [(1,), (0,), (2,)], work=1e9)
+
+
+FORK = """
+import os, warnings
+import numpy as np
+from softmax_reg import SoftmaxRegression
+from softmax_reg.kernels import _launch
+_launch.SERIAL_WORK = 0
+_launch.n_threads = lambda: 2
+X = np.random.default_rng(0).standard_normal((2000, 5)); y = np.arange(2000) % 3
+if {parent_first}:
+    expected = SoftmaxRegression().fit(X, y).coef_
+child = os.fork()
+if child == 0:
+    coef = SoftmaxRegression().fit(X, y).coef_
+    np.save({path!r}, coef)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+expected = SoftmaxRegression().fit(X, y).coef_
+np.testing.assert_array_equal(np.load({path!r}), expected)
+"""
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.parametrize("parent_first", [True, False])
+def test_fit_in_a_forked_child(tmp_path, parent_first):
+    """A child forked before or after the parent's first parallel fit fits as well."""
+    code = textwrap.dedent(FORK).format(
+        parent_first=parent_first, path=str(tmp_path / "coef.npy")
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        capture_output=True, text=True, timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
