@@ -1,0 +1,272 @@
+"""Solvers on functions with known answers, and the monitor's rules."""
+
+from collections import deque
+
+import numpy as np
+import pytest
+
+from softmax_reg.objective import Objective, Point
+from softmax_reg.penalty import L2Penalty
+from softmax_reg.solvers import HISTORY_DTYPE, SOLVERS, Monitor, choose_solver, minimise
+from softmax_reg.solvers.kronecker import KroneckerTransform, kronecker_transform
+from softmax_reg.solvers.lbfgs import two_loop
+from softmax_reg.solvers.line_search import line_search
+from softmax_reg.solvers.newton import conjugate_gradients, newton_step
+
+from .problems import EPS, random_problem
+
+
+class Curve:
+    """A convex function of one variable in the clothes of an objective."""
+
+    def __init__(self, value, slope):
+        self._value, self._slope = value, slope
+        self.n_evaluations = 0
+
+    def evaluate(self, theta):
+        self.n_evaluations += 1
+        x = theta[0, 0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, grad = self._value(x), np.array([[self._slope(x)]])
+        return Point(theta, value, grad, value, grad, 0)
+
+
+CURVES = {
+    "parabola": (lambda x: (x - 1) ** 2, lambda x: 2 * (x - 1)),
+    "far minimum": (lambda x: 1e-6 * (x - 1e3) ** 2, lambda x: 2e-6 * (x - 1e3)),
+    "near minimum": (lambda x: (x - 1e-6) ** 2, lambda x: 2 * (x - 1e-6)),
+    "logistic": (lambda x: np.logaddexp(0, -x) + 1e-3 * x, lambda x: 1e-3 - 1 / (1 + np.exp(x))),
+    "overflowing": (lambda x: np.exp(1e3 * x) - 2e3 * x, lambda x: 1e3 * np.exp(1e3 * x) - 2e3),
+    "kink": (lambda x: max(-x, 50 * (x - 0.1)), lambda x: -1.0 if x < 0.1 / 51 * 50 else 50.0),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CURVES if name != "kink"])
+def test_line_search_meets_the_wolfe_conditions(name):
+    """Lower value and a slope cut to 90 % or less, in few evaluations."""
+    objective = Curve(*CURVES[name])
+    start = objective.evaluate(np.zeros((1, 1)))
+    direction = -start.grad
+    slope = -np.sum(start.grad**2)
+    new, step = line_search(objective, start, direction, slope)
+    assert new.value < start.value and step > 0
+    assert abs(np.sum(new.grad * direction)) <= 0.9 * abs(slope)
+    assert objective.n_evaluations <= 25
+
+
+def test_line_search_gives_up_where_no_step_is_acceptable():
+    """A kink has no point of small slope: None, in a bounded number of evaluations."""
+    objective = Curve(*CURVES["kink"])
+    start = objective.evaluate(np.zeros((1, 1)))
+    new, step = line_search(objective, start, np.ones((1, 1)), -1.0)
+    assert new is None and step == 0
+    assert objective.n_evaluations <= 31
+
+
+def _pairs(rng, shape, hessian, n):
+    pairs = deque(maxlen=n)
+    for _ in range(n):
+        s = rng.standard_normal(shape)
+        y = (hessian @ s.ravel()).reshape(shape)
+        pairs.append((s, y, 1 / np.sum(s * y)))
+    return pairs
+
+
+def _random_hessian(rng, size):
+    A = rng.standard_normal((size, size))
+    return A @ A.T + np.eye(size)
+
+
+def test_two_loop_without_memory_is_steepest_descent():
+    """No pairs: the direction is -g."""
+    grad = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(two_loop(grad, deque()), -grad)
+
+
+def test_two_loop_equals_the_explicit_inverse_bfgs_matrix():
+    """-H g with H from the BFGS recursion H = V' H V + rho s s', H0 = gamma I."""
+    rng = np.random.default_rng(0)
+    pairs = _pairs(rng, (2, 3), _random_hessian(rng, 6), 4)
+    s, y, _ = pairs[-1]
+    H = np.sum(s * y) / np.sum(y * y) * np.eye(6)
+    for s, y, rho in pairs:
+        V = np.eye(6) - rho * np.outer(y, s)
+        H = V.T @ H @ V + rho * np.outer(s, s)
+    grad = rng.standard_normal((2, 3))
+    expected = -(H @ grad.ravel()).reshape(2, 3)
+    np.testing.assert_allclose(two_loop(grad, pairs), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_two_loop_meets_the_secant_equation():
+    """H y = s for the last pair."""
+    rng = np.random.default_rng(1)
+    pairs = _pairs(rng, (2, 3), _random_hessian(rng, 6), 5)
+    s, y, _ = pairs[-1]
+    np.testing.assert_allclose(two_loop(-y, pairs), s, rtol=1e-9, atol=1e-9)
+
+
+def test_newton_step_solves_badly_scaled_systems():
+    """H d = -g to relative eps in the scaled norm, columns from 1e-12 to 1e12."""
+    rng = np.random.default_rng(0)
+    scale = np.logspace(-12, 12, 8)
+    hessian = _random_hessian(rng, 8) * scale * scale[:, np.newaxis]
+    truth = rng.standard_normal(8) / scale
+    step = newton_step(hessian, -(hessian @ truth).reshape(2, 4))
+    np.testing.assert_allclose(step.ravel() * scale, truth * scale, rtol=1e-10)
+
+
+def test_newton_step_of_a_singular_or_broken_hessian():
+    """Rank one: still a descent direction; NaN: None."""
+    u = np.arange(1.0, 5.0)
+    grad = u.reshape(1, 4)
+    step = newton_step(np.outer(u, u), grad)
+    assert np.sum(step * grad) < 0
+    assert newton_step(np.full((4, 4), np.nan), grad) is None
+
+
+def test_conjugate_gradients_solve_in_as_many_steps_as_eigenvalues():
+    """H x = -g, and the asked-for residual reduction is met."""
+    rng = np.random.default_rng(0)
+    hessian = _random_hessian(rng, 6)
+    grad = rng.standard_normal((2, 3))
+
+    def product(v):
+        return (hessian @ v.ravel()).reshape(v.shape)
+
+    x = conjugate_gradients(product, grad, 1e-12)
+    np.testing.assert_allclose(product(x), -grad, atol=1e-10)
+    loose = conjugate_gradients(product, grad, 0.3)
+    assert np.linalg.norm(product(loose) + grad) <= 0.3 * np.linalg.norm(grad)
+    np.testing.assert_array_equal(conjugate_gradients(lambda v: 0 * v, grad, 0.1), -grad)
+
+
+def make(n_rows=3, l2=0.01, n_samples=200, seed=0, fit_intercept=True):
+    X, y, weight, _ = random_problem(n_samples, 4, n_rows, seed)
+    return Objective(
+        X * np.logspace(-2, 3, 4), y, weight, n_classes=max(n_rows, 2), binary=n_rows == 1,
+        penalty=L2Penalty(l2), fit_intercept=fit_intercept,
+    )
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_kronecker_transform_has_its_transpose(n_rows, fit_intercept):
+    """<T v, g> = <v, T' g>, full and diagonal covariance."""
+    objective = make(n_rows, fit_intercept=fit_intercept)
+    factors = objective.curvature(objective.null_point.theta)
+    rng = np.random.default_rng(0)
+    v, g = rng.standard_normal((2, *objective.shape))
+    for covariance in (factors.covariance, np.diag(factors.covariance)):
+        T = KroneckerTransform(factors._replace(covariance=covariance), 0.1, fit_intercept)
+        left, right = np.sum(T.apply(v) * g), np.sum(v * T.apply_transposed(g))
+        assert left == pytest.approx(right, rel=1e-10)
+
+
+def test_kronecker_transform_whitens_the_binary_hessian():
+    """One class row: T' H T = I exactly, whatever the columns' scales."""
+    objective = make(1)
+    theta = np.random.default_rng(0).standard_normal(objective.shape) * 1e-3
+    T = kronecker_transform(objective, theta)
+    size = objective.shape[1]
+    identity = np.stack(
+        [
+            T.apply_transposed(
+                objective.hess_prod(theta, T.apply(np.eye(size)[[j]]))
+            ).ravel()
+            for j in range(size)
+        ]
+    )
+    np.testing.assert_allclose(identity, np.eye(size), atol=1e-7)
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_solvers_end_at_a_certified_stationary_point(n_rows, fit_intercept, solver):
+    """gap <= tol f; gradient 0; predicted class totals equal observed ones."""
+    objective = make(n_rows, fit_intercept=fit_intercept)
+    monitor = Monitor(objective, tol=1e-10, max_iter=500)
+    result = minimise(objective, None, monitor, solver)
+    assert result.status == "converged"
+    assert result.solver == solver
+    assert 0 <= result.gap <= 1e-10 * result.value
+    point = objective.evaluate(result.theta)
+    assert np.abs(point.loss_grad[:, -1]).max() <= 1e-5
+    assert (result.theta[:, -1] == 0).all() or fit_intercept
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_history_tells_every_iteration(solver):
+    """iteration 0..n_iter, seconds and objective monotone, last row is the result."""
+    objective = make()
+    monitor = Monitor(objective, tol=1e-8, max_iter=500)
+    result = minimise(objective, None, monitor, solver)
+    history = monitor.history
+    assert history.dtype == HISTORY_DTYPE
+    np.testing.assert_array_equal(history["iteration"], np.arange(result.n_iter + 1))
+    assert np.all(np.diff(history["seconds"]) >= 0)
+    assert np.all(np.diff(history["objective"]) <= 8 * EPS)
+    assert history["objective"][0] == objective.null_point.value
+    assert history["objective"][-1] == result.value
+    assert history["gap"][-1] == result.gap
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_max_iter_counts_iterations(solver):
+    """max_iter=k stops after k iterations, at the k-th iterate of a longer run."""
+    values = {}
+    for max_iter in (0, 1, 3, 100):
+        objective = make()
+        monitor = Monitor(objective, tol=1e-8, max_iter=max_iter)
+        result = minimise(objective, None, monitor, solver)
+        assert result.n_iter <= max_iter
+        values[max_iter] = monitor.history["objective"]
+        if max_iter < 4:
+            assert result.status == "max_iter" and result.n_iter == max_iter
+    for max_iter in (0, 1, 3):
+        np.testing.assert_array_equal(values[max_iter], values[100][: max_iter + 1])
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_a_callback_stops_the_fit(solver):
+    """end() returning true ends it there, as "stopped"."""
+
+    class StopAtTwo:
+        n = 0
+
+        def begin(self, theta):
+            assert theta.shape == (3, 5)
+
+        def end(self, theta, record):
+            self.n += 1
+            assert record[0] == self.n
+            return self.n == 2
+
+    objective = make()
+    monitor = Monitor(objective, tol=1e-12, max_iter=100, callbacks=StopAtTwo())
+    result = minimise(objective, None, monitor, solver)
+    assert result.status == "stopped" and result.n_iter == 2
+
+
+def test_newton_that_cannot_factorise_falls_back(monkeypatch):
+    """No Newton step: L-BFGS goes on from there, iterations counted together."""
+    from softmax_reg.solvers import newton
+
+    objective = make()
+    monkeypatch.setattr(newton, "newton_step", lambda hessian, grad: None)
+    result = minimise(objective, None, Monitor(objective, tol=1e-8, max_iter=500),
+                      "newton-cholesky")
+    assert result.solver == "lbfgs" and result.status == "converged"
+
+
+def test_cost_model():
+    """Small problems get exact Newton, many parameters L-BFGS."""
+
+    class Shape:
+        def __init__(self, n_samples, n_features, n_rows):
+            self.n_samples, self.n_features, self.n_rows = n_samples, n_features, n_rows
+
+    assert choose_solver(Shape(150, 4, 3)) == "newton-cholesky"
+    assert choose_solver(Shape(100_000, 30, 1)) == "newton-cholesky"
+    assert choose_solver(Shape(50_000, 384, 58)) == "lbfgs"
+    assert choose_solver(Shape(300, 20_000, 5)) == "lbfgs"
