@@ -31,6 +31,9 @@ from scipy.special import entr
 
 def _repair(excess, frequencies):
     """The mixing weight t and distribution r above; 1-D arrays over classes."""
+    # Both q and c sum to 1; rounding of the order of the excess itself must not
+    # pass for one that all classes share.
+    excess = excess - excess.mean()
     predicted = frequencies + excess
     # excess_k <= 0 asks for no mixing, whatever q_k is; the others have q_k > 0.
     over = excess > 0

@@ -142,3 +142,13 @@ def test_degenerate_frequencies():
         frequencies, np.zeros(0), True,
     )
     assert gap == 0.0
+
+
+def test_rounding_shared_by_all_classes_is_no_excess():
+    """An excess of one ulp in every class used to divide zero by zero."""
+    frequencies = np.full((4, 1), 0.25)
+    theta = np.array([[1.0], [2.0], [-1.0], [-2.0]])
+    gap = duality_gap(
+        L2Penalty(1.0), theta, 0.4, np.full((4, 1), 2.0**-54), frequencies, np.zeros(0), True
+    )
+    assert gap == 0.0

@@ -1,0 +1,103 @@
+"""Documents are tested: README's code, docstrings against signatures, files it names."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import softmax_reg
+from softmax_reg import SoftmaxRegression
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+PUBLIC = [getattr(softmax_reg, name) for name in softmax_reg.__all__]
+METHODS = [
+    method
+    for name, method in inspect.getmembers(SoftmaxRegression, inspect.isfunction)
+    if not name.startswith("_") and method.__module__.startswith("softmax_reg")
+]
+
+
+def documented(obj, section="Parameters"):
+    """Names that a numpydoc section of obj's docstring lists, in order."""
+    text = inspect.getdoc(obj)
+    match = re.search(rf"^{section}\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", text, re.M | re.S)
+    if match is None:
+        return []
+    names = re.findall(r"^(\w[\w, *]*?) ?(?::|$)", match.group(1), re.M)
+    return [name for group in names for name in group.split(", ")]
+
+
+@pytest.mark.parametrize(
+    "obj", [*(o for o in PUBLIC if not isinstance(o, type)), SoftmaxRegression, *METHODS],
+    ids=lambda obj: obj.__qualname__,
+)
+def test_documented_parameters_are_the_signature(obj):
+    """Same names in the same order."""
+    names = [name for name in inspect.signature(obj).parameters if name != "self"]
+    assert documented(obj) == names
+
+
+@pytest.mark.compiled
+def test_documented_attributes_are_the_fitted_ones():
+    """Every attribute with an underscore after a fit, and no other."""
+    import pandas as pd
+
+    model = SoftmaxRegression().fit(pd.DataFrame({"a": [0.0, 1, 2, 3]}), [0, 1, 0, 1])
+    fitted = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    assert set(documented(SoftmaxRegression, "Attributes")) == fitted
+
+
+@pytest.mark.parametrize("obj", PUBLIC, ids=lambda obj: obj.__name__)
+def test_public_names_have_docstrings(obj):
+    """A first line, and for functions and estimators an example."""
+    assert inspect.getdoc(obj).splitlines()[0].strip()
+    if not (isinstance(obj, type) and issubclass(obj, Warning)):
+        assert ">>>" in obj.__doc__
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("default")
+def test_readme_code_runs():
+    """Every Python block, in order, in one namespace."""
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    assert blocks
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+
+
+def test_readme_names_files_that_exist():
+    """`path.py` and `folder/` in README are in the tree, and modules in its picture."""
+    for path in re.findall(r"`((?:softmax_reg|tests|examples|\.ci)/[\w./]*)`", README):
+        assert (ROOT / path).exists(), path
+    picture = re.search(r"^```text\n(.*?)^```", README, re.M | re.S).group(1)
+    named = re.findall(r"[\w/]+(?:\.py|/)", picture)
+    assert named
+    for name in named:
+        assert (ROOT / "softmax_reg" / name).exists(), name
+
+
+def test_readme_commands_are_what_ci_runs():
+    """README's second command is the one .ci/run calls first."""
+    command = "python -m pip install '.[test]' && python -m pytest"
+    assert README.count("python -m pip install . && python examples/quickstart.py") == 1
+    assert README.count(command) == 1
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_importing_the_package_compiles_nothing_and_needs_no_gpu():
+    """Import leaves numba.cuda alone and no kernel compiled."""
+    code = (
+        "import sys, softmax_reg\n"
+        "from softmax_reg.kernels import _chunks, _blocks\n"
+        "assert 'numba.cuda' not in sys.modules\n"
+        "for module in (_chunks, _blocks):\n"
+        "    for value in vars(module).values():\n"
+        "        assert not getattr(value, 'signatures', None), value\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
