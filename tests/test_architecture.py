@@ -10,6 +10,7 @@ PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
     ["kernels/_jit.py", "kernels/_launch.py", "kernels/_rows.py"],
+    ["kernels/_exp.py"],
     ["kernels/_blocks.py"],
     ["kernels/_chunks.py"],
     ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],

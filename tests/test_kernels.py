@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.special import log_softmax, softmax
 
 from softmax_reg.kernels import cpu, reference
+from softmax_reg.kernels._exp import UNDERFLOW, exp
 
 from .problems import EPS, random_problem
 
@@ -133,6 +134,20 @@ def test_loss_keeps_its_digits_near_certainty(logits, label):
     assert loss == pytest.approx(others, rel=8 * EPS)
     true_class = residual[0] if len(logits) == 1 else residual[label]
     assert true_class == pytest.approx(-others, rel=8 * EPS)
+
+
+def test_exponential_is_within_one_ulp():
+    """exp against long double over its range, both sides of 0; exact at 0; edges."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([-rng.exponential(50, 3000), rng.uniform(-1, 709, 1000), [0.0]])
+    x = x[x >= UNDERFLOW]
+    actual = np.array([exp(value) for value in x])
+    expected = np.exp(x.astype(np.longdouble))
+    ulp = np.spacing(np.exp(x))
+    assert np.max(np.abs(actual - expected) / ulp) < 1
+    assert actual[-1] == 1
+    edges = [exp(np.float64(value)) for value in (-np.inf, -1e300, -708.1, np.nan)]
+    np.testing.assert_array_equal(edges, [0, 0, 0, np.nan])
 
 
 def test_duplicate_and_unsorted_csr_entries_add_up():

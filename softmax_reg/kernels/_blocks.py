@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from ._exp import exp
 from ._jit import kernel
 
 BLOCK = 64
@@ -170,7 +171,7 @@ def exponentials(logits, largest, rest, ties):
                 ties[i] += 1.0
                 logits[k, i] = 1.0
             else:
-                e = math.exp(logits[k, i] - largest[i])
+                e = exp(logits[k, i] - largest[i])
                 rest[i] += e
                 logits[k, i] = e
 
@@ -208,7 +209,7 @@ def residuals(logits, y, weight, start, size, largest, rest, ties):
             z = logits[0, i]
             # Log-odds of the true class; everything below is exact in its sign.
             odds = z if y[start + i] == 1 else -z
-            e = math.exp(-abs(z))
+            e = exp(-abs(z))
             loss += s * (math.log1p(e) + max(0.0, -odds))
             wrong = (e if odds > 0.0 else 1.0) / (1.0 + e)
             logits[0, i] = -s * wrong if y[start + i] == 1 else s * wrong
@@ -251,7 +252,7 @@ def probabilities(logits, largest, rest, ties):
     if n_rows == 1:
         for i in range(size):
             z = logits[0, i]
-            e = math.exp(-abs(z))
+            e = exp(-abs(z))
             logits[0, i] = (1.0 if z >= 0.0 else e) / (1.0 + e)
         return
     exponentials(logits, largest, rest, ties)

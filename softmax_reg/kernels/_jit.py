@@ -21,6 +21,14 @@ def _digest_of_sources():
 _SOURCES = _digest_of_sources()
 
 
+def exact_kernel(function):
+    """As `kernel`, but sums stay in the order they are written in.
+
+    Reassociation would undo compensated arithmetic.
+    """
+    return _compile(function, fastmath={"contract"})
+
+
 def kernel(function):
     """Compile `function` as a serial kernel that releases the GIL.
 
@@ -37,7 +45,11 @@ def kernel(function):
         Division by zero gives inf or NaN as in NumPy; the checked Python model
         would keep loops from being vectorised.
     """
-    options = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+    return _compile(function, fastmath=_FASTMATH)
+
+
+def _compile(function, fastmath):
+    options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:    # "cannot cache function": nowhere to write
