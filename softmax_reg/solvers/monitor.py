@@ -10,9 +10,14 @@ HISTORY_DTYPE = np.dtype(
 )
 # Without a penalty nothing bounds the suboptimality, but Newton's decrement
 # tells a finite optimum from a separated one: near the first it collapses, on
-# separated rows every step takes it down by about 1/e and no faster.
+# separated rows every step takes it down by about 1/e and no faster. Counted from
+# half squared decrements of this fraction of the objective on (or of tol).
 _SLOW = 0.1
 _SLOW_STEPS = 3
+_SLOW_FROM = 1e-8
+# A gap of this fraction of the objective is worth one more step of exact Newton:
+# it squares the gap, and the coefficients gain half of those digits.
+_POLISHED = 1e-12
 # Iterations without a lower value (beyond rounding) or half the duality gap after
 # which a solver is at the rounding floor.
 _IDLE_STEPS = 3
@@ -58,6 +63,7 @@ class Monitor:
         self.half_decrement = np.nan
         self._slow_steps = 0
         self._idle_steps = 0
+        self._may_polish = True
         self._best_gap = np.inf
         self._history = []
         self._started = time.perf_counter()
@@ -67,13 +73,21 @@ class Monitor:
         """Structured array: iteration, seconds, objective, gap."""
         return np.array(self._history, dtype=HISTORY_DTYPE)
 
-    def wants_more(self, point):
-        """Whether another iteration of this solver should start from `point`."""
+    def wants_more(self, point, polish=False):
+        """Whether another iteration of this solver should start from `point`.
+
+        With `polish` one more is granted at the tolerance, to a solver whose last
+        iteration takes the gap to rounding.
+        """
         if self.status is not None or self._idle_steps >= _IDLE_STEPS:
             return False
         self._look(point)
         if self.gap <= self.certify_tol * point.value:
-            self.status = "converged"
+            rough = self.gap > _POLISHED * point.value and self.n_iter < self.max_iter
+            if polish and rough and self._may_polish:
+                self._may_polish = False
+            else:
+                self.status = "converged"
         elif (
             not self.objective.is_penalised
             and point.n_errors == 0
@@ -120,22 +134,25 @@ class Monitor:
             self.status = "stopped"
 
     def newton_decrement(self, point, half_decrement):
-        """Tell half the squared Newton decrement at `point`; true if that ends the fit.
+        """Tell half the squared Newton decrement at `point`, before the step is taken.
 
-        Only without a penalty: with one, the duality gap decides.
+        Without a penalty it decides: the fit has converged when this step is
+        taken, or the classes are separated and no step helps. With a penalty the
+        duality gap decides.
         """
         previous, self.half_decrement = self.half_decrement, half_decrement
-        if self.objective.is_penalised or half_decrement > self.tol * point.value:
+        if self.objective.is_penalised:
+            return
+        at_floor = half_decrement <= 4 * np.finfo(np.float64).eps * point.value
+        slow = not half_decrement <= _SLOW * previous and not at_floor
+        if slow and half_decrement <= max(self.tol, _SLOW_FROM) * point.value:
+            self._slow_steps += 1
+        else:
             self._slow_steps = 0
-            return False
-        if half_decrement <= _SLOW * previous or half_decrement <= (self.tol**2) * point.value:
-            self.status = "converged"
-            return True
-        self._slow_steps += 1
         if self._slow_steps >= _SLOW_STEPS:
             self.status = "separable"
-            return True
-        return False
+        elif half_decrement <= self.tol * point.value and not slow:
+            self.status = "converged"
 
     def stalled(self, point, half_decrement):
         """Tell that rounding keeps the solver from going on.
@@ -149,7 +166,7 @@ class Monitor:
             False leaves the fit to another solver.
         """
         self.half_decrement = half_decrement
-        if half_decrement <= self.tol * point.value:
+        if self.status is None and half_decrement <= self.tol * point.value:
             self.status = "converged"
         return self.status is not None
 

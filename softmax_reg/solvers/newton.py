@@ -63,14 +63,15 @@ def newton(objective, point, monitor):
     done : bool
         False when the Hessian did not factorise or rounding stopped the search.
     """
-    while monitor.wants_more(point):
+    while monitor.wants_more(point, polish=True):
         hessian = objective.hessian(point.theta)
         _fill_null_space(hessian, objective.n_rows, objective.is_penalised)
         step = newton_step(hessian, point.grad)
         if step is None:
             return point, False
         slope = inner(point.grad, step)
-        if monitor.newton_decrement(point, -slope / 2):
+        monitor.newton_decrement(point, -slope / 2)
+        if monitor.status == "separable":
             break
         new = None
         if slope < 0:
@@ -133,7 +134,8 @@ def newton_cg(objective, point, monitor):
         relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
         v = conjugate_gradients(product, grad, min(0.1, relative**0.25))
         slope = inner(grad, v)
-        if monitor.newton_decrement(point, -slope / 2):
+        monitor.newton_decrement(point, -slope / 2)
+        if monitor.status == "separable":
             break
         new = None
         if slope < 0:
