@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from softmax_reg import SoftmaxRegression
 
-from .problems import EPS, bundled
+from .problems import bundled
 
 pytestmark = pytest.mark.compiled
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")

@@ -22,7 +22,8 @@ def test_chunks_tile_the_rows(n_samples, accumulator_bytes):
     bounds = _launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes)
     assert bounds[0][0] == 0 and bounds[-1][1] == n_samples
     assert all(stop > start for start, stop in bounds)
-    assert all(a[1] == b[0] and a[1] % BLOCK == 0 for a, b in zip(bounds, bounds[1:], strict=False))
+    for (_, stop), (start, _) in zip(bounds[:-1], bounds[1:], strict=True):
+        assert stop == start and stop % BLOCK == 0
     assert len(bounds) <= _launch.MAX_CHUNKS
     memory = len(bounds) * accumulator_bytes
     assert memory <= _launch.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
