@@ -174,6 +174,11 @@ class Objective:
         classes, moments = self.backend.curvature(
             self._rows, self._weight, self._shift, theta, full
         )
+        if not np.all(np.isfinite(moments)):
+            raise ValueError(
+                "X holds values whose squares overflow float64. Scale its columns down, or "
+                "leave out those that hold no measurements."
+            )
         total = moments[-1, -1]
         if total > 0:
             moments = moments / total

@@ -87,10 +87,12 @@ def test_an_exception_in_a_callback_leaves_the_estimator_as_it_was():
 
 
 def test_scoring_monitor_follows_the_loss():
-    """scikit-learn's ScoringMonitor sees the training log loss fall."""
+    """scikit-learn's ScoringMonitor sees the training log loss of every iterate fall."""
     from sklearn.callback import ScoringMonitor
 
     monitor = ScoringMonitor(scoring="neg_log_loss")
-    SoftmaxRegression(solver="lbfgs").set_callbacks(monitor).fit(X, y)
-    logs = monitor.get_logs()
-    assert logs
+    model = SoftmaxRegression(solver="lbfgs").set_callbacks(monitor).fit(X, y)
+    logs = monitor.get_logs().data_as_pandas
+    scores = logs.loc[logs["task_name"] == "lbfgs-iter", "neg_log_loss"]
+    assert len(scores) == model.n_iter_[0]
+    assert scores.iloc[-1] > scores.iloc[0]

@@ -340,6 +340,7 @@ BAD_DATA = [
     ((X, y + 0.5), {}, "Unknown label type"), ((X + 1j, y), {}, "Complex data not supported"),
     ((np.where(X > 7, np.inf, X), y), {}, "infinity"), ((X[:, :0], y), {}, "0 feature"),
     ((_out_of_range(), y), {}, "indices"), ((X, np.c_[y, y]), {}, "y should be a 1d array"),
+    ((X * 1e300, y), {}, "X holds values whose squares overflow float64"),
     ((X, y), {"sample_weight": y[:-1] + 1}, "sample_weight must have shape"),
     ((X, y), {"sample_weight": y - 1}, "sample_weight must be non-negative"),
     ((X, y), {"sample_weight": 0 * y}, "sample_weight must contain at least one non-zero"),

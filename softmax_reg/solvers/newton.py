@@ -35,7 +35,8 @@ def newton_step(hessian, grad):
     """
     diagonal = np.diag(hessian)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = hessian * scale * scale[:, np.newaxis]
+    with np.errstate(invalid="ignore"):    # an overflown Hessian is refused right here
+        scaled = hessian * scale * scale[:, np.newaxis]
     if not np.all(np.isfinite(scaled)):
         return None
     for ridge in _RIDGES:
