@@ -12,7 +12,8 @@ in nats and in long double, from `coef_` and `intercept_`. The other columns:
     true gap       objective minus the best one seen, relative to it; seen are all models and
                    SoftmaxRegression(tol=0), a reference that is not timed
     log loss and accuracy    on a quarter of the rows, held out (stratified, fixed seed)
-    seconds        of a warm fit: best of --repeat, the models taking turns
+    seconds        of a warm fit: best of --repeat, the models taking turns. On a busy machine
+                   OMP_NUM_THREADS=1 keeps scikit-learn's threads from waiting for each other
     warnings       of one fit, those that Python shows by default
 
 With --C inf, separable classes have no optimum, and gaps say nothing. "newton-cholesky" is
@@ -213,8 +214,7 @@ def argument_parser():
     parser = argparse.ArgumentParser(description=description, epilog=details,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="FILE",
-                        help=".csv, .parquet (columns that are not numbers are one-hot encoded) "
-                        f"or .npz (arrays X and y); default: {', '.join(BUNDLED)}")
+                        help=".csv, .parquet (words are one-hot encoded) or .npz (X and y)")
     parser.add_argument("--target", metavar="COLUMN", help="column, or array, of the classes")
     parser.add_argument("--C", type=float, nargs="+", default=[1.0], help="default 1")
     parser.add_argument("--standardize", action="store_true", help="default: raw columns")

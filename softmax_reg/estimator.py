@@ -79,7 +79,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         estimates the suboptimality. NaN where no Newton step was taken.
     n_iter_ : ndarray of shape (1,), int32
         Iterations, over all solvers that took part.
-    n_evaluations_ : float
+    n_evaluations_ : int
         Passes over the rows, everything counted.
     solver_ : str
         The solver that ended the fit.

@@ -61,7 +61,7 @@ class Objective:
 
     Attributes
     ----------
-    n_evaluations : float
+    n_evaluations : int
         Passes over the rows so far, of any kind.
     """
 

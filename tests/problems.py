@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
 from sklearn import datasets
 from sklearn.preprocessing import scale
 
@@ -75,8 +76,7 @@ def long_double_optimum(X, y, weight, n_rows, l2):
     for _ in range(100):
         hessian = _hessian(design, weight, theta.astype(np.float64))
         hessian += np.diag(np.tile(penalty, n_rows))
-        step = -np.linalg.lstsq(hessian, grad.astype(np.float64).ravel(), rcond=1e-15)[0]
-        step = step.reshape(theta.shape)
+        step = _steer(hessian, grad.astype(np.float64), n_rows)
         length = 1.0
         while length > 1e-6:
             new_value, new_grad = evaluate(theta + length * step)
@@ -90,6 +90,18 @@ def long_double_optimum(X, y, weight, n_rows, l2):
     slack = grad[:, :-1] / spread    # back to original units
     gap = (slack**2).sum() / (2 * l2) + np.abs(grad[:, -1] * theta[:, -1]).sum()
     return value, float(gap / value)
+
+
+def _steer(hessian, grad, n_rows):
+    """-H^-1 g, H made definite along shifts common to all classes, where g is 0."""
+    shape = n_rows, len(hessian) // n_rows
+    blocks = hessian.reshape(*shape, *shape)
+    for j in range(shape[1] if n_rows > 1 else 0):
+        blocks[:, j, :, j] += np.trace(blocks[:, j, :, j]) / n_rows**2
+    scale = 1 / np.sqrt(np.diag(hessian))
+    scaled = hessian * scale * scale[:, np.newaxis]
+    step = -scale * cho_solve(cho_factor(scaled), scale * grad.ravel())
+    return step.reshape(grad.shape)
 
 
 def _hessian(design, weight, theta):
