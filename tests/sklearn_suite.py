@@ -1,21 +1,18 @@
 """Pytest plugin: scikit-learn's own tests of `LogisticRegression`, run on `SoftmaxRegression`.
 
-    python -m pytest -c /dev/null --rootdir . -p tests.sklearn_suite -p no:cacheprovider \
-        --pyargs sklearn.linear_model.tests.test_logistic
+    SCIPY_ARRAY_API=1 python -m pytest -c /dev/null --rootdir . -p tests.sklearn_suite \
+        -p no:cacheprovider --pyargs sklearn.linear_model.tests.test_logistic
 
 from the root of the repository (``-c /dev/null`` keeps pyproject.toml's options and
-warning filters out) runs the installed module with the name `LogisticRegression`
-bound to the adapter below. `LogisticRegressionCV` stays scikit-learn's own. The
-summary prints what the adapter translated and which tests are left out, and why.
+warning filters out; without SCIPY_ARRAY_API=1 the array API tests are skipped) runs
+the installed module with the name `LogisticRegression` bound to the adapter below.
+`LogisticRegressionCV` stays scikit-learn's own. The summary prints what the adapter
+translated and which tests are left out, and why.
 An id of `LEFT_OUT` that the module no longer has is an error. ``--left-out`` runs
 the tests left out instead of the others: one that passes has no place in the list.
 """
 
-import os
 from collections import Counter
-
-# scikit-learn's array API tests are skipped without it; NumPy's should run.
-os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pytest

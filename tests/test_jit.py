@@ -14,6 +14,24 @@ from softmax_reg.kernels._jit import kernel
 
 pytestmark = pytest.mark.compiled
 PACKAGE = Path(__file__).resolve().parents[1] / "softmax_reg"
+BITS_OF_EVERY_KERNEL = """
+import sys
+import numpy as np
+from softmax_reg.kernels import cpu
+rng = np.random.default_rng(0)
+X, theta = rng.standard_normal((300, 19)), rng.standard_normal((5, 20))
+y, weight, shift = np.arange(300, dtype=np.int32) % 5, np.full(300, 1 / 300), np.zeros(19)
+rows = cpu.make_rows(X)
+kernels = [
+    lambda: cpu.value_grad(rows, y, weight, shift, theta)[1],
+    lambda: cpu.hess_prod(rows, weight, shift, theta, theta),
+    lambda: cpu.curvature(rows, weight, shift, theta, True)[1],
+    lambda: cpu.hessian(rows, weight, shift, theta),
+]
+order = [int(k) for k in sys.argv[1]]
+bits = {k: hash(kernels[k]().tobytes()) for k in order}
+print(sum(value * (k + 1) for k, value in bits.items()) % 2**50)
+"""
 LOSS_OF_ONE_ROW = """
 import numpy as np
 from softmax_reg.kernels import cpu
@@ -23,9 +41,9 @@ print(cpu.value_grad(rows, y, weight, np.zeros(1), np.zeros((2, 2)))[0])
 """
 
 
-def _run(folder, **environment):
+def _run(folder, *arguments, code=LOSS_OF_ONE_ROW, **environment):
     result = subprocess.run(
-        [sys.executable, "-c", LOSS_OF_ONE_ROW],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(folder), **environment},
         cwd=folder,
         capture_output=True,
@@ -49,6 +67,15 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     assert source.count("loss += s * (below") == 1
     blocks.write_text(source.replace("loss += s * (below", "loss += 2 * s * (below"))
     assert _run(tmp_path, **environment) == 2 * before
+
+
+def test_bits_do_not_depend_on_what_was_compiled_or_loaded_first(tmp_path):
+    """The process that compiles, one that loads the cache, and any order agree."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": "0"}
+    folder = PACKAGE.parent
+    first = _run(folder, "0123", code=BITS_OF_EVERY_KERNEL, **environment)
+    for order in ("0123", "3210", "2031"):
+        assert _run(folder, order, code=BITS_OF_EVERY_KERNEL, **environment) == first
 
 
 def test_kernels_compile_without_a_writable_cache_folder():

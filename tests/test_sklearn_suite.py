@@ -26,6 +26,7 @@ def run_suite(*options):
     """Exit code, counts by outcome, and output of the command in the plugin's docstring."""
     # No options, xdist worker or seeds of the run around this one.
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "SKLEARN_"))}
+    env["SCIPY_ARRAY_API"] = "1"
     result = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".",

@@ -41,6 +41,10 @@ def kernel(function):
         The machine code is kept next to the module (or in NUMBA_CACHE_DIR,
         or in the user's cache folder), so only the first fit ever compiles.
         Where no such folder can be written, every process compiles.
+    forceinline
+        Otherwise a kernel's machine code and that of its callers each hold a copy
+        of it, optimised differently; which copy runs depends on what was compiled
+        or loaded first, and with it the last bits of the result.
     error_model="numpy"
         Division by zero gives inf or NaN as in NumPy; the checked Python model
         would keep loops from being vectorised.
@@ -49,7 +53,9 @@ def kernel(function):
 
 
 def _compile(function, fastmath):
-    options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
+    options = {
+        "nogil": True, "fastmath": fastmath, "error_model": "numpy", "forceinline": True,
+    }
     try:
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:    # "cannot cache function": nowhere to write
