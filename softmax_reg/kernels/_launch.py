@@ -1,13 +1,15 @@
 """Run one kernel on many row ranges at once, from any thread or process.
 
 A kernel releases the GIL, so plain Python threads are all the parallelism it
-needs. One pool serves the whole process: fits that run at the same time share
-its workers and cannot oversubscribe the machine. A forked child starts with no
-pool and makes its own at its first launch.
+needs. One pool serves the whole process: fits that run at the same time, each in
+a thread of its own, share its workers. A forked child starts with no pool and
+makes its own at its first launch.
 """
 
+import contextlib
 import os
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -92,29 +94,43 @@ def chunk_bounds(n_samples, block, accumulator_bytes):
 def launch(kernel, calls, work):
     """Call ``kernel(*args)`` for every args of `calls`; results in order.
 
+    The caller works too: it and the pool's threads take calls from one queue, so
+    a pool that is busy with other fits delays nothing.
+
     Parameters
     ----------
     kernel : callable that releases the GIL
     calls : list of tuple
     work : float
         Floating-point operations of all calls together; little work, a single
-        call or a single thread runs in the caller.
+        call or a single thread runs in the caller alone.
     """
-    size = n_threads()
-    if work < SERIAL_WORK or len(calls) == 1 or size == 1:
+    budget = n_threads()
+    size = min(budget, len(calls))
+    if work < SERIAL_WORK or size == 1:
         return [kernel(*args) for args in calls]
-    futures = []
-    for args in calls:
-        try:
-            futures.append(_shared_pool(size).submit(kernel, *args))
-        except RuntimeError:
-            # The pool was resized by another thread just now, or the
-            # interpreter is shutting down and starts no threads any more.
-            break
-    results = []
+    queue = deque(range(len(calls)))
+    results = [None] * len(calls)
+
+    def drain():
+        while True:
+            try:
+                c = queue.popleft()
+            except IndexError:
+                return
+            results[c] = kernel(*calls[c])
+
+    helpers = []
+    # RuntimeError: another thread resized the pool just now, or the interpreter is
+    # shutting down and starts no threads any more. The helpers there are will do.
+    with contextlib.suppress(RuntimeError):
+        for _ in range(size - 1):
+            helpers.append(_shared_pool(budget - 1).submit(drain))
     try:
-        results = [future.result() for future in futures]
+        drain()
     finally:
-        for future in futures:
-            future.cancel()
-    return results + [kernel(*args) for args in calls[len(futures):]]
+        queue.clear()    # after an exception nobody needs to go on
+        running = [helper for helper in helpers if not helper.cancel()]
+    for helper in running:
+        helper.result()
+    return results
