@@ -98,7 +98,7 @@ def check_training_data(estimator, X, y, sample_weight):
     if len(classes) < 2:
         raise ValueError(
             f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "
-            f"the data contains only one class: {classes[0]!r}."
+            f"the data contains only one class: {classes.tolist()[0]!r}."
         )
     weight = check_sample_weight(sample_weight, X.shape[0])
     if estimator.class_weight is not None:

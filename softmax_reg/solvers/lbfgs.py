@@ -58,14 +58,14 @@ def lbfgs(objective, point, monitor):
         slope = inner(grad, v)
         if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
             # By its own estimate it is there; Newton's decrement has to agree.
-            monitor.half_decrement = -slope / 2
             return point, False
         new, step = (None, 0.0)
         if slope < 0:
             new, step = line_search(objective, point, transform.apply(v), slope)
         if new is None:
             if not pairs:
-                return point, monitor.stalled(point, inner(grad, grad) / 2)
+                # Whether that is the rounding floor only Newton's decrement tells.
+                return point, False
             # The memory may be at fault: forget it and look again from here.
             refresh = True
         else:
@@ -76,7 +76,7 @@ def lbfgs(objective, point, monitor):
             curvature = step * inner(v, y)
             if curvature > 0:
                 pairs.append((step * v, y, 1 / curvature))
-            monitor.iterated(point, new, inner(grad, grad) / 2)
+            monitor.iterated(point, new)
             point, grad = new, new_grad
         if refresh and monitor.status is None:
             transform = kronecker_transform(objective, point.theta)

@@ -113,11 +113,12 @@ class Monitor:
         seconds = time.perf_counter() - self._started
         self._history.append((self.n_iter, seconds, point.value, self.gap))
 
-    def iterated(self, previous, point, half_decrement):
+    def iterated(self, previous, point, half_decrement=np.inf):
         """Tell that an iteration led from `previous` to `point`.
 
         half_decrement : float
-            Half the squared Newton decrement at `previous`, or an estimate.
+            Half the squared Newton decrement at `previous`, from a solver that
+            knows it.
         """
         self.n_iter += 1
         self._look(point)
@@ -128,7 +129,7 @@ class Monitor:
         else:
             self._idle_steps += 1
         self._best_gap = min(self.gap, self._best_gap)
-        if self._idle_steps >= _IDLE_STEPS:
+        if self._idle_steps >= _IDLE_STEPS and half_decrement < np.inf:
             self.stalled(point, half_decrement)
         if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
             self.status = "stopped"

@@ -71,15 +71,17 @@ def newton(objective, point, monitor):
         if step is None:
             return point, False
         slope = inner(point.grad, step)
-        monitor.newton_decrement(point, -slope / 2)
+        # A slope that rounding made positive is no sign of an optimum: its size is.
+        half_decrement = abs(slope) / 2
+        monitor.newton_decrement(point, half_decrement)
         if monitor.status == "separable":
             break
         new = None
         if slope < 0:
             new, _ = line_search(objective, point, step, slope)
         if new is None:
-            return point, monitor.stalled(point, -slope / 2)
-        monitor.iterated(point, new, -slope / 2)
+            return point, monitor.stalled(point, half_decrement)
+        monitor.iterated(point, new, half_decrement)
         point = new
     return point, monitor.status is not None
 
@@ -135,14 +137,16 @@ def newton_cg(objective, point, monitor):
         relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
         v = conjugate_gradients(product, grad, min(0.1, relative**0.25))
         slope = inner(grad, v)
-        monitor.newton_decrement(point, -slope / 2)
+        # A slope that rounding made positive is no sign of an optimum: its size is.
+        half_decrement = abs(slope) / 2
+        monitor.newton_decrement(point, half_decrement)
         if monitor.status == "separable":
             break
         new = None
         if slope < 0:
             new, _ = line_search(objective, point, transform.apply(v), slope)
         if new is None:
-            return point, monitor.stalled(point, -slope / 2)
-        monitor.iterated(point, new, -slope / 2)
+            return point, monitor.stalled(point, half_decrement)
+        monitor.iterated(point, new, half_decrement)
         point = new
     return point, monitor.status is not None
