@@ -10,9 +10,11 @@ PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
     ["kernels/_jit.py", "kernels/_launch.py", "kernels/_rows.py"],
-    ["kernels/_exp.py"],
+    ["kernels/_elementary.py", "kernels/_simd.py"],
+    ["kernels/_products.py"],
     ["kernels/_blocks.py"],
     ["kernels/_chunks.py"],
+    ["kernels/_csr.py"],
     ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],
     ["functional.py", "penalty.py", "certificate.py"],
     ["objective.py"],
@@ -27,7 +29,8 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Third-party package -> where it may be imported.
 ONLY_HERE = {
-    "numba": {"kernels/_jit.py"},
+    "numba": {"kernels/_jit.py", "kernels/_simd.py"},
+    "llvmlite": {"kernels/_simd.py"},
     "joblib": {"kernels/_launch.py"},
     "sklearn": {"exceptions.py", "_callbacks.py", "_validation.py", "estimator.py"},
 }

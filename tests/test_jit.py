@@ -64,8 +64,8 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     assert _run(tmp_path, **environment) == before
     blocks = copy / "kernels" / "_blocks.py"
     source = blocks.read_text()
-    assert source.count("loss += s * (below") == 1
-    blocks.write_text(source.replace("loss += s * (below", "loss += 2 * s * (below"))
+    assert source.count("total += numbers[i]") == 1
+    blocks.write_text(source.replace("total += numbers[i]", "total += 2 * numbers[i]"))
     assert _run(tmp_path, **environment) == 2 * before
 
 

@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.special import log_softmax, softmax
 
 from softmax_reg.kernels import cpu, reference
-from softmax_reg.kernels._exp import UNDERFLOW, exp
+from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
 
 from .problems import EPS, random_problem
 
@@ -136,18 +136,36 @@ def test_loss_keeps_its_digits_near_certainty(logits, label):
     assert true_class == pytest.approx(-others, rel=8 * EPS)
 
 
-def test_exponential_is_within_one_ulp():
+@pytest.mark.parametrize(
+    "exp, dtype, largest, underflow",
+    [(exp64, np.float64, 709, UNDERFLOW), (exp32, np.float32, 88, UNDERFLOW_32)],
+)
+def test_exponential_is_within_one_ulp(exp, dtype, largest, underflow):
     """exp against long double over its range, both sides of 0; exact at 0; edges."""
     rng = np.random.default_rng(0)
-    x = np.concatenate([-rng.exponential(50, 3000), rng.uniform(-1, 709, 1000), [0.0]])
-    x = x[x >= UNDERFLOW]
-    actual = np.array([exp(value) for value in x])
+    x = np.concatenate([-rng.exponential(50, 3000), rng.uniform(-1, largest, 1000), [0.0]])
+    x = x[x >= underflow].astype(dtype)
+    actual = np.array([exp(value) for value in x], dtype=dtype)
     expected = np.exp(x.astype(np.longdouble))
-    ulp = np.spacing(np.exp(x))
-    assert np.max(np.abs(actual - expected) / ulp) < 1
+    assert np.max(np.abs(actual - expected) / np.spacing(expected.astype(dtype))) < 1
     assert actual[-1] == 1
-    edges = [exp(np.float64(value)) for value in (-np.inf, -1e300, -708.1, np.nan)]
+    with np.errstate(all="ignore"):
+        edges = [exp(dtype(value)) for value in (-np.inf, -1e30, underflow - 0.1, np.nan)]
     np.testing.assert_array_equal(edges, [0, 0, 0, np.nan])
+
+
+def test_log1p_is_within_three_ulp():
+    """log1p against long double from 1e-300 to 1e300, and its edges."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([
+        10 ** rng.uniform(-300, 300, 2000), rng.uniform(0, 3, 2000), rng.uniform(0, 0.01, 1000)
+    ])
+    actual = np.array([log1p(value) for value in x])
+    expected = np.log1p(x.astype(np.longdouble))
+    assert np.max(np.abs(actual - expected) / np.spacing(np.log1p(x))) < 3
+    with np.errstate(all="ignore"):
+        edges = [log1p(np.float64(value)) for value in (0.0, np.inf, np.nan)]
+    np.testing.assert_array_equal(edges, [0, np.inf, np.nan])
 
 
 def test_duplicate_and_unsorted_csr_entries_add_up():

@@ -1,254 +1,189 @@
 """Kernels over one range of rows: what one thread runs, with private sums.
 
 Each walks its range block by block; nothing it allocates grows with n_samples.
-Shapes: theta (n_rows, n_features + 1), the last column the intercept; n_rows is
-n_classes, or 1 for the binary model. `weight` already holds s_i / sum(s).
+theta_t is theta transposed, (n_features + 1, n_classes padded), the last row the intercepts;
+for the binary model theta's row stands after one of zeros. `weight` already holds
+s_i / sum(s). The dtype of theta_t is that of the arithmetic within a block; sums over blocks
+are float64. Columns are padded to whole vector registers.
 """
 
 import numpy as np
 
-from ._blocks import (
-    BLOCK,
-    accumulate,
-    curved,
-    load_block,
-    probabilities,
-    products,
-    residuals,
+from ._blocks import curved, load_block, probabilities, products, residuals
+from ._jit import inner_kernel, kernel
+from ._products import (
+    add_lower_gram,
+    add_lower_product,
+    add_product,
+    aligned_empty,
+    transpose,
 )
-from ._jit import kernel
+
+
+@inner_kernel
+def logit_space(theta_t, block):
+    """Uninitialised by_row and logits of `products`, and work space of `residuals`."""
+    n_padded = theta_t.shape[1]
+    return (
+        aligned_empty(block, n_padded, theta_t),
+        aligned_empty(n_padded, block, theta_t),
+        aligned_empty(4, block, theta_t),
+    )
+
+
+@inner_kernel
+def following_rows(rows, first, last):
+    """(address, number of bytes) of dense rows first .. last; 0 bytes if sparse."""
+    if rows.is_sparse:
+        return rows.data.ctypes.data, 0
+    row_bytes = rows.n_features * rows.dense.itemsize
+    return rows.dense.ctypes.data + first * row_bytes, (last - first) * row_bytes
 
 
 @kernel
-def value_grad(rows, y, weight, shift, theta, start, stop, out):
-    """Loss and its gradient in `theta`; out (n_rows, n_features + 1), overwritten.
+def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, out):
+    """Loss and its gradient in theta; out (rows of theta, width), overwritten.
 
     Returns (loss, n_errors) as `residuals` does.
     """
-    n_rows, width = theta.shape
-    xt = np.empty((width, BLOCK))
-    logits = np.empty((n_rows, BLOCK))
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x = aligned_empty(block, out.shape[1], theta_t)
+    by_row, padded_logits, work = logit_space(theta_t, block)
+    logits = padded_logits[:n_classes]
+    residual = padded_logits[n_classes - len(out):n_classes]
     out[:] = 0.0
+    losses = np.empty(block)
     loss = 0.0
     n_errors = 0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        load_block(rows, shift, first, last, xt)
-        products(theta, xt, logits)
-        part, wrong = residuals(logits, y, weight, first, last - first, largest, rest, ties)
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        load_block(rows, shift, first, last, x)
+        # Three quarters of the next block come while the logits are formed, for that
+        # takes longer than the gradient where there are few classes.
+        ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
+        early = n_bytes // 4 * 3
+        products(x, theta_t, by_row, padded_logits, ahead, early)
+        part, wrong = residuals(logits, y, weight, first, last - first, work, losses)
         loss += part
         n_errors += wrong
-        accumulate(logits, xt, False, out)
+        add_product(residual, x, out, ahead + early, n_bytes - early)
     return loss, n_errors
 
 
 @kernel
-def _csr_logits(rows, theta_t, first, last, logits):
-    """logits[i] = x_i @ theta_t[:-1] + theta_t[-1], row by row; (BLOCK, n_rows)."""
-    n_features = rows.n_features
-    n_rows = theta_t.shape[1]
-    logits[last - first:] = 0.0
-    for i in range(last - first):
-        logits[i] = theta_t[n_features]
-        for e in range(rows.indptr[first + i], rows.indptr[first + i + 1]):
-            x = rows.data[e]
-            j = rows.indices[e]
-            for k in range(n_rows):
-                logits[i, k] += x * theta_t[j, k]
-
-
-@kernel
-def _csr_accumulate(rows, first, last, residual, out_t):
-    """out_t += [X, 1].T @ residual over the rows first .. last."""
-    n_features = rows.n_features
-    n_rows = out_t.shape[1]
-    for i in range(last - first):
-        for k in range(n_rows):
-            out_t[n_features, k] += residual[i, k]
-        for e in range(rows.indptr[first + i], rows.indptr[first + i + 1]):
-            x = rows.data[e]
-            j = rows.indices[e]
-            for k in range(n_rows):
-                out_t[j, k] += x * residual[i, k]
-
-
-@kernel
-def value_grad_csr(rows, y, weight, theta_t, start, stop, out_t):
-    """As `value_grad`, touching only stored entries; theta_t, out_t transposed."""
-    n_rows = theta_t.shape[1]
-    logits = np.empty((BLOCK, n_rows))
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    out_t[:] = 0.0
-    loss = 0.0
-    n_errors = 0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        _csr_logits(rows, theta_t, first, last, logits)
-        part, wrong = residuals(logits.T, y, weight, first, last - first, largest, rest, ties)
-        loss += part
-        n_errors += wrong
-        _csr_accumulate(rows, first, last, logits, out_t)
-    return loss, n_errors
-
-
-@kernel
-def hess_prod(rows, weight, shift, theta, direction, start, stop, out):
-    """Hessian of the loss times `direction`; all (n_rows, n_features + 1)."""
-    n_rows, width = theta.shape
-    xt = np.empty((width, BLOCK))
-    proba, change = np.empty((n_rows, BLOCK)), np.empty((n_rows, BLOCK))
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start, stop, out):
+    """Hessian of the loss times a direction; out (rows of theta, width), overwritten."""
+    x = aligned_empty(block, out.shape[1], theta_t)
+    by_row, padded_proba, work = logit_space(theta_t, block)
+    padded_change = aligned_empty(theta_t.shape[1], block, theta_t)
+    proba, change = padded_proba[:n_classes], padded_change[:n_classes]
+    residual = padded_change[n_classes - len(out):n_classes]
     out[:] = 0.0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        load_block(rows, shift, first, last, xt)
-        products(theta, xt, proba)
-        probabilities(proba, largest, rest, ties)
-        products(direction, xt, change)
-        curved(proba, change, weight, first, last - first, rest)
-        accumulate(change, xt, False, out)
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        load_block(rows, shift, first, last, x)
+        ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
+        products(x, theta_t, by_row, padded_proba, ahead, n_bytes)
+        probabilities(proba, work)
+        products(x, direction_t, by_row, padded_change, x.ctypes.data, 0)
+        curved(proba, change, weight, first, last - first, work[0])
+        add_product(residual, x, out, x.ctypes.data, 0)
 
 
-@kernel
-def hess_prod_csr(rows, weight, theta_t, direction_t, start, stop, out_t):
-    """As `hess_prod`, touching only stored entries; arguments transposed."""
-    n_rows = theta_t.shape[1]
-    proba, change = np.empty((BLOCK, n_rows)), np.empty((BLOCK, n_rows))
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    out_t[:] = 0.0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        _csr_logits(rows, theta_t, first, last, proba)
-        probabilities(proba.T, largest, rest, ties)
-        _csr_logits(rows, direction_t, first, last, change)
-        curved(proba.T, change.T, weight, first, last - first, rest)
-        _csr_accumulate(rows, first, last, change, out_t)
+@inner_kernel
+def class_curvature(padded_proba, n_classes, weight, first, size, spread, weighted, by_row, out):
+    """Add -sum_i s_i q_i q_i' to out; spread_i = s_i sum_k q_ik (1 - q_ik).
 
-
-@kernel
-def _class_curvature(proba, weight, first, size, spread, weighted, classes, diagonal):
-    """Add -sum_i s_i q_i q_i' to `classes` and sum_i s_i q_i (1 - q_i) to `diagonal`.
-
-    Two sums, for q - q q would cancel where q is close to 1. Also
-    spread_i = s_i sum_k q_ik (1 - q_ik).
-    weighted : (n_rows, BLOCK) work space, overwritten
+    padded_proba : (n_classes padded, block), its padding is overwritten
+    out : (n_classes, n_classes padded), whose diagonal means nothing: `cpu` sets it.
+    weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
     """
-    n_rows = proba.shape[0]
-    for i in range(BLOCK):
+    proba = padded_proba
+    block = proba.shape[1]
+    one = proba.dtype.type(1)
+    for i in range(block):
         spread[i] = 0.0
-    for k in range(n_rows):
+    for k in range(n_classes):
         for i in range(size):
-            variance = weight[first + i] * proba[k, i] * (1.0 - proba[k, i])
-            diagonal[k] += variance
-            spread[i] += variance
             weighted[k, i] = -weight[first + i] * proba[k, i]
-        for i in range(size, BLOCK):
+            spread[i] -= weighted[k, i] * (one - proba[k, i])
+        for i in range(size, block):
             weighted[k, i] = 0.0
-    accumulate(weighted, proba, True, classes)
+            proba[k, i] = 0.0
+    padded_proba[n_classes:] = 0.0
+    transpose(padded_proba, by_row)
+    add_lower_product(weighted, by_row, out)
 
 
 @kernel
-def _set_diagonal(classes, diagonal):
-    for k in range(len(diagonal)):
-        classes[k, k] = diagonal[k]
-
-
-@kernel
-def curvature(rows, weight, shift, theta, full, start, stop, classes, moments):
+def curvature(
+    rows, weight, shift, theta_t, n_classes, full, block, start, stop, classes, moments
+):
     """Kronecker factors of the Hessian of the loss, as sums.
 
-    With q_i the probabilities, A_i = diag(q_i) - q_i q_i' (binary: q (1 - q)) and
-    w_i = s_i trace(A_i):
-        classes : (n_rows, n_rows)   sum_i s_i A_i
-        moments : sum_i w_i [x_i, 1] [x_i, 1]', (width, width), if `full`, else
-                  its last row and its diagonal, (2, width).
+    With q_i the probabilities, A_i = diag(q_i) - q_i q_i' and w_i = s_i trace(A_i):
+        classes : (n_classes, n_classes padded)   sum_i s_i A_i but for its diagonal
+        moments : sum_i w_i [x_i, 1] [x_i, 1]', (n_features + 1, width), if `full`,
+                  else its row n_features and its diagonal, (2, width).
     Both are overwritten; of a symmetric sum only the lower triangle is valid.
     """
-    n_rows, width = theta.shape
-    xt, wx = np.empty((width, BLOCK)), np.empty((width if full else 1, BLOCK))
-    proba, weighted = np.empty((n_rows, BLOCK)), np.empty((n_rows, BLOCK))
-    spread, diagonal = np.empty(BLOCK), np.zeros(n_rows)
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    width = moments.shape[1]
+    x = aligned_empty(block, width, theta_t)
+    wx = aligned_empty(block if full else 1, width, theta_t)
+    by_row, padded_proba, work = logit_space(theta_t, block)
+    weighted = aligned_empty(n_classes, block, theta_t)
+    spread = work[3]
     classes[:] = 0.0
     moments[:] = 0.0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        load_block(rows, shift, first, last, xt)
-        products(theta, xt, proba)
-        probabilities(proba, largest, rest, ties)
-        _class_curvature(proba, weight, first, last - first, spread, weighted, classes, diagonal)
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        load_block(rows, shift, first, last, x)
+        products(x, theta_t, by_row, padded_proba, x.ctypes.data, 0)
+        probabilities(padded_proba[:n_classes], work)
+        class_curvature(
+            padded_proba, n_classes, weight, first, last - first, spread, weighted, by_row,
+            classes,
+        )
         if full:
-            for j in range(width):
-                for i in range(BLOCK):
-                    wx[j, i] = spread[i] * xt[j, i]
-            accumulate(wx, xt, True, moments)
+            for i in range(block):
+                for j in range(width):
+                    wx[i, j] = spread[i] * x[i, j]
+            add_lower_gram(wx, x, moments)
         else:
-            for j in range(width):
-                for i in range(BLOCK):
-                    moments[0, j] += spread[i] * xt[j, i]
-                    moments[1, j] += spread[i] * xt[j, i] * xt[j, i]
-    _set_diagonal(classes, diagonal)
+            for i in range(block):
+                for j in range(width):
+                    moments[0, j] += spread[i] * x[i, j]
+                    moments[1, j] += spread[i] * x[i, j] * x[i, j]
 
 
 @kernel
-def curvature_csr(rows, weight, theta_t, start, stop, classes, moments):
-    """As `curvature` with full=False, touching only stored entries; uncentred."""
-    n_features = rows.n_features
-    n_rows = theta_t.shape[1]
-    logits = np.empty((BLOCK, n_rows))
-    proba, weighted = np.empty((n_rows, BLOCK)), np.empty((n_rows, BLOCK))
-    spread, diagonal = np.empty(BLOCK), np.zeros(n_rows)
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    classes[:] = 0.0
-    moments[:] = 0.0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        _csr_logits(rows, theta_t, first, last, logits)
-        proba[:] = logits.T
-        probabilities(proba, largest, rest, ties)
-        _class_curvature(proba, weight, first, last - first, spread, weighted, classes, diagonal)
-        for i in range(last - first):
-            moments[0, n_features] += spread[i]
-            moments[1, n_features] += spread[i]
-            for e in range(rows.indptr[first + i], rows.indptr[first + i + 1]):
-                x = rows.data[e]
-                moments[0, rows.indices[e]] += spread[i] * x
-                moments[1, rows.indices[e]] += spread[i] * x * x
-    _set_diagonal(classes, diagonal)
-
-
-@kernel
-def hessian(rows, weight, shift, theta, start, stop, out):
+def hessian(rows, weight, shift, theta_t, n_classes, block, start, stop, out):
     """Class-pair blocks of the Hessian of the loss.
 
-    out : (n_pairs, width, width), overwritten; pair (k, l), k <= l, in row-major
-    order holds sum_i s_i (delta_kl q_k - q_k q_l) [x_i, 1] [x_i, 1]', of which only
-    the lower triangle is valid.
+    out : (n_pairs, n_features + 1, width), overwritten; pair (k, m), k < m, in row-major
+    order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', minus the Hessian's block. The blocks
+    on the diagonal are what makes block rows sum to zero. Only lower triangles are valid.
     """
-    n_rows, width = theta.shape
-    xt, wx = np.empty((width, BLOCK)), np.empty((width, BLOCK))
-    proba = np.empty((n_rows, BLOCK))
-    pair_weight = np.empty(BLOCK)
-    largest, rest, ties = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    width = out.shape[2]
+    x = aligned_empty(block, width, theta_t)
+    wx = aligned_empty(block, width, theta_t)
+    by_row, proba, work = logit_space(theta_t, block)
+    pair_weight = work[3]
     out[:] = 0.0
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        size = last - first
-        load_block(rows, shift, first, last, xt)
-        products(theta, xt, proba)
-        probabilities(proba, largest, rest, ties)
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        load_block(rows, shift, first, last, x)
+        products(x, theta_t, by_row, proba, x.ctypes.data, 0)
+        probabilities(proba[:n_classes], work)
         pair_weight[:] = 0.0
         pair = 0
-        for k in range(n_rows):
-            for m in range(k, n_rows):
-                for i in range(size):
-                    other = proba[m, i] - 1.0 if m == k else proba[m, i]
-                    pair_weight[i] = -weight[first + i] * proba[k, i] * other
-                for j in range(width):
-                    for i in range(BLOCK):
-                        wx[j, i] = pair_weight[i] * xt[j, i]
-                accumulate(wx, xt, True, out[pair])
+        for k in range(n_classes):
+            for m in range(k + 1, n_classes):
+                for i in range(last - first):
+                    pair_weight[i] = weight[first + i] * proba[k, i] * proba[m, i]
+                for i in range(block):
+                    for j in range(width):
+                        wx[i, j] = pair_weight[i] * x[i, j]
+                add_lower_gram(wx, x, out[pair])
                 pair += 1
 
 

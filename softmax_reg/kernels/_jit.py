@@ -3,7 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from numba import njit
+import numpy as np
+from numba import config, njit, types
+from numba.extending import overload
+
+# NUMBA_DISABLE_JIT=1: kernels run as plain Python, for tests and debuggers.
+IS_INTERPRETED = bool(config.DISABLE_JIT)
 
 # What LLVM may do with floating point: reassociate (so that sums become SIMD
 # lanes), contract to FMA, ignore the sign of zero. `nnan` and `ninf` are left
@@ -52,9 +57,43 @@ def kernel(function):
     return _compile(function, fastmath=_FASTMATH)
 
 
-def _compile(function, fastmath):
+def inner_kernel(function):
+    """A function that only kernels call: becomes part of their source before typing.
+
+    Compiling it also on its own, for nobody, would take half of a cold start.
+    """
+    return _compile(function, fastmath=_FASTMATH, inline="always")
+
+
+def outlined_kernel(function):
+    """As `kernel`, but a function of its own in the machine code of its callers.
+
+    For a large body that many kernels call and that holds no floating-point
+    arithmetic but `_simd`'s, which no optimisation changes.
+    """
+    return _compile(function, fastmath=False, forceinline=False)
+
+
+def by_precision(single, double):
+    """A function for kernels to call: `single` on float32 numbers, else `double`."""
+    if IS_INTERPRETED:
+        return lambda x: (single if getattr(x, "dtype", None) == np.float32 else double)(x)
+
+    def choose(x):
+        raise NotImplementedError("only kernels call this")
+
+    @overload(choose, jit_options={"fastmath": {"contract"}, "forceinline": True})
+    def _compiled(x):
+        chosen = single if x == types.float32 else double
+        return lambda x: chosen(x)
+
+    return choose
+
+
+def _compile(function, fastmath, forceinline=True, inline="never"):
     options = {
-        "nogil": True, "fastmath": fastmath, "error_model": "numpy", "forceinline": True,
+        "nogil": True, "fastmath": fastmath, "error_model": "numpy", "forceinline": forceinline,
+        "inline": inline,
     }
     try:
         compiled = njit(cache=True, **options)(function)

@@ -1,33 +1,79 @@
 """The compiled backend: every kernel on all rows, on the threads there are.
 
-Same functions as `reference`. All arithmetic is float64; a float32 X is
-converted block by block. Results do not depend on the number of threads:
-rows are cut by shape alone and partial sums are added in order.
+Same functions as `reference`. The dtype of `theta` is that of the arithmetic: with
+float32 rows it may be float32, twice as fast, sums over blocks being float64 still;
+rows of another dtype are converted block by block. Results are float64. They do not
+depend on the number of threads: rows are cut by shape alone and partial sums are added
+in order.
 """
 
 import numpy as np
 
-from . import _chunks
-from ._blocks import BLOCK
+from . import _chunks, _csr
 from ._launch import chunk_bounds, launch
+from ._products import padded
 from ._rows import make_rows
+from ._simd import REGISTER_BYTES
 
 __all__ = ["column_sums", "curvature", "hess_prod", "hessian", "make_rows", "value_grad"]
 
+# A block of rows and twice its logits should fit into half of an L2 cache.
+_BLOCK_BYTES = 2**18
+_MAX_BLOCK_REGISTERS = 31
 
-def _sum_over_chunks(kernel, args, rows, shapes, flops_per_row):
+
+def _rows_per_block(width, n_rows, itemsize):
+    """Whole tiles and three registers more, an odd number of registers.
+
+    Row strides of an even number of cache lines would crowd a block's columns into
+    few of the cache's sets.
+    """
+    lanes = REGISTER_BYTES // itemsize
+    fitting = _BLOCK_BYTES // (itemsize * (width + 2 * n_rows)) // lanes
+    return lanes * (min(_MAX_BLOCK_REGISTERS, max(7, fitting)) // 4 * 4 + 3)
+
+
+def _sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row):
     """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add what it wrote.
 
     Returns the summed outs and the list of what each call returned.
     """
     n_values = sum(int(np.prod(shape)) for shape in shapes)
-    bounds = chunk_bounds(rows.n_samples, BLOCK, 8 * n_values)
+    bounds = chunk_bounds(rows.n_samples, block, 8 * n_values)
     outs = [np.empty((len(bounds), *shape)) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
     ]
     returned = launch(kernel, calls, flops_per_row * rows.n_samples)
     return [out.sum(axis=0) for out in outs], returned
+
+
+def _n_classes(theta):
+    """Logits of a row; one row of theta is the binary model, the softmax of 0 and z."""
+    return max(2, len(theta))
+
+
+def _class_columns(theta):
+    """theta.T, after a column of zeros if binary; columns padded with zeros."""
+    n_classes = _n_classes(theta)
+    out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
+    out[:, n_classes - len(theta):n_classes] = theta.T
+    return out
+
+
+def _padded_shape(theta):
+    return len(theta), padded(theta.shape[1], theta.itemsize)
+
+
+def _dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
+    """`_sum_over_chunks` for a kernel of `_chunks` that takes the block size last."""
+    itemsize = theta.itemsize
+    block = _rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
+    return _sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)
+
+
+def _csr_pass(kernel, args, rows, shapes, flops_per_row):
+    return _sum_over_chunks(kernel, (rows, *args), rows, _csr.CSR_BLOCK, shapes, flops_per_row)
 
 
 def _mirrored(lower):
@@ -44,7 +90,7 @@ def _entries_per_row(rows):
 def _uncentred(theta, shift):
     """theta.T for raw rows: logits of x - shift under `theta` are those of x."""
     raw = theta.T.copy()
-    raw[-1] -= np.einsum("kj,j->k", theta[:, :-1], shift)
+    raw[-1] -= np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
     return raw
 
 
@@ -58,80 +104,93 @@ def _centred(out_t, shift):
 def column_sums(rows, weight):
     """Weighted column sums of X; see `reference.column_sums`."""
     (sums,), _ = _sum_over_chunks(
-        _chunks.column_sums, (rows, weight), rows, [(rows.n_features,)], 2 * _entries_per_row(rows)
+        _chunks.column_sums, (rows, weight), rows, _csr.CSR_BLOCK, [(rows.n_features,)],
+        2 * _entries_per_row(rows),
     )
     return sums
 
 
 def value_grad(rows, y, weight, shift, theta):
     """Loss, gradient, number of errors; see `reference.value_grad`."""
-    flops = 4 * theta.shape[0] * _entries_per_row(rows)
+    flops = 4 * len(theta) * _entries_per_row(rows)
     if rows.is_sparse:
         raw = _uncentred(theta, shift)
-        (grad_t,), parts = _sum_over_chunks(
-            _chunks.value_grad_csr, (rows, y, weight, raw), rows, [raw.shape], flops
+        (grad_t,), parts = _csr_pass(
+            _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape], flops
         )
         grad = _centred(grad_t, shift)
     else:
-        (grad,), parts = _sum_over_chunks(
-            _chunks.value_grad, (rows, y, weight, shift, theta), rows, [theta.shape], flops
+        (grad,), parts = _dense_pass(
+            _chunks.value_grad, (y, weight, shift, _class_columns(theta), _n_classes(theta)), rows,
+            theta, [_padded_shape(theta)], flops,
         )
+        grad = np.ascontiguousarray(grad[:, :theta.shape[1]])
     return sum(part[0] for part in parts), grad, sum(part[1] for part in parts)
 
 
 def hess_prod(rows, weight, shift, theta, direction):
     """Hessian of the loss times `direction`; see `reference.hess_prod`."""
-    flops = 6 * theta.shape[0] * _entries_per_row(rows)
+    flops = 6 * len(theta) * _entries_per_row(rows)
     if rows.is_sparse:
-        args = rows, weight, _uncentred(theta, shift), _uncentred(direction, shift)
-        (out_t,), _ = _sum_over_chunks(
-            _chunks.hess_prod_csr, args, rows, [theta.T.shape], flops
-        )
+        args = weight, _uncentred(theta, shift), _uncentred(direction, shift), _n_classes(theta)
+        (out_t,), _ = _csr_pass(_csr.hess_prod_csr, args, rows, [theta.T.shape], flops)
         return _centred(out_t, shift)
-    args = rows, weight, shift, theta, direction
-    (out,), _ = _sum_over_chunks(_chunks.hess_prod, args, rows, [theta.shape], flops)
-    return out
+    args = weight, shift, _class_columns(theta), _class_columns(direction), _n_classes(theta)
+    (out,), _ = _dense_pass(
+        _chunks.hess_prod, args, rows, theta, [_padded_shape(theta)], flops
+    )
+    return np.ascontiguousarray(out[:, :theta.shape[1]])
 
 
 def curvature(rows, weight, shift, theta, full):
     """Kronecker factors of the Hessian; see `reference.curvature`."""
-    n_rows, width = theta.shape
-    if full:
-        shapes = [(n_rows, n_rows), (width, width)]
-        flops = 2 * width * (width + n_rows) + 2 * n_rows**2
-    else:
-        shapes = [(n_rows, n_rows), (2, width)]
-        flops = 2 * n_rows * (n_rows + _entries_per_row(rows))
+    width, n_classes = theta.shape[1], _n_classes(theta)
+    class_shape = n_classes, padded(n_classes, theta.itemsize)
     if rows.is_sparse and not full:
-        (classes, moments), _ = _sum_over_chunks(
-            _chunks.curvature_csr, (rows, weight, _uncentred(theta, shift)), rows, shapes, flops
+        flops = 2 * n_classes * (n_classes + _entries_per_row(rows))
+        (classes, moments), _ = _csr_pass(
+            _csr.curvature_csr, (weight, _uncentred(theta, shift), n_classes), rows,
+            [class_shape, (2, width)], flops,
         )
         # Centre the sums: sum w (x - m)^2 = sum w x^2 - m (2 sum w x - m sum w).
         sums, total = moments[0, :-1], moments[0, -1]
         moments[1, :-1] -= shift * (2 * sums - shift * total)
         np.maximum(moments[1], 0.0, out=moments[1])
         moments[0, :-1] -= shift * total
-        return _mirrored(classes), moments
-    (classes, moments), _ = _sum_over_chunks(
-        _chunks.curvature, (rows, weight, shift, theta, full), rows, shapes, flops
-    )
-    return _mirrored(classes), _mirrored(moments) if full else moments
+    else:
+        columns = padded(width, theta.itemsize)
+        flops = 2 * width * (width + n_classes) + 2 * n_classes**2
+        (classes, moments), _ = _dense_pass(
+            _chunks.curvature, (weight, shift, _class_columns(theta), n_classes, full), rows,
+            theta, [class_shape, (width if full else 2, columns)], flops,
+        )
+        moments = moments[:, :width]
+        if full:
+            moments = _mirrored(moments)
+    classes = _mirrored(np.tril(classes[:, :n_classes], -1))
+    # Rows sum to zero. Not by q - q q, which cancels where q is close to 1.
+    classes[np.diag_indices(n_classes)] = -classes.sum(axis=1)
+    if len(theta) == 1:
+        # Of [q, -q; -q, q] (1 - q) the binary model has one entry, and half the trace.
+        return classes[1:, 1:].copy(), moments / 2
+    return classes, moments
 
 
 def hessian(rows, weight, shift, theta):
     """Dense Hessian of the loss; see `reference.hessian`."""
     n_rows, width = theta.shape
-    n_pairs = n_rows * (n_rows + 1) // 2
-    (pairs,), _ = _sum_over_chunks(
-        _chunks.hessian,
-        (rows, weight, shift, theta),
-        rows,
-        [(n_pairs, width, width)],
-        n_pairs * width**2,
+    n_classes = _n_classes(theta)
+    n_pairs = n_classes * (n_classes - 1) // 2
+    (pairs,), _ = _dense_pass(
+        _chunks.hessian, (weight, shift, _class_columns(theta), n_classes), rows, theta,
+        [(n_pairs, width, padded(width, theta.itemsize))], n_pairs * width**2,
     )
-    pairs = _mirrored(pairs)
-    out = np.empty((n_rows, width, n_rows, width))
-    for pair, (k, m) in enumerate(zip(*np.triu_indices(n_rows), strict=True)):
-        out[k, :, m] = pairs[pair]
-        out[m, :, k] = pairs[pair]
+    pairs = _mirrored(pairs[:, :, :width])
+    if n_rows == 1:
+        return pairs[0]
+    out = np.zeros((n_rows, width, n_rows, width))
+    for pair, (k, m) in zip(pairs, zip(*np.triu_indices(n_rows, 1), strict=True), strict=True):
+        out[k, :, m] = out[m, :, k] = -pair
+        out[k, :, k] += pair
+        out[m, :, m] += pair
     return out.reshape(n_rows * width, n_rows * width)
