@@ -1,9 +1,13 @@
 """From validated data to an objective, and from its theta back to coef_ and intercept_."""
 
 import numpy as np
+from scipy import sparse
 
+from .kernels import cpu
 from .objective import Objective
 from .penalty import L2Penalty
+from .row_space import RowSpaceObjective, reduction_pays
+from .solvers import minimise
 
 # Intercept of a class without any weight, where the others average 0. Its optimum
 # is minus infinity; here it adds less than a rounding error to the loss and, with
@@ -38,15 +42,38 @@ class Problem:
             present_index = np.cumsum(~self.absent) - 1
             # Rows of an absent class weigh nothing; any index in range will do.
             y = np.maximum(present_index[data.index], 0)
-            self.objective = Objective(
-                data.X,
-                y,
-                data.weight,
-                n_classes=n_present,
-                binary=self._binary,
-                penalty=L2Penalty(1 / C / data.weight.sum()),
-                fit_intercept=fit_intercept,
+            self._data = data.X, y, data.weight
+            self._options = {
+                "n_classes": n_present,
+                "binary": self._binary,
+                "penalty": L2Penalty(1 / C / data.weight.sum()),
+                "fit_intercept": fit_intercept,
+                "backend": cpu,
+            }
+            reduces = (
+                C < np.inf
+                and not sparse.issparse(data.X)
+                and reduction_pays(*data.X.shape, 1 if self._binary else n_present)
             )
+            kind = RowSpaceObjective if reduces else Objective
+            self.objective = kind(*self._data, **self._options)
+
+    def solve(self, solver, previous, monitor):
+        """Minimise, from previous (coef, intercept) or None; a `SolverResult`."""
+        start = None if previous is None else self._start(*previous)
+        result = minimise(self.objective, start, monitor, solver)
+        if not isinstance(self.objective, RowSpaceObjective):
+            return result
+        # The certificate must hold on X itself, whatever the reduction left out.
+        coef, intercept = self.objective.to_coef(result.theta)
+        n_evaluations = self.objective.n_evaluations
+        self.objective = Objective(*self._data, **self._options)
+        self.objective.n_evaluations += n_evaluations
+        point = self.objective.evaluate(self.objective.from_coef(coef, intercept))
+        gap = monitor.transferred(self.objective, point)
+        if result.status == "converged" and monitor.status is None:
+            return minimise(self.objective, point.theta, monitor, "lbfgs")
+        return result._replace(theta=point.theta, value=point.value, gap=gap)
 
     @property
     def absent_loss(self):
@@ -58,7 +85,7 @@ class Problem:
         n_absent = np.count_nonzero(self.absent)
         return n_absent / (self._n_classes - n_absent) * np.exp(_ABSENT_INTERCEPT)
 
-    def theta(self, coef, intercept):
+    def _start(self, coef, intercept):
         """Starting point from a previous fit's coef_ and intercept_."""
         if not self._binary:
             # Shifts common to all classes change no probability and cost penalty.

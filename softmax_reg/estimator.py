@@ -15,7 +15,7 @@ from ._problem import Problem
 from ._validation import check_training_data, check_warm_start
 from .exceptions import SeparationWarning
 from .functional import log_sigmoid, log_softmax, sigmoid, softmax
-from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, minimise
+from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver
 
 # scikit-learn's other solvers, and what does their work here.
 _REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "lbfgs"}
@@ -209,9 +209,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             monitor = Monitor(
                 objective, tol=self.tol, max_iter=self.max_iter, callbacks=progress
             )
-            start = None if previous is None else problem.theta(*previous)
-            result = minimise(objective, start, monitor, solver)
-            history, n_evaluations = monitor.history, objective.n_evaluations
+            result = problem.solve(solver, previous, monitor)
+            history, n_evaluations = monitor.history, problem.objective.n_evaluations
         fitted = {
             **attributes(result.theta),
             "objective_": float(result.value),

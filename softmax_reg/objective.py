@@ -63,6 +63,10 @@ class Objective:
     ----------
     n_evaluations : int
         Passes over the rows so far, of any kind.
+    is_single : bool
+        Whether `evaluate` works in float32, twice as fast, within blocks of rows. Its
+        values and gradients are then good to some 1e-7 of their terms, which serves
+        until the end is near; certificates are for float64.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Objective:
         self.n_samples, self.n_features = X.shape
         self.n_rows = 1 if binary else n_classes
         self.n_evaluations = 0
+        self.is_single = False
         self._rows = backend.make_rows(X)
         self._y = np.array(y, dtype=np.int32)
         # Scale by the largest first: the sum of huge weights could overflow.
@@ -117,11 +122,22 @@ class Objective:
         """Whether the optimum is unique and the duality gap finite."""
         return self.penalty.l2 > 0
 
+    @property
+    def eps(self):
+        """Relative rounding error of the arithmetic of `evaluate`."""
+        return float(np.finfo(np.float32 if self.is_single else np.float64).eps)
+
+    @property
+    def evaluation_flops(self):
+        """Floating-point operations of `evaluate`, the products only."""
+        return 4.0 * self.n_samples * self.n_features * self.n_rows
+
     def evaluate(self, theta):
         """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops."""
         self.n_evaluations += 1
         loss, loss_grad, n_errors = self.backend.value_grad(
-            self._rows, self._y, self._weight, self._shift, theta
+            self._rows, self._y, self._weight, self._shift,
+            theta.astype(np.float32) if self.is_single else theta,
         )
         if not self.fit_intercept:
             loss_grad[:, -1] = 0.0

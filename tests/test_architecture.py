@@ -10,14 +10,15 @@ PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
     ["kernels/_jit.py", "kernels/_launch.py", "kernels/_rows.py"],
-    ["kernels/_elementary.py", "kernels/_simd.py"],
-    ["kernels/_products.py"],
+    ["kernels/_elementary.py", "kernels/_simd.py", "kernels/_linear.py"],
+    ["kernels/_products.py", "kernels/_simd_sparse.py"],
     ["kernels/_blocks.py"],
     ["kernels/_chunks.py"],
     ["kernels/_csr.py"],
     ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],
     ["functional.py", "penalty.py", "certificate.py"],
     ["objective.py"],
+    ["row_space.py"],
     ["solvers/line_search.py", "solvers/kronecker.py", "solvers/monitor.py"],
     ["solvers/lbfgs.py", "solvers/newton.py"],
     ["solvers/minimise.py"],
@@ -29,9 +30,10 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Third-party package -> where it may be imported.
 ONLY_HERE = {
-    "numba": {"kernels/_jit.py", "kernels/_simd.py"},
-    "llvmlite": {"kernels/_simd.py"},
+    "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py"},
+    "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
     "joblib": {"kernels/_launch.py"},
+    "threadpoolctl": {"kernels/_linear.py"},
     "sklearn": {"exceptions.py", "_callbacks.py", "_validation.py", "estimator.py"},
 }
 MAX_LINES = 400

@@ -48,52 +48,52 @@ for _width, _heights in _SHAPES.items():
         HEIGHTS[_width, _rows] = max(h for h in _heights if h <= _most)
 HEIGHTS.flags.writeable = False
 
-_INDEX = ir.IntType(64)
+INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 
 
-def _pointer(context, builder, kind, array):
+def pointer(context, builder, kind, array):
     """(pointer to the first element, elements per row) of a 2-D C-contiguous array."""
     view = context.make_array(kind)(context, builder, array)
     return view.data, cgutils.unpack_tuple(builder, view.shape)[1]
 
 
-def _element(builder, base, row_length, row, column):
+def element(builder, base, row_length, row, column):
     return builder.gep(base, [builder.add(builder.mul(row, row_length), column)])
 
 
-def _vector_at(builder, pointer, offset, kind):
-    return builder.bitcast(builder.gep(pointer, [_INDEX(offset)]), kind.as_pointer())
+def vector_at(builder, pointer, offset, kind):
+    return builder.bitcast(builder.gep(pointer, [INDEX(offset)]), kind.as_pointer())
 
 
-def _broadcast(builder, scalar, kind):
+def broadcast(builder, scalar, kind):
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, scalar, _LANE(0))
     zeros = ir.Constant(ir.VectorType(_LANE, kind.count), None)
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _emit_prefetch(builder, address):
-    """Ask for the cache line at `address`, to be read, into L2; never faults."""
+def emit_prefetch(builder, address):
+    """Ask for the cache line at `address`, a pointer, to be read, into L2; never faults."""
     byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    builder.call(prefetch, [builder.inttoptr(address, byte), flag(0), flag(2), flag(1)])
+    builder.call(prefetch, [builder.bitcast(address, byte), flag(0), flag(2), flag(1)])
 
 
 def _emit_tile(builder, height, width, left, right, out, bounds, ahead, end):
     """One tile: out[:height, :width vectors] += left[:height, t] right[t, :] over t."""
     (left_at, left_row, left_step), (right_at, right_row), (out_at, out_row) = left, right, out
-    kind = ir.VectorType(left_at.type.pointee, REGISTER_BYTES // _bytes(left_at.type.pointee))
+    kind = ir.VectorType(left_at.type.pointee, REGISTER_BYTES // n_bytes(left_at.type.pointee))
     out_kind = ir.VectorType(out_at.type.pointee, kind.count)
     entry = builder.block
     loop = builder.append_basic_block("tile.loop")
     done = builder.append_basic_block("tile.done")
-    left_rows = [builder.gep(left_at, [builder.mul(_INDEX(m), left_row)]) for m in range(height)]
+    left_rows = [builder.gep(left_at, [builder.mul(INDEX(m), left_row)]) for m in range(height)]
     builder.branch(loop)
 
     builder.position_at_end(loop)
-    t = builder.phi(_INDEX)
+    t = builder.phi(INDEX)
     t.add_incoming(bounds[0], entry)
     sums = [[builder.phi(kind) for _ in range(width)] for _ in range(height)]
     for row in sums:
@@ -103,7 +103,7 @@ def _emit_tile(builder, height, width, left, right, out, bounds, ahead, end):
     right_now = builder.gep(right_at, [builder.mul(t, right_row)])
     vectors = [
         builder.load(
-            _vector_at(builder, right_now, w * kind.count, kind), align=_bytes(kind.element)
+            vector_at(builder, right_now, w * kind.count, kind), align=n_bytes(kind.element)
         )
         for w in range(width)
     ]
@@ -111,14 +111,15 @@ def _emit_tile(builder, height, width, left, right, out, bounds, ahead, end):
     new = []
     for m in range(height):
         scalar = builder.load(builder.gep(left_rows[m], [left_now]))
-        factor = _broadcast(builder, scalar, kind)
+        factor = broadcast(builder, scalar, kind)
         new.append([
             builder.fadd(builder.fmul(factor, vectors[w], **fused), sums[m][w], **fused)
             for w in range(width)
         ])
     address, stride = ahead
-    _emit_prefetch(builder, builder.add(address, builder.mul(t, stride)))
-    following = builder.add(t, _INDEX(1))
+    address = builder.add(address, builder.mul(t, stride))
+    emit_prefetch(builder, builder.inttoptr(address, ir.IntType(8).as_pointer()))
+    following = builder.add(t, INDEX(1))
     t.add_incoming(following, loop)
     for m in range(height):
         for w in range(width):
@@ -127,18 +128,18 @@ def _emit_tile(builder, height, width, left, right, out, bounds, ahead, end):
 
     builder.position_at_end(done)
     for m in range(height):
-        out_now = builder.gep(out_at, [builder.mul(_INDEX(m), out_row)])
+        out_now = builder.gep(out_at, [builder.mul(INDEX(m), out_row)])
         for w in range(width):
-            place = _vector_at(builder, out_now, w * kind.count, out_kind)
+            place = vector_at(builder, out_now, w * kind.count, out_kind)
             value = new[m][w]
             if out_kind != kind:
                 value = builder.fpext(value, out_kind)
-            aligned = {"align": _bytes(out_kind.element)}
+            aligned = {"align": n_bytes(out_kind.element)}
             builder.store(builder.fadd(builder.load(place, **aligned), value), place, **aligned)
     builder.branch(end)
 
 
-def _bytes(kind):
+def n_bytes(kind):
     return 4 if isinstance(kind, ir.FloatType) else 8
 
 
@@ -163,20 +164,20 @@ def _add_tile_product(
     def generate(context, builder, signature, args):
         tile_height, tile_width, _, left_row, left_step = args[:5]
         (left, _), right, out = (
-            _pointer(context, builder, signature.args[n], args[n]) for n in (2, 5, 6)
+            pointer(context, builder, signature.args[n], args[n]) for n in (2, 5, 6)
         )
         row, column = args[7:9]
         bounds, ahead = args[9:11], args[11:]
-        left = _element(builder, left, left_row, row, _INDEX(0)), left_row, left_step
-        right = _element(builder, *right, _INDEX(0), column), right[1]
-        out = _element(builder, *out, row, column), out[1]
+        left = element(builder, left, left_row, row, INDEX(0)), left_row, left_step
+        right = element(builder, *right, INDEX(0), column), right[1]
+        out = element(builder, *out, row, column), out[1]
         end = builder.append_basic_block("tile.end")
-        case = builder.add(builder.mul(tile_height, _INDEX(MAX_WIDTH + 1)), tile_width)
+        case = builder.add(builder.mul(tile_height, INDEX(MAX_WIDTH + 1)), tile_width)
         switch = builder.switch(case, end)
         for w, heights in _SHAPES.items():
             for m in heights:
                 block = builder.append_basic_block(f"tile.{m}x{w}")
-                switch.add_case(_INDEX(m * (MAX_WIDTH + 1) + w), block)
+                switch.add_case(INDEX(m * (MAX_WIDTH + 1) + w), block)
                 builder.position_at_end(block)
                 _emit_tile(builder, m, w, left, right, out, bounds, ahead, end)
         builder.position_at_end(end)
@@ -211,9 +212,9 @@ def _transposed(builder, vectors):
 def _store_columns(builder, vectors, target, row, column):
     """target[column + a, row:row + lanes] = vectors[a]."""
     for a, vector in enumerate(vectors):
-        at = _element(builder, *target, builder.add(column, _INDEX(a)), row)
-        place = _vector_at(builder, at, 0, vector.type)
-        builder.store(vector, place, align=_bytes(vector.type.element))
+        at = element(builder, *target, builder.add(column, INDEX(a)), row)
+        place = vector_at(builder, at, 0, vector.type)
+        builder.store(vector, place, align=n_bytes(vector.type.element))
 
 
 def _transpose_tile(typing_context, source, row, column, target):
@@ -221,16 +222,16 @@ def _transpose_tile(typing_context, source, row, column, target):
     signature = types.void(source, types.int64, types.int64, target)
 
     def generate(context, builder, signature, args):
-        source = _pointer(context, builder, signature.args[0], args[0])
-        target = _pointer(context, builder, signature.args[3], args[3])
+        source = pointer(context, builder, signature.args[0], args[0])
+        target = pointer(context, builder, signature.args[3], args[3])
         row, column = args[1], args[2]
-        element = source[0].type.pointee
-        kind = ir.VectorType(element, REGISTER_BYTES // _bytes(element))
+        number = source[0].type.pointee
+        kind = ir.VectorType(number, REGISTER_BYTES // n_bytes(number))
         vectors = []
         for b in range(kind.count):
-            at = _element(builder, *source, builder.add(row, _INDEX(b)), column)
-            place = _vector_at(builder, at, 0, kind)
-            vectors.append(builder.load(place, align=_bytes(element)))
+            at = element(builder, *source, builder.add(row, INDEX(b)), column)
+            place = vector_at(builder, at, 0, kind)
+            vectors.append(builder.load(place, align=n_bytes(number)))
         _store_columns(builder, _transposed(builder, vectors), target, row, column)
         return context.get_dummy_value()
 
@@ -247,23 +248,23 @@ def _load_vector(typing_context, source, first, shift, row, column, target):
 
     def generate(context, builder, signature, args):
         source, target = (
-            _pointer(context, builder, signature.args[n], args[n]) for n in (0, 5)
+            pointer(context, builder, signature.args[n], args[n]) for n in (0, 5)
         )
         first, row, column = args[1], args[3], args[4]
         shift = context.make_array(signature.args[2])(context, builder, args[2]).data
-        element = target[0].type.pointee
-        lanes = REGISTER_BYTES // _bytes(element)
+        number = target[0].type.pointee
+        lanes = REGISTER_BYTES // n_bytes(number)
         kind, exact, given = (
             ir.VectorType(base, lanes)
-            for base in (element, ir.DoubleType(), source[0].type.pointee)
+            for base in (number, ir.DoubleType(), source[0].type.pointee)
         )
-        place = _vector_at(builder, _element(builder, *source, first, column), 0, given)
-        vector = builder.load(place, align=_bytes(given.element))
-        place = _vector_at(builder, builder.gep(shift, [column]), 0, exact)
+        place = vector_at(builder, element(builder, *source, first, column), 0, given)
+        vector = builder.load(place, align=n_bytes(given.element))
+        place = vector_at(builder, builder.gep(shift, [column]), 0, exact)
         mean = builder.load(place, align=8)
         vector = builder.fsub(_converted(builder, vector, exact), mean)
-        place = _vector_at(builder, _element(builder, *target, row, column), 0, kind)
-        builder.store(_converted(builder, vector, kind), place, align=_bytes(element))
+        place = vector_at(builder, element(builder, *target, row, column), 0, kind)
+        builder.store(_converted(builder, vector, kind), place, align=n_bytes(number))
         return context.get_dummy_value()
 
     return signature, generate
@@ -272,7 +273,7 @@ def _load_vector(typing_context, source, first, shift, row, column, target):
 def _converted(builder, vector, kind):
     if vector.type == kind:
         return vector
-    widen = _bytes(vector.type.element) < _bytes(kind.element)
+    widen = n_bytes(vector.type.element) < n_bytes(kind.element)
     return (builder.fpext if widen else builder.fptrunc)(vector, kind)
 
 

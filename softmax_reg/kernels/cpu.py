@@ -11,11 +11,15 @@ import numpy as np
 
 from . import _chunks, _csr
 from ._launch import chunk_bounds, launch
+from ._linear import combination, dots, one_blas_thread, product
 from ._products import padded
 from ._rows import make_rows
 from ._simd import REGISTER_BYTES
 
-__all__ = ["column_sums", "curvature", "hess_prod", "hessian", "make_rows", "value_grad"]
+__all__ = [
+    "column_sums", "combination", "curvature", "dots", "hess_prod", "hessian", "make_rows",
+    "one_blas_thread", "product", "value_grad",
+]
 
 # A block of rows and twice its logits should fit into half of an L2 cache.
 _BLOCK_BYTES = 2**18
@@ -88,15 +92,17 @@ def _entries_per_row(rows):
 
 
 def _uncentred(theta, shift):
-    """theta.T for raw rows: logits of x - shift under `theta` are those of x."""
-    raw = theta.T.copy()
-    raw[-1] -= np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
+    """`_class_columns` for raw rows: logits of x - shift under `theta` are those of x."""
+    raw = _class_columns(theta)
+    offset = np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
+    raw[-1, _n_classes(theta) - len(theta):_n_classes(theta)] -= offset
     return raw
 
 
-def _centred(out_t, shift):
-    """Gradient for raw rows, transposed back to that for x - shift."""
-    out = out_t.T.copy()
+def _centred(out_t, theta, shift):
+    """Gradient in theta for x - shift from that for raw rows, transposed and padded."""
+    n_classes = _n_classes(theta)
+    out = out_t[:, n_classes - len(theta):n_classes].T.copy()
     out[:, :-1] -= out[:, -1:] * shift
     return out
 
@@ -118,7 +124,7 @@ def value_grad(rows, y, weight, shift, theta):
         (grad_t,), parts = _csr_pass(
             _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape], flops
         )
-        grad = _centred(grad_t, shift)
+        grad = _centred(grad_t, theta, shift)
     else:
         (grad,), parts = _dense_pass(
             _chunks.value_grad, (y, weight, shift, _class_columns(theta), _n_classes(theta)), rows,
@@ -133,8 +139,8 @@ def hess_prod(rows, weight, shift, theta, direction):
     flops = 6 * len(theta) * _entries_per_row(rows)
     if rows.is_sparse:
         args = weight, _uncentred(theta, shift), _uncentred(direction, shift), _n_classes(theta)
-        (out_t,), _ = _csr_pass(_csr.hess_prod_csr, args, rows, [theta.T.shape], flops)
-        return _centred(out_t, shift)
+        (out_t,), _ = _csr_pass(_csr.hess_prod_csr, args, rows, [args[1].shape], flops)
+        return _centred(out_t, theta, shift)
     args = weight, shift, _class_columns(theta), _class_columns(direction), _n_classes(theta)
     (out,), _ = _dense_pass(
         _chunks.hess_prod, args, rows, theta, [_padded_shape(theta)], flops

@@ -17,7 +17,12 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-__all__ = ["column_sums", "curvature", "hess_prod", "hessian", "make_rows", "value_grad"]
+from ._linear import combination, dots, one_blas_thread, product
+
+__all__ = [
+    "column_sums", "combination", "curvature", "dots", "hess_prod", "hessian", "make_rows",
+    "one_blas_thread", "product", "value_grad",
+]
 
 
 def make_rows(X):

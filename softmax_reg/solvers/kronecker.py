@@ -42,13 +42,27 @@ class KroneckerTransform:
         Factors; the covariance may be a diagonal.
     l2 : float
     fit_intercept : bool
+    product : callable
+        Matrix product of two 2-D arrays.
+
+    Attributes
+    ----------
+    smallest_deviation, largest_deviation : float
+        Standard deviations of the features, those that vary.
 
     Costs an eigendecomposition of each factor; an application costs
     4 n_rows n_features (n_rows + n_features) flops.
     """
 
-    def __init__(self, curvature, l2, fit_intercept):
+    def __init__(self, curvature, l2, fit_intercept, product=np.matmul):
+        self._product = product
         classes, self._mean, covariance = curvature
+        deviations = np.sqrt(np.maximum(
+            np.diag(covariance) if covariance.ndim == 2 else covariance, 0.0
+        ))
+        positive = deviations[deviations > 0]
+        self.smallest_deviation = positive.min(initial=np.inf)
+        self.largest_deviation = positive.max(initial=0.0)
         gamma, self._class_basis = eigh(classes)
         largest = gamma[-1] if gamma[-1] > 0 else 1.0
         gamma = np.maximum(gamma, _CLASS_FLOOR * largest / len(gamma))
@@ -65,9 +79,9 @@ class KroneckerTransform:
 
     def apply(self, v):
         """T v: a change of theta from a change of the new variables."""
-        coef = self._class_basis @ (self._scale * v[:, :-1])
+        coef = self._product(self._class_basis, self._scale * v[:, :-1])
         if self._feature_basis is not None:
-            coef = coef @ self._feature_basis.T
+            coef = self._product(coef, self._feature_basis.T)
         intercept = self._class_basis @ (self._intercept_scale * v[:, -1])
         return np.column_stack([coef, intercept - np.einsum("kj,j->k", coef, self._mean)])
 
@@ -75,10 +89,10 @@ class KroneckerTransform:
         """T' g: the gradient in the new variables from that in theta."""
         coef = grad[:, :-1] - grad[:, -1:] * self._mean
         if self._feature_basis is not None:
-            coef = coef @ self._feature_basis
+            coef = self._product(coef, self._feature_basis)
         return np.column_stack(
             [
-                self._scale * (self._class_basis.T @ coef),
+                self._scale * self._product(self._class_basis.T, coef),
                 self._intercept_scale * (self._class_basis.T @ grad[:, -1]),
             ]
         )
@@ -87,5 +101,6 @@ class KroneckerTransform:
 def kronecker_transform(objective, theta):
     """The transform at `theta`; one pass over the rows."""
     return KroneckerTransform(
-        objective.curvature(theta), objective.penalty.l2, objective.fit_intercept
+        objective.curvature(theta), objective.penalty.l2, objective.fit_intercept,
+        objective.backend.product,
     )

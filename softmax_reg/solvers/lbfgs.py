@@ -1,6 +1,6 @@
 """Limited-memory BFGS in Kronecker-preconditioned variables."""
 
-from collections import deque
+import numpy as np
 
 from .kronecker import kronecker_transform
 from .line_search import inner, line_search
@@ -10,26 +10,86 @@ MEMORY = 20
 # early, since it starts from equal probabilities, then ever more rarely.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
+# Evaluations of so many operations are worth doing in float32, until L-BFGS estimates its
+# distance from the optimum at this fraction of the objective.
+_SINGLE_FLOPS = 1e8
+_SINGLE_UNTIL = 1e-6
+# Standard deviations of features, around 1, whose squares and inverses float32 can hold
+# with room to spare.
+_SINGLE_RANGE = 1e-8, 1e8
 
 
-def two_loop(grad, pairs):
-    """-(approximate inverse Hessian) @ grad from the last (s, y) pairs.
+class PairMemory:
+    """The last (s, y) pairs and the search direction they give.
 
-    Nocedal & Wright (2006), Numerical Optimization, algorithm 7.4, with
-    gamma = s'y / y'y of the last pair; the gradient itself without pairs.
+    The two-loop recursion of Nocedal & Wright runs on coefficients: every vector in it is
+    a combination of the pairs and the gradient, so that the inner products of the pairs,
+    kept here, and one pass over them for those with the gradient tell all coefficients;
+    a second pass forms the combination (Chen, Wang & Zhou, 2014). The recursion itself
+    would pass over the pairs twice as often, one vector at a time.
+
+    Parameters
+    ----------
+    linear : module with ``dots`` and ``combination``
+    size : int
+        Length of the vectors.
+
+    References
+    ----------
+    Nocedal & Wright (2006), Numerical Optimization, algorithm 7.4, with gamma = s'y / y'y
+    of the last pair. Chen, Wang & Zhou (2014), Large-scale L-BFGS using MapReduce, NIPS.
     """
-    q = -grad
-    alphas = []
-    for s, y, rho in reversed(pairs):
-        alpha = rho * inner(s, q)
-        alphas.append(alpha)
-        q -= alpha * y
-    if pairs:
-        s, y, rho = pairs[-1]
-        q *= 1 / (rho * inner(y, y))
-    for (s, y, rho), alpha in zip(pairs, reversed(alphas), strict=True):
-        q += (alpha - rho * inner(y, q)) * s
-    return q
+
+    def __init__(self, linear, size):
+        self._linear = linear
+        # s of slot i in row 2 i, y in row 2 i + 1.
+        self._vectors = np.empty((2 * MEMORY, size))
+        self._products = np.zeros((2 * MEMORY, 2 * MEMORY))
+        self._slots = []    # oldest first
+
+    def __len__(self):
+        return len(self._slots)
+
+    def clear(self):
+        """Forget all pairs."""
+        self._slots.clear()
+
+    def append(self, s, y):
+        """Remember a pair with s'y > 0, and forget the oldest if there are too many."""
+        slot = len(self._slots) if len(self._slots) < MEMORY else self._slots.pop(0)
+        self._slots.append(slot)
+        rows = slice(0, 2 * len(self._slots))
+        for row, vector in ((2 * slot, s), (2 * slot + 1, y)):
+            self._vectors[row] = vector.ravel()
+        for row in (2 * slot, 2 * slot + 1):
+            products = self._linear.dots(self._vectors[rows], self._vectors[row])
+            self._products[row, rows] = self._products[rows, row] = products
+
+    def direction(self, grad):
+        """-(approximate inverse Hessian) @ grad; -grad without pairs."""
+        if not self._slots:
+            return -grad
+        rows = slice(0, 2 * len(self._slots))
+        products = self._products[rows, rows]
+        with_grad = self._linear.dots(self._vectors[rows], grad.ravel())
+        weights = np.zeros(len(with_grad))
+        of_grad = -1.0
+        alphas = {}
+        for slot in reversed(self._slots):
+            s, y = 2 * slot, 2 * slot + 1
+            alphas[slot] = (products[s] @ weights + of_grad * with_grad[s]) / products[s, y]
+            weights[y] -= alphas[slot]
+        s, y = 2 * self._slots[-1], 2 * self._slots[-1] + 1
+        gamma = products[s, y] / products[y, y]
+        weights *= gamma
+        of_grad *= gamma
+        for slot in self._slots:
+            s, y = 2 * slot, 2 * slot + 1
+            beta = (products[y] @ weights + of_grad * with_grad[y]) / products[s, y]
+            weights[s] += alphas[slot] - beta
+        out = self._linear.combination(weights, self._vectors[rows]).reshape(grad.shape)
+        out += of_grad * grad
+        return out
 
 
 def lbfgs(objective, point, monitor):
@@ -51,37 +111,67 @@ def lbfgs(objective, point, monitor):
     """
     transform = kronecker_transform(objective, point.theta)
     grad = transform.apply_transposed(point.grad)
-    pairs = deque(maxlen=MEMORY)
+    pairs = PairMemory(objective.backend, grad.size)
     since_refresh, refresh_after = 0, _FIRST_REFRESH
-    while monitor.wants_more(point):
-        v = two_loop(grad, pairs)
-        slope = inner(grad, v)
-        if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
-            # By its own estimate it is there; Newton's decrement has to agree.
-            return point, False
-        new, step = (None, 0.0)
-        if slope < 0:
-            new, step = line_search(objective, point, transform.apply(v), slope)
-        if new is None:
-            if not pairs:
-                # Whether that is the rounding floor only Newton's decrement tells.
+    objective.is_single = _single_serves(objective, transform)
+    try:
+        while True:
+            v = pairs.direction(grad)
+            slope = inner(grad, v)
+            if objective.is_single and (
+                -slope / 2 <= _SINGLE_UNTIL * point.value
+                or objective.gap(point) <= monitor.tol * point.value
+            ):
+                objective.is_single = False
+                point = objective.evaluate(point.theta)
+                grad = transform.apply_transposed(point.grad)
+                continue
+            if not monitor.wants_more(point):
+                break
+            if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
+                # By its own estimate it is there; Newton's decrement has to agree.
                 return point, False
-            # The memory may be at fault: forget it and look again from here.
-            refresh = True
-        else:
-            since_refresh += 1
-            refresh = since_refresh >= refresh_after
-            new_grad = transform.apply_transposed(new.grad)
-            y = new_grad - grad
-            curvature = step * inner(v, y)
-            if curvature > 0:
-                pairs.append((step * v, y, 1 / curvature))
-            monitor.iterated(point, new)
-            point, grad = new, new_grad
-        if refresh and monitor.status is None:
-            transform = kronecker_transform(objective, point.theta)
-            grad = transform.apply_transposed(point.grad)
-            pairs.clear()
-            if new is not None:
-                since_refresh, refresh_after = 0, refresh_after * _REFRESH_FACTOR
+            new, step = (None, 0.0)
+            if slope < 0:
+                new, step = line_search(objective, point, transform.apply(v), slope)
+            if new is None:
+                if len(pairs) == 0 and not objective.is_single:
+                    # Whether that is the rounding floor only Newton's decrement tells.
+                    return point, False
+                # The memory may be at fault, or float32: look again from here.
+                refresh = True
+            else:
+                since_refresh += 1
+                refresh = since_refresh >= refresh_after
+                new_grad = transform.apply_transposed(new.grad)
+                y = new_grad - grad
+                if step * inner(v, y) > 0:
+                    pairs.append(step * v, y)
+                monitor.iterated(point, new)
+                point, grad = new, new_grad
+            if refresh and monitor.status is None:
+                if new is None and objective.is_single:
+                    objective.is_single = False
+                    point = objective.evaluate(point.theta)
+                transform = kronecker_transform(objective, point.theta)
+                grad = transform.apply_transposed(point.grad)
+                pairs.clear()
+                if new is not None:
+                    since_refresh, refresh_after = 0, refresh_after * _REFRESH_FACTOR
+        if objective.is_single:
+            objective.is_single = False
+            point = objective.evaluate(point.theta)
+    finally:
+        objective.is_single = False
     return point, monitor.status is not None
+
+
+def _single_serves(objective, transform):
+    """Whether float32 is faster here and can hold the numbers."""
+    low, high = _SINGLE_RANGE
+    return (
+        objective.is_penalised
+        and objective.evaluation_flops >= _SINGLE_FLOPS
+        and low <= transform.smallest_deviation
+        and transform.largest_deviation <= high
+    )

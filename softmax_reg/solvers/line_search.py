@@ -41,7 +41,7 @@ def line_search(objective, point, direction, slope):
     Hager & Zhang (2005), A new conjugate gradient method with guaranteed
     descent and an efficient line search, SIAM J. Optim. 16(1), section 3.
     """
-    rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
+    rounding = 8 * objective.eps * abs(point.value)
     low, low_slope = 0.0, slope
     high, high_slope = np.inf, np.nan
     step = 1.0

@@ -96,17 +96,18 @@ def minimise(objective, theta, monitor, solver="auto"):
     """
     if solver == "auto":
         solver = choose_solver(objective)
-    point = objective.null_point if theta is None else objective.evaluate(theta)
-    for name in _FALLBACKS[solver]:
-        if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
-            MAX_NEWTON_SIZE
-        ):
-            continue
-        monitor.next_solver()
-        point, done = SOLVERS[name](objective, point, monitor)
-        solver = name
-        if done:
-            break
+    with objective.backend.one_blas_thread():
+        point = objective.null_point if theta is None else objective.evaluate(theta)
+        for name in _FALLBACKS[solver]:
+            if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
+                MAX_NEWTON_SIZE
+            ):
+                continue
+            monitor.next_solver()
+            point, done = SOLVERS[name](objective, point, monitor)
+            solver = name
+            if done:
+                break
     return SolverResult(
         theta=point.theta,
         value=point.value,

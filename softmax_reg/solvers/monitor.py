@@ -65,6 +65,7 @@ class Monitor:
         self._idle_steps = 0
         self._may_polish = True
         self._best_gap = np.inf
+        self._seen = None
         self._history = []
         self._started = time.perf_counter()
 
@@ -105,7 +106,9 @@ class Monitor:
         return True
 
     def _look(self, point):
-        self.gap = self.objective.gap(point)
+        if point is not self._seen:
+            self._seen = point
+            self.gap = self.objective.gap(point)
         if not self._history:
             self._record(point)
 
@@ -170,6 +173,22 @@ class Monitor:
         if self.status is None and half_decrement <= self.tol * point.value:
             self.status = "converged"
         return self.status is not None
+
+    def transferred(self, objective, point):
+        """Tell that the end, `point`, has been evaluated on another, equal objective.
+
+        Returns
+        -------
+        gap : float
+            There; if it is not what `tol` asks for, the fit is open again.
+        """
+        self.objective = objective
+        self._look(point)
+        iteration, seconds, _, _ = self._history[-1]
+        self._history[-1] = iteration, seconds, point.value, self.gap
+        if self.status == "converged" and self.gap > self.tol * point.value:
+            self.status = None
+        return self.gap
 
     def next_solver(self):
         """Tell that another solver goes on from here."""

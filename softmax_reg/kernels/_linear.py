@@ -1,0 +1,114 @@
+"""Dense linear algebra for the solvers, on the kernel threads instead of BLAS's own.
+
+BLAS and LAPACK are held to one thread while a fit runs. Their own threads would go on
+spinning between two calls and take the cores from the kernels, twice the time of an
+evaluation as measured, and their results depend on how many there are. Large operations
+are cut into parts by shape alone and the parts run on the kernel threads.
+"""
+
+import contextlib
+import os
+import threading
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from ._launch import launch
+
+# Parts of an operation; a multiple of usual numbers of threads.
+_PARTS = 8
+# Numbers in a part, at least.
+_GRAIN = 4096
+
+_lock = threading.Lock()
+_users = 0
+_limited = []    # (library, its number of threads before)
+_controller = None
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Hold BLAS to one thread until the last of those who asked for it has left.
+
+    The limit is the process's; counting its users keeps two fits in two threads from
+    restoring each other's limit.
+    """
+    global _users, _controller
+    with _lock:
+        if _controller is None:
+            _controller = ThreadpoolController().select(user_api="blas")
+        _users += 1
+        if _users == 1:
+            for library in _controller.lib_controllers:
+                _limited.append((library, library.get_num_threads()))
+                library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                while _limited:
+                    library, n_threads = _limited.pop()
+                    library.set_num_threads(n_threads)
+
+
+def _forget_users():
+    """In a forked child: the threads that hold the limit or the lock do not exist here."""
+    global _lock, _users
+    _lock, _users = threading.Lock(), 0
+    while _limited:
+        library, n_threads = _limited.pop()
+        library.set_num_threads(n_threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_users)
+
+
+def _parts(length, grain):
+    """Slices that cover range(length); their number follows from the arguments alone."""
+    n_parts = max(1, min(_PARTS, length // max(1, grain)))
+    cuts = [length * part // n_parts for part in range(n_parts + 1)]
+    return [slice(*ends) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def product(left, right):
+    """left @ right, 2-D."""
+    (n_rows, depth), n_columns = left.shape, right.shape[1]
+    out = np.empty((n_rows, n_columns))
+    by_rows = n_rows >= n_columns
+    work = n_rows * depth * n_columns
+    length = n_rows if by_rows else n_columns
+    parts = _parts(length, max(16, length * _GRAIN * 16 // max(1, work)))
+
+    def multiply(part):
+        if by_rows:
+            np.matmul(left[part], right, out=out[part])
+        else:
+            np.matmul(left, right[:, part], out=out[:, part])
+
+    launch(multiply, [(part,) for part in parts], 2.0 * work)
+    return out
+
+
+def dots(vectors, vector):
+    """vectors @ vector; (m, n) and (n,)."""
+    parts = _parts(len(vector), _GRAIN)
+    sums = launch(
+        lambda part: vectors[:, part] @ vector[part], [(part,) for part in parts],
+        2.0 * vectors.size,
+    )
+    return sum(sums[1:], sums[0])
+
+
+def combination(weights, vectors):
+    """weights @ vectors; (m,) and (m, n)."""
+    out = np.empty(vectors.shape[1])
+
+    def combine(part):
+        np.matmul(weights, vectors[:, part], out=out[part])
+
+    parts = _parts(vectors.shape[1], _GRAIN)
+    launch(combine, [(part,) for part in parts], 2.0 * vectors.size)
+    return out

@@ -1,0 +1,88 @@
+"""Fewer columns where X has more of them than rows, exactly.
+
+With an L2 penalty the optimal W is a combination of the (centred) rows of X: a component
+orthogonal to all of them changes no logit and costs penalty. Let Xc Xc' = V diag(s^2) V'
+with the positive eigenvalues only. The rows of R = diag(1/s) V' Xc are an orthonormal basis
+of the row space, Xc = V diag(s) R, and for W = U R
+
+    W x_i = U (V diag(s))_i,    ||W||_F = ||U||_F:
+
+the same problem for U with the n columns V diag(s) instead of the p of X. One product of
+n^2 p operations and an eigendecomposition, and n instead of p sets the cost of every
+evaluation, and of every value of C.
+"""
+
+import numpy as np
+from scipy.linalg import eigh
+
+from .objective import Objective
+
+# Columns of X that are centred in float64 at a time.
+_COLUMNS = 4096
+
+
+def reduction_pays(n_samples, n_features, n_rows):
+    """Whether fitting in the row space, 100 evaluations assumed, takes fewer flops."""
+    if n_features <= n_samples:
+        return False
+    evaluations = 400 * n_samples * n_rows
+    factors = n_samples**2 * n_features + 9 * n_samples**3
+    return factors + evaluations * n_samples < evaluations * n_features
+
+
+class RowSpaceObjective(Objective):
+    """The objective in the coordinates U above; takes and gives coefficients of X.
+
+    Parameters are those of `Objective`; X is dense and the penalty not zero.
+    Eigenvalues that are rounding errors of the largest are left out: what the columns
+    they stand for could add is found by evaluating the result on X itself.
+    """
+
+    def __init__(self, X, y, sample_weight, **options):
+        self._X = X
+        backend = options["backend"]
+        n_samples, n_features = X.shape
+        weight = sample_weight / sample_weight.max()
+        if options["fit_intercept"]:
+            rows = backend.make_rows(X)
+            self._mean = backend.column_sums(rows, weight / weight.sum())
+        else:
+            self._mean = np.zeros(n_features)
+        with backend.one_blas_thread():
+            gram = np.zeros((n_samples, n_samples))
+            for columns in self._column_blocks():
+                part = self._centred(columns)
+                gram += backend.product(part, part.T)
+            squares, basis = eigh(gram)
+        kept = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
+        # One column of zeros where X is constant.
+        kept[-1] = True
+        self._scale = np.sqrt(np.maximum(squares[kept], np.finfo(np.float64).tiny))
+        self._basis = basis[:, kept]
+        reduced = np.ascontiguousarray(self._basis * self._scale)
+        super().__init__(reduced, y, sample_weight, **options)
+
+    def _column_blocks(self):
+        n_features = self._X.shape[1]
+        return [slice(j, j + _COLUMNS) for j in range(0, n_features, _COLUMNS)]
+
+    def _centred(self, columns):
+        return self._X[:, columns] - self._mean[columns]
+
+    def to_coef(self, theta):
+        """(coef, intercept) of the columns of X; see `Objective.to_coef`."""
+        reduced, intercept = super().to_coef(theta)
+        weights = (reduced / self._scale) @ self._basis.T
+        coef = np.empty((len(theta), self._X.shape[1]))
+        for columns in self._column_blocks():
+            coef[:, columns] = self.backend.product(weights, self._centred(columns))
+        return coef, intercept - np.einsum("kj,j->k", coef, self._mean)
+
+    def from_coef(self, coef, intercept):
+        """The point of the row space closest to `coef`, with the same logits."""
+        logits = np.zeros((len(coef), len(self._X)))
+        for columns in self._column_blocks():
+            logits += self.backend.product(coef[:, columns], self._centred(columns).T)
+        reduced = (logits @ self._basis) / self._scale
+        shifted = intercept + np.einsum("kj,j->k", coef, self._mean)
+        return super().from_coef(reduced, shifted)
