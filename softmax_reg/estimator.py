@@ -11,11 +11,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._callbacks import CallbackSupportMixin, FitProgress
+from ._prediction import predictions
 from ._problem import Problem
 from ._validation import check_training_data, check_warm_start
 from .exceptions import SeparationWarning
-from .functional import log_sigmoid, log_softmax, sigmoid, softmax
-from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver
+from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, solver_costs
 
 # scikit-learn's other solvers, and what does their work here.
 _REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "lbfgs"}
@@ -55,7 +55,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     max_iter : int, default=1000
         Most iterations; 0 returns the starting point.
     verbose : int, default=0
-        Positive: print a line per iteration.
+        Positive: print the cost model's figures and a line per iteration.
     warm_start : bool, default=False
         Start from the previous fit's coefficients.
 
@@ -169,7 +169,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are used as they are; the arithmetic is float64.
+            float32 and float64 are used as they are. Large problems are solved in float32
+            at first; the end, and what is reported, is float64 arithmetic.
         y : array-like of shape (n_samples,)
             Labels of any type that sorts, at least two different ones.
         sample_weight : array-like of shape (n_samples,) or float, default=None
@@ -196,6 +197,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         solver = self.solver
         if solver == "auto" and objective is not None:
             solver = choose_solver(objective)
+            if self.verbose:
+                costs = solver_costs(objective).items()
+                table = ", ".join(f"{name} {seconds:.2g} s" for name, seconds in costs)
+                print(f"[{type(self).__name__}] expected: {table}; taken: {solver}")
         hook_data = {
             "X": data.X,
             "y": data.y,
@@ -276,13 +281,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
             together.
         """
+        logits = self._predictions(X, "logits")
+        return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
+
+    def _predictions(self, X, kind):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        logits = X @ self.coef_.T
-        if sparse.issparse(logits):
-            logits = logits.toarray()
-        logits = np.asarray(logits) + self.intercept_
-        return logits.ravel() if logits.shape[1] == 1 else logits
+        return predictions(X, self.coef_, self.intercept_, kind)
 
     def predict(self, X):
         """Most probable class of each row.
@@ -311,10 +316,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         proba : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        logits = self.decision_function(X)
-        if logits.ndim == 1:
-            return np.column_stack([sigmoid(-logits), sigmoid(logits)])
-        return softmax(logits, axis=1)
+        return self._predictions(X, "probabilities")
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, from the logits: finite where that is 0.
@@ -327,10 +329,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        logits = self.decision_function(X)
-        if logits.ndim == 1:
-            return np.column_stack([log_sigmoid(-logits), log_sigmoid(logits)])
-        return log_softmax(logits, axis=1)
+        return self._predictions(X, "log_probabilities")
 
     def sparsify(self):
         """Make `coef_` a SciPy CSR array; worth it when most of it is zero.

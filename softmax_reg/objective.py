@@ -13,6 +13,7 @@ the last column of theta stays zero.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .certificate import duality_gap
 from .kernels import cpu
@@ -61,6 +62,8 @@ class Objective:
 
     Attributes
     ----------
+    n_entries : int
+        Numbers that X stores.
     n_evaluations : int
         Passes over the rows so far, of any kind.
     is_single : bool
@@ -76,6 +79,7 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.backend = backend
         self.n_samples, self.n_features = X.shape
+        self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.n_rows = 1 if binary else n_classes
         self.n_evaluations = 0
         self.is_single = False
@@ -130,7 +134,12 @@ class Objective:
     @property
     def evaluation_flops(self):
         """Floating-point operations of `evaluate`, the products only."""
-        return 4.0 * self.n_samples * self.n_features * self.n_rows
+        return 4.0 * self.n_entries * self.n_rows
+
+    @property
+    def has_full_covariance(self):
+        """Whether `curvature` gives the covariance of the features or its diagonal."""
+        return self.n_features <= MAX_FULL_COVARIANCE
 
     def evaluate(self, theta):
         """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops."""
@@ -186,7 +195,7 @@ class Objective:
     def curvature(self, theta):
         """Kronecker factors of the Hessian of the loss at theta; one pass."""
         self.n_evaluations += 1
-        full = self.n_features <= MAX_FULL_COVARIANCE
+        full = self.has_full_covariance
         classes, moments = self.backend.curvature(
             self._rows, self._weight, self._shift, theta, full
         )

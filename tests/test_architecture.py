@@ -15,6 +15,7 @@ LAYERS = [
     ["kernels/_blocks.py"],
     ["kernels/_chunks.py"],
     ["kernels/_csr.py"],
+    ["kernels/_predict.py"],
     ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],
     ["functional.py", "penalty.py", "certificate.py"],
     ["objective.py"],
@@ -23,7 +24,7 @@ LAYERS = [
     ["solvers/lbfgs.py", "solvers/newton.py"],
     ["solvers/minimise.py"],
     ["solvers/__init__.py"],
-    ["exceptions.py", "_callbacks.py", "_problem.py", "_validation.py"],
+    ["exceptions.py", "_callbacks.py", "_prediction.py", "_problem.py", "_validation.py"],
     ["estimator.py"],
     ["__init__.py"],
 ]

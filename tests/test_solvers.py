@@ -6,7 +6,14 @@ import pytest
 from softmax_reg.kernels import cpu
 from softmax_reg.objective import Objective, Point
 from softmax_reg.penalty import L2Penalty
-from softmax_reg.solvers import HISTORY_DTYPE, SOLVERS, Monitor, choose_solver, minimise
+from softmax_reg.solvers import (
+    HISTORY_DTYPE,
+    SOLVERS,
+    Monitor,
+    choose_solver,
+    minimise,
+    solver_costs,
+)
 from softmax_reg.solvers.kronecker import KroneckerTransform, kronecker_transform
 from softmax_reg.solvers.lbfgs import MEMORY, PairMemory
 from softmax_reg.solvers.line_search import line_search
@@ -274,13 +281,20 @@ def test_newton_that_cannot_factorise_falls_back(monkeypatch):
 
 
 def test_cost_model():
-    """Small problems get exact Newton, many parameters L-BFGS."""
+    """Few parameters get exact Newton, many L-BFGS; more Newton without a penalty."""
 
     class Shape:
-        def __init__(self, n_samples, n_features, n_rows):
+        def __init__(self, n_samples, n_features, n_rows, C=1.0):
             self.n_samples, self.n_features, self.n_rows = n_samples, n_features, n_rows
+            self.n_entries = n_samples * n_features
+            self.penalty = L2Penalty(1 / C / n_samples)
+            self.is_penalised = C < np.inf
+            self.has_full_covariance = n_features <= 2000
 
     assert choose_solver(Shape(150, 4, 3)) == "newton-cholesky"
     assert choose_solver(Shape(100_000, 30, 1)) == "newton-cholesky"
+    assert choose_solver(Shape(100_000, 30, 7)) == "lbfgs"
+    assert choose_solver(Shape(100_000, 30, 7, C=np.inf)) == "newton-cholesky"
     assert choose_solver(Shape(50_000, 384, 58)) == "lbfgs"
     assert choose_solver(Shape(300, 20_000, 5)) == "lbfgs"
+    assert "newton-cholesky" not in solver_costs(Shape(300, 20_000, 5))

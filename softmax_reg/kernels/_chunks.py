@@ -185,16 +185,3 @@ def hessian(rows, weight, shift, theta_t, n_classes, block, start, stop, out):
                         wx[i, j] = pair_weight[i] * x[i, j]
                 add_lower_gram(wx, x, out[pair])
                 pair += 1
-
-
-@kernel
-def column_sums(rows, weight, start, stop, out):
-    """out (n_features,) = sum_i s_i x_i over the range, overwritten."""
-    out[:] = 0.0
-    for i in range(start, stop):
-        if rows.is_sparse:
-            for e in range(rows.indptr[i], rows.indptr[i + 1]):
-                out[rows.indices[e]] += weight[i] * rows.data[e]
-        else:
-            for j in range(rows.n_features):
-                out[j] += weight[i] * rows.dense[i, j]

@@ -17,7 +17,7 @@ CSR_BLOCK = 64
 
 
 @outlined_kernel
-def _products(rows, first, last, theta_t, by_row):
+def sparse_products(rows, first, last, theta_t, by_row):
     """by_row[i] = [x, 1] @ theta_t for the rows first .. last, 0 for those beyond."""
     n_features, lanes = rows.n_features, lanes_of(theta_t)
     n_columns = by_row.shape[1]
@@ -28,7 +28,7 @@ def _products(rows, first, last, theta_t, by_row):
         or not 0 <= first <= last <= rows.n_samples
         or last - first > len(by_row)
     ):
-        raise ValueError("_products: shapes do not fit")
+        raise ValueError("sparse_products: shapes do not fit")
     for i in range(len(by_row)):
         inside = i < last - first
         for k in range(n_columns):
@@ -77,7 +77,7 @@ def _accumulate(rows, first, last, by_row, out_t):
 @inner_kernel
 def _logits(rows, first, last, theta_t, by_row, logits):
     """logits = theta @ [x, 1].T; by_row is work space."""
-    _products(rows, first, last, theta_t, by_row)
+    sparse_products(rows, first, last, theta_t, by_row)
     transpose(by_row, logits)
 
 

@@ -19,6 +19,8 @@ from ._launch import launch
 _PARTS = 8
 # Numbers in a part, at least.
 _GRAIN = 4096
+# Rows that are transposed together.
+_TILE = 256
 
 _lock = threading.Lock()
 _users = 0
@@ -92,12 +94,12 @@ def product(left, right):
     return out
 
 
-def dots(vectors, vector):
-    """vectors @ vector; (m, n) and (n,)."""
-    parts = _parts(len(vector), _GRAIN)
+def dots(left, right):
+    """left @ right.T for few long rows, (m, n) and (k, n)."""
+    parts = _parts(left.shape[1], _GRAIN)
     sums = launch(
-        lambda part: vectors[:, part] @ vector[part], [(part,) for part in parts],
-        2.0 * vectors.size,
+        lambda part: left[:, part] @ right[:, part].T, [(part,) for part in parts],
+        2.0 * left.size * len(right),
     )
     return sum(sums[1:], sums[0])
 
@@ -111,4 +113,32 @@ def combination(weights, vectors):
 
     parts = _parts(vectors.shape[1], _GRAIN)
     launch(combine, [(part,) for part in parts], 2.0 * vectors.size)
+    return out
+
+
+def add_up(arrays):
+    """arrays.sum(axis=0) in float64, in the order of the first axis."""
+    flat = arrays.reshape(len(arrays), -1)
+    out = np.empty(flat.shape[1])
+
+    def add(part):
+        np.add(flat[0, part], 0.0, out=out[part])
+        for array in flat[1:]:
+            out[part] += array[part]
+
+    launch(add, [(part,) for part in _parts(flat.shape[1], _GRAIN)], float(flat.size))
+    return out.reshape(arrays.shape[1:])
+
+
+def transposed(array):
+    """A C-contiguous copy of array.T, tile by tile: both sides stay in cache."""
+    n_rows, n_columns = array.shape
+    out = np.empty((n_columns, n_rows))
+
+    def copy(part):
+        for start in range(part.start, part.stop, _TILE):
+            rows = slice(start, min(start + _TILE, part.stop))
+            out[:, rows] = array[rows].T
+
+    launch(copy, [(part,) for part in _parts(n_rows, _GRAIN)], float(array.size))
     return out

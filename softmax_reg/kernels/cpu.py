@@ -1,29 +1,38 @@
 """The compiled backend: every kernel on all rows, on the threads there are.
 
-Same functions as `reference`. The dtype of `theta` is that of the arithmetic: with
-float32 rows it may be float32, twice as fast, sums over blocks being float64 still;
-rows of another dtype are converted block by block. Results are float64. They do not
-depend on the number of threads: rows are cut by shape alone and partial sums are added
-in order.
+Same functions as `reference`. The dtype of `theta` is that of the arithmetic within a
+block of rows, whatever that of X; float32 is twice as fast. Sums over blocks of dense rows
+are float64 still, sums over blocks of a range of sparse rows are not. Results are float64.
+They do not depend on the number of threads: rows are cut by shape alone and partial sums
+are added in order.
 """
 
 import numpy as np
 
-from . import _chunks, _csr
+from . import _chunks, _csr, _predict
 from ._launch import chunk_bounds, launch
-from ._linear import combination, dots, one_blas_thread, product
+from ._linear import add_up, combination, dots, one_blas_thread, product, transposed
 from ._products import padded
 from ._rows import make_rows
 from ._simd import REGISTER_BYTES
 
 __all__ = [
     "column_sums", "combination", "curvature", "dots", "hess_prod", "hessian", "make_rows",
-    "one_blas_thread", "product", "value_grad",
+    "one_blas_thread", "predictions", "product", "value_grad",
 ]
 
 # A block of rows and twice its logits should fit into half of an L2 cache.
 _BLOCK_BYTES = 2**18
 _MAX_BLOCK_REGISTERS = 31
+
+
+# Rows that `column_sums` converts to float64 at a time.
+_SUMMED_ROWS = 256
+_KINDS = {
+    "logits": _predict.LOGITS,
+    "probabilities": _predict.PROBABILITIES,
+    "log_probabilities": _predict.LOG_PROBABILITIES,
+}
 
 
 def _rows_per_block(width, n_rows, itemsize):
@@ -37,19 +46,21 @@ def _rows_per_block(width, n_rows, itemsize):
     return lanes * (min(_MAX_BLOCK_REGISTERS, max(7, fitting)) // 4 * 4 + 3)
 
 
-def _sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row):
+def _sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.float64):
     """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add what it wrote.
+
+    dtype : of the outs of a chunk; they are added in float64.
 
     Returns the summed outs and the list of what each call returned.
     """
     n_values = sum(int(np.prod(shape)) for shape in shapes)
-    bounds = chunk_bounds(rows.n_samples, block, 8 * n_values)
-    outs = [np.empty((len(bounds), *shape)) for shape in shapes]
+    bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values)
+    outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
     ]
     returned = launch(kernel, calls, flops_per_row * rows.n_samples)
-    return [out.sum(axis=0) for out in outs], returned
+    return [add_up(out) for out in outs], returned
 
 
 def _n_classes(theta):
@@ -76,8 +87,10 @@ def _dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
     return _sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)
 
 
-def _csr_pass(kernel, args, rows, shapes, flops_per_row):
-    return _sum_over_chunks(kernel, (rows, *args), rows, _csr.CSR_BLOCK, shapes, flops_per_row)
+def _csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
+    return _sum_over_chunks(
+        kernel, (rows, *args), rows, _csr.CSR_BLOCK, shapes, flops_per_row, dtype
+    )
 
 
 def _mirrored(lower):
@@ -102,18 +115,37 @@ def _uncentred(theta, shift):
 def _centred(out_t, theta, shift):
     """Gradient in theta for x - shift from that for raw rows, transposed and padded."""
     n_classes = _n_classes(theta)
-    out = out_t[:, n_classes - len(theta):n_classes].T.copy()
+    out = transposed(out_t[:, n_classes - len(theta):n_classes])
     out[:, :-1] -= out[:, -1:] * shift
     return out
 
 
 def column_sums(rows, weight):
-    """Weighted column sums of X; see `reference.column_sums`."""
-    (sums,), _ = _sum_over_chunks(
-        _chunks.column_sums, (rows, weight), rows, _csr.CSR_BLOCK, [(rows.n_features,)],
-        2 * _entries_per_row(rows),
+    """Weighted column sums of X; see `reference.column_sums`.
+
+    NumPy serves here: once a fit, and one compiled kernel less to wait for.
+    """
+    bounds = chunk_bounds(rows.n_samples, _csr.CSR_BLOCK, 8 * rows.n_features)
+
+    def dense_sums(start, stop):
+        total = np.zeros(rows.n_features)
+        for first in range(start, stop, _SUMMED_ROWS):
+            part = slice(first, min(first + _SUMMED_ROWS, stop))
+            total += np.einsum("i,ij->j", weight[part], rows.dense[part].astype(np.float64))
+        return total
+
+    def sparse_sums(start, stop):
+        entries = slice(rows.indptr[start], rows.indptr[stop])
+        repeated = np.repeat(weight[start:stop], np.diff(rows.indptr[start:stop + 1]))
+        return np.bincount(
+            rows.indices[entries], repeated * rows.data[entries], rows.n_features
+        )
+
+    sums = launch(
+        sparse_sums if rows.is_sparse else dense_sums, bounds,
+        2 * _entries_per_row(rows) * rows.n_samples,
     )
-    return sums
+    return add_up(np.array(sums))
 
 
 def value_grad(rows, y, weight, shift, theta):
@@ -122,7 +154,8 @@ def value_grad(rows, y, weight, shift, theta):
     if rows.is_sparse:
         raw = _uncentred(theta, shift)
         (grad_t,), parts = _csr_pass(
-            _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape], flops
+            _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape], flops,
+            theta.dtype,
         )
         grad = _centred(grad_t, theta, shift)
     else:
@@ -139,7 +172,9 @@ def hess_prod(rows, weight, shift, theta, direction):
     flops = 6 * len(theta) * _entries_per_row(rows)
     if rows.is_sparse:
         args = weight, _uncentred(theta, shift), _uncentred(direction, shift), _n_classes(theta)
-        (out_t,), _ = _csr_pass(_csr.hess_prod_csr, args, rows, [args[1].shape], flops)
+        (out_t,), _ = _csr_pass(
+            _csr.hess_prod_csr, args, rows, [args[1].shape], flops, theta.dtype
+        )
         return _centred(out_t, theta, shift)
     args = weight, shift, _class_columns(theta), _class_columns(direction), _n_classes(theta)
     (out,), _ = _dense_pass(
@@ -200,3 +235,20 @@ def hessian(rows, weight, shift, theta):
         out[k, :, k] += pair
         out[m, :, m] += pair
     return out.reshape(n_rows * width, n_rows * width)
+
+
+def predictions(rows, theta, kind):
+    """Logits, probabilities or their logarithms; see `reference.predictions`."""
+    n_classes = _n_classes(theta)
+    width = padded(theta.shape[1], theta.itemsize)
+    block = _csr.CSR_BLOCK if rows.is_sparse else _rows_per_block(width, n_classes, theta.itemsize)
+    out = np.empty((rows.n_samples, n_classes), dtype=theta.dtype)
+    calls = [
+        (
+            rows, np.zeros(rows.n_features), _class_columns(theta), n_classes, width,
+            _KINDS[kind], block, start, stop, out,
+        )
+        for start, stop in chunk_bounds(rows.n_samples, block, 0)
+    ]
+    launch(_predict.predictions, calls, 2 * n_classes * _entries_per_row(rows) * rows.n_samples)
+    return out

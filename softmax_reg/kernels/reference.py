@@ -21,7 +21,7 @@ from ._linear import combination, dots, one_blas_thread, product
 
 __all__ = [
     "column_sums", "combination", "curvature", "dots", "hess_prod", "hessian", "make_rows",
-    "one_blas_thread", "product", "value_grad",
+    "one_blas_thread", "predictions", "product", "value_grad",
 ]
 
 
@@ -112,3 +112,15 @@ def hessian(rows, weight, shift, theta):
     covariances = _class_covariances(design, theta)
     out = np.einsum("i,ikl,ij,im->kjlm", weight, covariances, design, design, optimize=True)
     return out.reshape(theta.size, theta.size)
+
+
+def predictions(rows, theta, kind):
+    """Logits (the first 0 if binary), probabilities or their logarithms.
+
+    kind : "logits", "probabilities" or "log_probabilities"; (n_samples, n_classes)
+    """
+    logits = _with_ones(rows, 0.0) @ theta.T
+    if logits.shape[1] == 1:
+        logits = np.column_stack([np.zeros(len(logits)), logits])
+    apply = {"logits": np.array, "probabilities": softmax, "log_probabilities": log_softmax}
+    return apply[kind](logits) if kind == "logits" else apply[kind](logits, axis=1)

@@ -1,6 +1,9 @@
 """Solvers: they see an objective, never X, a device or an estimator."""
 
-from .minimise import SOLVERS, SolverResult, choose_solver, minimise
+from .minimise import SOLVERS, SolverResult, choose_solver, minimise, solver_costs
 from .monitor import HISTORY_DTYPE, Monitor
 
-__all__ = ["HISTORY_DTYPE", "SOLVERS", "Monitor", "SolverResult", "choose_solver", "minimise"]
+__all__ = [
+    "HISTORY_DTYPE", "SOLVERS", "Monitor", "SolverResult", "choose_solver", "minimise",
+    "solver_costs",
+]

@@ -10,6 +10,8 @@ MEMORY = 20
 # early, since it starts from equal probabilities, then ever more rarely.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
+# Steps far below 1 come in series: the next is tried at so many times the last.
+_GROWTH = 2.0
 # Evaluations of so many operations are worth doing in float32, until L-BFGS estimates its
 # distance from the optimum at this fraction of the objective.
 _SINGLE_FLOPS = 1e8
@@ -61,9 +63,10 @@ class PairMemory:
         rows = slice(0, 2 * len(self._slots))
         for row, vector in ((2 * slot, s), (2 * slot + 1, y)):
             self._vectors[row] = vector.ravel()
-        for row in (2 * slot, 2 * slot + 1):
-            products = self._linear.dots(self._vectors[rows], self._vectors[row])
-            self._products[row, rows] = self._products[rows, row] = products
+        new = slice(2 * slot, 2 * slot + 2)
+        products = self._linear.dots(self._vectors[rows], self._vectors[new])
+        self._products[rows, new] = products
+        self._products[new, rows] = products.T
 
     def direction(self, grad):
         """-(approximate inverse Hessian) @ grad; -grad without pairs."""
@@ -71,7 +74,7 @@ class PairMemory:
             return -grad
         rows = slice(0, 2 * len(self._slots))
         products = self._products[rows, rows]
-        with_grad = self._linear.dots(self._vectors[rows], grad.ravel())
+        with_grad = self._linear.dots(self._vectors[rows], grad.reshape(1, -1))[:, 0]
         weights = np.zeros(len(with_grad))
         of_grad = -1.0
         alphas = {}
@@ -112,7 +115,7 @@ def lbfgs(objective, point, monitor):
     transform = kronecker_transform(objective, point.theta)
     grad = transform.apply_transposed(point.grad)
     pairs = PairMemory(objective.backend, grad.size)
-    since_refresh, refresh_after = 0, _FIRST_REFRESH
+    since_refresh, refresh_after, last_step = 0, _FIRST_REFRESH, 1.0
     objective.is_single = _single_serves(objective, transform)
     try:
         while True:
@@ -120,7 +123,7 @@ def lbfgs(objective, point, monitor):
             slope = inner(grad, v)
             if objective.is_single and (
                 -slope / 2 <= _SINGLE_UNTIL * point.value
-                or objective.gap(point) <= monitor.tol * point.value
+                or monitor.gap_at(point) <= monitor.tol * point.value
             ):
                 objective.is_single = False
                 point = objective.evaluate(point.theta)
@@ -133,7 +136,8 @@ def lbfgs(objective, point, monitor):
                 return point, False
             new, step = (None, 0.0)
             if slope < 0:
-                new, step = line_search(objective, point, transform.apply(v), slope)
+                first = min(1.0, _GROWTH * last_step)
+                new, step = line_search(objective, point, transform.apply(v), slope, first)
             if new is None:
                 if len(pairs) == 0 and not objective.is_single:
                     # Whether that is the rounding floor only Newton's decrement tells.
@@ -141,6 +145,7 @@ def lbfgs(objective, point, monitor):
                 # The memory may be at fault, or float32: look again from here.
                 refresh = True
             else:
+                last_step = step
                 since_refresh += 1
                 refresh = since_refresh >= refresh_after
                 new_grad = transform.apply_transposed(new.grad)

@@ -12,14 +12,14 @@ def inner(left, right):
     return float(np.einsum("kj,kj->", left, right))
 
 
-def line_search(objective, point, direction, slope):
+def line_search(objective, point, direction, slope, first=1.0):
     """A step along `direction` that meets the (approximate) Wolfe conditions.
 
     Along a line the slope of a convex function only grows. A point where it is
     still negative therefore lies below the start, whatever rounding does to the
     difference of two nearly equal values; only past the minimum do values count.
     There the approximate condition of Hager & Zhang replaces the value test once
-    the values agree to rounding. Trial 1 is the full step; then the zero of the
+    the values agree to rounding. Trial 1 is the step `first`; then the zero of the
     slope is bracketed and approached by safeguarded secants.
 
     Parameters
@@ -29,6 +29,8 @@ def line_search(objective, point, direction, slope):
     direction : ndarray, shape of theta
     slope : float < 0
         Directional derivative at `point`.
+    first : float, default=1.0
+        The step to try first.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def line_search(objective, point, direction, slope):
     rounding = 8 * objective.eps * abs(point.value)
     low, low_slope = 0.0, slope
     high, high_slope = np.inf, np.nan
-    step = 1.0
+    step = first
     for _ in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):
             theta = point.theta + step * direction

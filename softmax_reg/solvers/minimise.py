@@ -9,14 +9,22 @@ from .newton import newton, newton_cg
 
 # Exact Newton is out of the question above this many parameters (512 MiB).
 MAX_NEWTON_SIZE = 8192
-# Cost model of "auto", in floating-point operations: iterations to the default
-# tolerance as seen on raw and standardised data of many shapes.
+# Cost model of "auto". Iterations to the default tolerance as seen on raw and
+# standardised data of many shapes:
 _NEWTON_ITERATIONS = 12
 _LBFGS_EVALUATIONS = 100
 _LBFGS_REFRESHES = 3
-# Up to here, some tenths of a second, exact Newton is taken at any ratio: it
-# converges on whatever C and column scales, and to far more digits.
-_ALWAYS_NEWTON = 2e10
+# L-BFGS needs more of them the weaker the penalty is: this power of C. Without one
+# only Newton's decrement tells where the optimum is.
+_LBFGS_GROWTH = 0.25
+_UNPENALISED = 1e4
+# Operations and bytes a second of an ordinary two-core machine; their ratios matter.
+_PRODUCT_RATE = 1e11
+_FACTOR_RATE = 3e10
+_MEMORY_RATE = 3e10
+# Seconds of an iteration that do not depend on sizes.
+_NEWTON_OVERHEAD = 3e-4
+_LBFGS_OVERHEAD = 4e-4
 
 SOLVERS = {"lbfgs": lbfgs, "newton-cholesky": newton, "newton-cg": newton_cg}
 _FALLBACKS = {
@@ -55,25 +63,47 @@ class SolverResult(NamedTuple):
     solver: str
 
 
-def choose_solver(objective):
-    """The cheaper of exact Newton and preconditioned L-BFGS, by flops.
+def solver_costs(objective):
+    """Seconds that each solver is expected to take: what "auto" goes by.
 
-    ==================  ======================================================
-    newton-cholesky     12 (n t^2 + t^3 / 3)
-    lbfgs               100 (4 n t) + 3 (n p^2 + 9 p^3), p^2, p^3 only where the
-                        covariance is kept in full
-    ==================  ======================================================
+    ==================  ================================================================
+    solver              seconds
+    ==================  ================================================================
+    newton-cholesky     12 (3e-4 + max(n t^2 / 1e11, 8 n p / 3e10) + t^3 / 9e10)
+    lbfgs               100 C^(1/4) (4e-4 + max(4 n t / 1e11, 8 n p / 3e10))
+                        + 3 (n p^2 / 1e11 + 9 p^3 / 3e10)
+    ==================  ================================================================
 
-    n rows, p features, t parameters. Newton also wherever it takes less than
-    2e10 operations.
+    n rows, p features (n p stored entries if sparse), t parameters, 1 <= C <= 1e4 (which
+    stands for no penalty). p^2 and p^3 only where the covariance is kept in full. Exact
+    Newton needs t <= 8192.
+
+    Returns
+    -------
+    costs : dict, solver -> seconds
     """
     n, p = objective.n_samples, objective.n_features
     size = objective.n_rows * (p + 1)
-    if size > MAX_NEWTON_SIZE:
-        return "lbfgs"
-    newton_flops = _NEWTON_ITERATIONS * (n * size**2 + size**3 / 3)
-    lbfgs_flops = _LBFGS_EVALUATIONS * 4 * n * size + _LBFGS_REFRESHES * (n * p**2 + 9 * p**3)
-    return "newton-cholesky" if newton_flops <= max(lbfgs_flops, _ALWAYS_NEWTON) else "lbfgs"
+    entries = objective.n_entries
+    read = 8 * entries / _MEMORY_RATE
+    evaluation = max(4 * entries * objective.n_rows / _PRODUCT_RATE, read)
+    weakness = 1 / (objective.penalty.l2 * n) if objective.is_penalised else np.inf
+    n_evaluations = _LBFGS_EVALUATIONS * min(max(1.0, weakness), _UNPENALISED) ** _LBFGS_GROWTH
+    lbfgs = n_evaluations * (_LBFGS_OVERHEAD + evaluation)
+    if objective.has_full_covariance:
+        lbfgs += _LBFGS_REFRESHES * (n * p**2 / _PRODUCT_RATE + 9 * p**3 / _FACTOR_RATE)
+    costs = {"lbfgs": lbfgs}
+    if size <= MAX_NEWTON_SIZE:
+        hessian = max(n * size**2 / _PRODUCT_RATE, read)
+        factor = size**3 / 3 / _FACTOR_RATE
+        costs["newton-cholesky"] = _NEWTON_ITERATIONS * (_NEWTON_OVERHEAD + hessian + factor)
+    return costs
+
+
+def choose_solver(objective):
+    """The solver of the least expected cost."""
+    costs = solver_costs(objective)
+    return min(costs, key=costs.get)
 
 
 def minimise(objective, theta, monitor, solver="auto"):

@@ -105,10 +105,15 @@ class Monitor:
             self.callbacks.begin(point.theta)
         return True
 
-    def _look(self, point):
+    def gap_at(self, point):
+        """The duality gap; `point` is likely to be the one looked at last."""
         if point is not self._seen:
             self._seen = point
             self.gap = self.objective.gap(point)
+        return self.gap
+
+    def _look(self, point):
+        self.gap_at(point)
         if not self._history:
             self._record(point)
 

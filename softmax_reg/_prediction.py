@@ -1,0 +1,41 @@
+"""Predictions from coefficients, in blocks of rows; only the result has n x K numbers."""
+
+import numpy as np
+from scipy import sparse
+
+from .kernels import cpu
+
+# Rows at a time where X has to be converted or copied first.
+_ROWS = 16_384
+
+
+def predictions(X, coef, intercept, kind):
+    """Logits, probabilities or log-probabilities of every row.
+
+    Parameters
+    ----------
+    X : validated ndarray or CSR of shape (n_samples, n_features), any real dtype
+    coef : ndarray or sparse of shape (1 or n_classes, n_features)
+    intercept : array of shape (1 or n_classes,) or a number
+    kind : {"logits", "probabilities", "log_probabilities"}
+
+    Returns
+    -------
+    out : ndarray of shape (n_samples, n_classes)
+        Of the dtype of X and coef together. Two classes have logits 0 and z.
+    """
+    coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+    dtype = np.result_type(X.dtype, coef.dtype, np.float32)
+    intercept = np.broadcast_to(intercept, len(coef))
+    theta = np.column_stack([coef, intercept]).astype(dtype)
+    fits = X.dtype in (np.float32, np.float64) and X.dtype.isnative
+    if fits and (sparse.issparse(X) or X.flags.c_contiguous):
+        return cpu.predictions(cpu.make_rows(X), theta, kind)
+    blocks = [X[start:start + _ROWS] for start in range(0, X.shape[0], _ROWS)]
+    return np.concatenate([
+        cpu.predictions(cpu.make_rows(_native(block, dtype)), theta, kind) for block in blocks
+    ])
+
+
+def _native(block, dtype):
+    return block.astype(dtype) if sparse.issparse(block) else np.ascontiguousarray(block, dtype)
