@@ -228,3 +228,41 @@ def test_a_refused_file_is_one_message_and_no_traceback(tmp_path):
     result = run(COMPARE, "--data", tmp_path / "absent.npz")
     assert result.returncode == 2
     assert "absent.npz" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_benchmark_writes_results_that_the_report_reads(tmp_path):
+    """One small workload, whatever peers are installed: a certified row, tables, versions."""
+    folder = ROOT / "examples" / "benchmarks"
+    output(folder / "run.py", "--workloads", "iris", "--limit", 2, "--repeats", 1,
+           "--output", tmp_path)
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ours = [row for row in rows if (row["peer"], row["solver"]) == ("softmax_reg", "auto")]
+    assert "default" in {row["tol"] for row in ours}
+    expected = 0.19257544402728  # of the suite's own reference, as tests/test_optimum.py
+    for row in ours:
+        if row["tol"] == "default":
+            assert float(row["suboptimality"]) <= 1e-6
+            assert float(row["objective"]) == pytest.approx(expected, rel=1e-6)
+    assert {row["peer"] for row in rows} >= {"softmax_reg", "scikit-learn"}
+    assert '"versions"' in (tmp_path / "machine.json").read_text()
+    text = output(folder / "report.py", "--results", tmp_path)
+    assert text.count("| iris |") == 4 and "geometric mean" in text
+
+
+def test_benchmark_workloads_are_what_they_say():
+    """The generators that are quick to run: shapes, classes, and the same every time."""
+    sys.path.insert(0, str(ROOT / "examples" / "benchmarks"))
+    try:
+        import workloads
+    finally:
+        sys.path.pop(0)
+    X, y = workloads.wide()
+    assert X.shape == (300, 20_000) and len(np.unique(y)) == 5
+    X, y = workloads.embeddings(n=3000, p=40, n_classes=58, dtype=np.float32)
+    assert X.dtype == np.float32 and len(np.unique(y)) == 58
+    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, rtol=1e-5)
+    counts = np.bincount(y)
+    assert counts[0] > 20 * counts[-10:].mean()
+    again, _ = workloads.embeddings(n=3000, p=40, n_classes=58, dtype=np.float32)
+    np.testing.assert_array_equal(X, again)

@@ -7,8 +7,18 @@ from scipy.special import log_softmax, softmax
 
 from softmax_reg.kernels import cpu, reference
 from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
+from softmax_reg.kernels._jit import kernel
+from softmax_reg.kernels._products import add_product, load_rows, transpose
+from softmax_reg.kernels._simd import REGISTER_BYTES
 
 from .problems import EPS, random_problem
+
+
+@kernel
+def call_product(left, right, out, address, n_bytes):
+    """`add_product` is part of the source of what calls it: only a kernel can."""
+    add_product(left, right, out, address, n_bytes)
+
 
 # No multiple of a block or a tile; one row; fewer rows than features.
 SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 4)]
@@ -75,6 +85,82 @@ class TestAgainstReference:
         """Weighted column sums."""
         rows, X, _, weight, _, _ = _both(n_samples, n_features, n_rows, form, dtype)
         _assert_close(cpu.column_sums(rows, weight), weight @ X, np.abs(X).max())
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
+def test_float32_arithmetic(n_samples, n_features, n_rows, form):
+    """theta in float32: value, gradient and products to float32's eps; results float64."""
+    rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, form, np.float32)
+    eps = np.finfo(np.float32).eps
+    single = theta.astype(np.float32)
+    size = np.abs(X - shift).max() + np.abs(shift).max()
+    logits = size * np.abs(theta).sum()
+    loss, grad, _ = cpu.value_grad(rows, y, weight, shift, single)
+    expected = reference.value_grad(X, y, weight, shift, single.astype(np.float64))
+    assert grad.dtype == np.float64 and isinstance(loss, float)
+    assert abs(loss - expected[0]) <= 8 * eps * max(1, logits)
+    assert np.abs(grad - expected[1]).max() <= 8 * eps * max(1, logits) * max(1, size)
+    product = cpu.hess_prod(rows, weight, shift, single, single)
+    expected = reference.hess_prod(X, weight, shift, *2 * [single.astype(np.float64)])
+    assert product.dtype == np.float64
+    assert np.abs(product - expected).max() <= 8 * eps * max(1, logits) ** 2 * max(1, size)
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
+def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
+    """Logits, probabilities and their logarithms, in the dtype of theta."""
+    rows, X, _, _, _, theta = _both(n_samples, n_features, n_rows, form, dtype)
+    theta = theta.astype(dtype)
+    actual = cpu.predictions(rows, theta, kind)
+    expected = reference.predictions(X, theta.astype(np.float64), kind)
+    assert actual.dtype == dtype and actual.shape == expected.shape
+    scale = max(1, np.abs(X).max() * np.abs(theta).sum())
+    assert np.abs(actual - expected).max() <= 16 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("n_samples, n_features, n_rows", [(300, 20, 4), (97, 3, 1)])
+def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):
+    """The same call again, with memory in use in between: the same bits."""
+    rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, "dense", np.float64)
+    rng = np.random.default_rng(0)
+    clutter, first = [], None
+    for _ in range(100):
+        clutter = [*clutter[-20:], np.full(rng.integers(1, 3000), np.nan)]
+        loss, grad, _ = cpu.value_grad(rows, y, weight, shift, theta)
+        classes, moments = cpu.curvature(rows, weight, shift, theta, True)
+        hessian = cpu.hessian(rows, weight, shift, theta)
+        product = cpu.hess_prod(rows, weight, shift, theta, theta)
+        bits = [np.asarray(a).tobytes() for a in (loss, grad, classes, moments, hessian, product)]
+        first = first or bits
+        assert bits == first
+
+
+@pytest.mark.compiled
+def test_products_refuse_shapes_that_do_not_fit():
+    """Tiles do not check bounds, so what calls them does."""
+    lanes = REGISTER_BYTES // 8
+    good = np.ones((3, 4)), np.ones((4, lanes)), np.zeros((3, lanes))
+    no_memory = good[0].ctypes.data, 0
+    call_product(*good, *no_memory)
+    np.testing.assert_array_equal(good[2], 4.0)
+    bad = [
+        (np.ones((2, 4)), good[1], good[2]), (np.ones((3, 3)), good[1], good[2]),
+        (good[0], np.ones((4, lanes + 1)), good[2]),
+        (good[0], good[1], np.zeros((3, 2 * lanes))),
+        (good[0], np.ones((4, lanes + 1)), np.zeros((3, lanes + 1))),
+    ]
+    for arrays in bad:
+        with pytest.raises(ValueError, match="shapes do not fit"):
+            call_product(*arrays, *no_memory)
+    with pytest.raises(ValueError, match="shapes do not fit"):
+        transpose(np.ones((lanes, lanes)), np.ones((lanes, 2 * lanes)))
+    with pytest.raises(ValueError, match="shapes do not fit"):
+        load_rows(np.ones((4, 3)), 2, 5, np.zeros(3), np.ones((4, lanes)))
 
 
 @pytest.mark.parametrize("backend", [cpu, reference])

@@ -14,6 +14,7 @@ from softmax_reg.solvers import (
     minimise,
     solver_costs,
 )
+from softmax_reg.solvers import lbfgs as lbfgs_module
 from softmax_reg.solvers.kronecker import KroneckerTransform, kronecker_transform
 from softmax_reg.solvers.lbfgs import MEMORY, PairMemory
 from softmax_reg.solvers.line_search import line_search
@@ -298,3 +299,54 @@ def test_cost_model():
     assert choose_solver(Shape(50_000, 384, 58)) == "lbfgs"
     assert choose_solver(Shape(300, 20_000, 5)) == "lbfgs"
     assert "newton-cholesky" not in solver_costs(Shape(300, 20_000, 5))
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("max_iter", [3, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_problems_start_in_float32_and_end_in_float64(dtype, max_iter, monkeypatch):
+    """Most evaluations are single, the reported value and gap are float64's."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((2000, 100)) + 2).astype(dtype)
+    y = (X[:, :20] + rng.standard_normal((2000, 20))).argmax(axis=1).astype(np.int32)
+    objective = Objective(X, y, np.ones(2000), n_classes=20, binary=False,
+                          penalty=L2Penalty(1e-3), fit_intercept=True)
+    monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", objective.evaluation_flops)
+    precisions = []
+    evaluate = Objective.evaluate
+
+    def recorded(self, theta):
+        precisions.append(self.is_single)
+        return evaluate(self, theta)
+
+    monkeypatch.setattr(Objective, "evaluate", recorded)
+    monitor = Monitor(objective, tol=1e-6, max_iter=max_iter)
+    result = minimise(objective, None, monitor, "lbfgs")
+    assert result.status == ("max_iter" if max_iter == 3 else "converged")
+    assert sum(precisions) > len(precisions) / 3 and not precisions[-1]
+    assert not objective.is_single
+    point = objective.evaluate(result.theta)
+    assert (point.value, objective.gap(point)) == (result.value, result.gap)
+
+
+@pytest.mark.compiled
+def test_columns_that_float32_cannot_hold_are_not_drafted(monkeypatch):
+    """Deviations of 1e-12: float64 throughout, and certified all the same."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 10)) * 10.0 ** np.arange(-12, 8, 2)
+    y = (X[:, 5:] / X[:, 5:].std(axis=0)).argmax(axis=1).astype(np.int32)
+    objective = Objective(X, y, np.ones(500), n_classes=5, binary=False,
+                          penalty=L2Penalty(1e-3), fit_intercept=True)
+    monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", 0)
+    transform = kronecker_transform(objective, objective.null_point.theta)
+    assert not lbfgs_module._single_serves(objective, transform)
+    result = minimise(objective, None, Monitor(objective, tol=1e-6, max_iter=1000), "lbfgs")
+    assert result.gap <= 1e-6 * result.value
+
+
+def test_line_search_starts_where_it_is_told():
+    """first=0.25 on a parabola whose minimum is there: one evaluation."""
+    objective = Curve(*CURVES["parabola"])
+    start = objective.evaluate(np.zeros((1, 1)))
+    new, step = line_search(objective, start, np.full((1, 1), 4.0), -8.0, first=0.25)
+    assert step == 0.25 and new.value == 0 and objective.n_evaluations == 2

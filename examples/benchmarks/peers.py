@@ -70,7 +70,8 @@ def cyanure():
         def fit(X, y, C, tol):
             n = X.shape[0]
             loss = "logistic" if len(np.unique(y)) == 2 else "multiclass-logistic"
-            budget = {} if tol is None else {"tol": tol, "max_iter": 2000, "duality_gap_interval": 5}
+            budget = {"tol": tol, "max_iter": 2000, "duality_gap_interval": 5}
+            budget = {} if tol is None else budget
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model = Classifier(

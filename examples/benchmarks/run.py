@@ -2,17 +2,17 @@
 
     python examples/benchmarks/run.py [--workloads NAME ...] [--limit SECONDS] [--repeats N]
 
-For every workload, in a process of its own:
+For every workload, each solver of each peer in a process of its own, one at a time:
 
-1. Each solver of each peer is run with its default settings and with ever smaller
-   tolerances, until it is within 1e-9 of the optimum or takes longer than the limit.
+1. It runs with its default settings and with ever smaller tolerances, until it is within
+   1e-9 of the optimum, takes longer than the limit, or three tolerances bring nothing.
+   A fit that takes three times the limit is killed.
 2. The tolerances that were the fastest to reach 1e-3, 1e-6 and 1e-9 are run again,
    interleaved over all peers, for medians.
 
 The objective is evaluated here, in float64, on what each fit returned; the optimum is
 the smallest value anyone reaches, which a duality gap of softmax_reg confirms. The first
-fit of each solver, which compiles or loads libraries, is timed apart, and so is peak
-memory (`memory.py`).
+fit of each solver, which compiles or loads libraries, is timed apart.
 """
 
 import argparse
@@ -22,7 +22,6 @@ import multiprocessing
 import os
 import platform
 import statistics
-import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,6 +62,22 @@ def objective(X, y, C, coef, intercept):
     return total / len(y) + penalty
 
 
+def serve(fit, X, y, C, connection):
+    """Answer every tolerance that comes with (seconds, objective) of a fit; a child process."""
+    while True:
+        tol = connection.recv()
+        started = time.perf_counter()
+        try:
+            coef, intercept = fit(X, y, C, tol)
+        except Exception as error:    # a peer's refusal, of whatever kind
+            print(f"    {type(error).__name__}: {str(error)[:80]}", flush=True)
+            connection.send(None)
+            continue
+        seconds = time.perf_counter() - started
+        value = objective(X, y, C, coef, intercept)
+        connection.send((seconds, value if np.isfinite(value) else np.inf))
+
+
 class Sweep:
     """All measurements of one workload."""
 
@@ -72,26 +87,40 @@ class Sweep:
         self.C, self.limit, self.name = workload.C, limit, name
         self.runs = {}    # (peer, solver, tol) -> {"seconds": [...], "objective": ...}
         self.first = {}    # (peer, solver) -> seconds of the very first fit
-        self.fits = installed()
+        self.workers = {}
+        # Forked before anything here uses threads, so that all share one copy of X.
+        context = multiprocessing.get_context("fork")
+        for key, fit in installed().items():
+            ours, theirs = context.Pipe()
+            arguments = fit, self.X, self.y, self.C, theirs
+            process = context.Process(target=serve, args=arguments, daemon=True)
+            process.start()
+            self.workers[key] = process, ours
 
     def measure(self, peer, solver, tol):
-        """One timed fit; None if the peer cannot do this."""
-        started = time.perf_counter()
-        try:
-            coef, intercept = self.fits[peer, solver](self.X, self.y, self.C, tol)
-        except Exception as error:    # a peer's refusal, of whatever kind
-            print(f"    {peer} {solver}: {type(error).__name__}: {str(error)[:80]}")
+        """One timed fit: seconds, or None if the peer cannot do this, or not in time."""
+        if (peer, solver) not in self.workers:
             return None
-        seconds = time.perf_counter() - started
+        process, connection = self.workers[peer, solver]
+        connection.send(tol)
+        answer = None
+        if connection.poll(3 * self.limit):
+            answer = connection.recv()
+        else:
+            print(f"    {peer} {solver} tol={tol}: killed after {3 * self.limit:.0f} s")
+            process.kill()
+        if answer is None:
+            del self.workers[peer, solver]
+            return None
+        seconds, value = answer
         run = self.runs.setdefault((peer, solver, tol), {"seconds": []})
         run["seconds"].append(seconds)
-        value = objective(self.X, self.y, self.C, coef, intercept)
-        run["objective"] = value if np.isfinite(value) else np.inf
+        run["objective"] = value
         return seconds
 
     def explore(self):
         """Default settings, then smaller and smaller tolerances."""
-        for peer, solver in self.fits:
+        for peer, solver in list(self.workers):
             first = self.measure(peer, solver, None)
             if first is None:
                 continue
@@ -99,14 +128,21 @@ class Sweep:
             if first < self.limit:
                 self.runs[peer, solver, None]["seconds"].clear()
                 self.measure(peer, solver, None)
-            best = np.inf
+            best, idle = np.inf, 0
             for tol in TOLERANCES:
-                if self.measure(peer, solver, tol) > self.limit:
+                seconds = self.measure(peer, solver, tol)
+                if seconds is None or seconds > self.limit:
                     break
                 value = self.runs[peer, solver, tol]["objective"]
+                idle = 0 if value < best * (1 - 1e-9) else idle + 1
                 best = min(best, value)
-                if self.suboptimality(value) <= LEVELS[-1] / 10:
+                if idle == 3 or self.suboptimality(value) <= LEVELS[-1] / 10:
                     break
+
+    def close(self):
+        """End the processes."""
+        for process, _ in self.workers.values():
+            process.kill()
 
     def optimum(self):
         """The smallest objective anyone has reached."""
@@ -132,6 +168,7 @@ class Sweep:
     def repeat(self, repeats):
         """Run what counts again, interleaved; long fits fewer times."""
         chosen = [(*key, tol) for key in self.first for tol in self.fastest(*key)]
+        chosen = [key for key in chosen if key in self.runs]
         for _ in range(repeats - 1):
             for key in chosen:
                 if statistics.median(self.runs[key]["seconds"]) < self.limit / 4:
@@ -148,17 +185,9 @@ class Sweep:
                 "tol": "default" if tol is None else f"{tol:.0e}",
                 "first_seconds": f"{self.first[peer, solver]:.4f}",
                 "seconds": f"{statistics.median(run['seconds']):.5f}",
-                "repeats": len(run["seconds"]), "objective": repr(run["objective"]),
+                "repeats": len(run["seconds"]), "objective": repr(float(run["objective"])),
                 "suboptimality": f"{self.suboptimality(run['objective']):.2e}",
             }
-
-
-def sweep(name, limit, repeats, queue):
-    """Measure one workload; what a child process runs."""
-    measured = Sweep(name, limit)
-    measured.explore()
-    measured.repeat(repeats)
-    queue.put(list(measured.rows()))
 
 
 def machine():
@@ -185,29 +214,22 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--limit", type=float, default=30, help="seconds of a fit in the sweep")
+    parser.add_argument("--limit", type=float, default=20, help="seconds of a fit in the sweep")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=HERE)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
     with (arguments.output / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         for name in arguments.workloads:
             print(f"{name} ...", flush=True)
-            queue = context.Queue()
-            child = context.Process(
-                target=sweep, args=(name, arguments.limit, arguments.repeats, queue)
-            )
             started = time.perf_counter()
-            child.start()
-            while child.is_alive() and queue.empty():
-                time.sleep(0.2)
-            if queue.empty():
-                sys.exit(f"{name}: the child process died with {child.exitcode}")
-            writer.writerows(queue.get())
-            child.join()
+            measured = Sweep(name, arguments.limit)
+            measured.explore()
+            measured.repeat(arguments.repeats)
+            measured.close()
+            writer.writerows(measured.rows())
             file.flush()
             print(f"    {time.perf_counter() - started:.0f} s", flush=True)
     (arguments.output / "machine.json").write_text(json.dumps(machine(), indent=1) + "\n")

@@ -42,26 +42,39 @@ def one_blas_thread():
         _users += 1
         if _users == 1:
             for library in _controller.lib_controllers:
-                _limited.append((library, library.get_num_threads()))
-                library.set_num_threads(1)
+                before = library.get_num_threads()
+                if before != 1:
+                    library.set_num_threads(1)
+                    # Without effect where another thread of the user's holds a limit.
+                    if library.get_num_threads() == 1:
+                        _limited.append((library, before))
     try:
         yield
     finally:
         with _lock:
             _users -= 1
             if _users == 0:
-                while _limited:
-                    library, n_threads = _limited.pop()
-                    library.set_num_threads(n_threads)
+                _restore()
+
+
+def _restore():
+    while _limited:
+        library, n_threads = _limited.pop()
+        # threadpoolctl >= 3.8 lets only the thread that set a limit change it; here the
+        # last to leave may be another than the first that came.
+        clear = getattr(library, "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
+        library.set_num_threads(n_threads)
+        if clear is not None:
+            clear()
 
 
 def _forget_users():
     """In a forked child: the threads that hold the limit or the lock do not exist here."""
     global _lock, _users
     _lock, _users = threading.Lock(), 0
-    while _limited:
-        library, n_threads = _limited.pop()
-        library.set_num_threads(n_threads)
+    _restore()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,103 @@
+"""Linear algebra on the kernel threads, and the limit on BLAS's own."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from softmax_reg.kernels import _linear
+from softmax_reg.kernels._linear import (
+    add_up,
+    combination,
+    dots,
+    one_blas_thread,
+    product,
+    transposed,
+)
+
+from .problems import EPS
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 700, 900), (900, 700, 1), (300, 40, 200)])
+def test_product(shape):
+    """left @ right, whatever the side that is cut; also of a transposed view."""
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal(shape[:2]), rng.standard_normal(shape[1:])
+    expected = left @ right
+    atol = 8 * EPS * shape[1]
+    np.testing.assert_allclose(product(left, right), expected, atol=atol)
+    flipped = np.asfortranarray(right)
+    np.testing.assert_allclose(product(left, flipped), expected, atol=atol)
+
+
+@pytest.mark.parametrize("n", [1, 7, 5000, 100_001])
+def test_vector_operations(n):
+    """dots, combination, add_up and transposed are what NumPy says."""
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((6, n)), rng.standard_normal((2, n))
+    atol = 16 * EPS * n
+    np.testing.assert_allclose(dots(left, right), left @ right.T, atol=atol)
+    np.testing.assert_allclose(combination(right[:, 0], right), right[:, 0] @ right, atol=atol)
+    np.testing.assert_allclose(add_up(left), left.sum(axis=0), atol=16 * EPS)
+    np.testing.assert_array_equal(transposed(left.T[:, 1:4]), left[1:4])
+
+
+def _blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if
+            library["user_api"] == "blas"]
+
+
+def test_blas_is_held_to_one_thread_until_the_last_leaves():
+    """Nested and overlapping uses: one thread inside, the old number after the last."""
+    with threadpool_limits(2, user_api="blas"):
+        before = _blas_threads()
+        entered, leave = threading.Event(), threading.Event()
+
+        def stay():
+            with one_blas_thread():
+                entered.set()
+                leave.wait(30)
+
+        other = threading.Thread(target=stay)
+        with one_blas_thread():
+            other.start()
+            assert entered.wait(30)
+        assert _blas_threads() == [1] * len(before)    # the other is still inside
+        leave.set()
+        other.join()
+        assert _blas_threads() == before
+        with pytest.raises(KeyboardInterrupt), one_blas_thread():
+            raise KeyboardInterrupt
+        assert _blas_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_inherit_the_limit():
+    """Forked in mid-fit: the child has the parent's number of BLAS threads back."""
+    code = (
+        "import os\n"
+        "from tests.test_linear import _blas_threads\n"
+        "from softmax_reg.kernels._linear import one_blas_thread\n"
+        "before = _blas_threads()\n"
+        "with one_blas_thread():\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        os._exit(0 if _blas_threads() == before else 1)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True,
+                            text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+
+
+def test_parts_follow_from_lengths_alone():
+    """They cover the range, and never ask for the number of threads."""
+    for length, grain in ((0, 10), (5, 10), (100, 10), (10**6, 4096)):
+        parts = _linear._parts(length, grain)
+        covered = [index for part in parts for index in range(part.start, part.stop)]
+        assert covered == list(range(length))
+        assert len(parts) <= _linear._PARTS

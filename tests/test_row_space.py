@@ -1,0 +1,92 @@
+"""Fits in the row space of X are the fits on X."""
+
+import numpy as np
+import pytest
+
+from softmax_reg import SoftmaxRegression
+from softmax_reg.kernels import cpu, reference
+from softmax_reg.objective import Objective
+from softmax_reg.penalty import L2Penalty
+from softmax_reg.row_space import RowSpaceObjective, reduction_pays
+
+from .problems import EPS, long_double_objective
+
+
+def wide_problem(n_classes=3, n=25, p=80, dtype=np.float64):
+    """(X, y, weight) with raw columns on several scales and offsets."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((n, p)) + 3) * 10 ** rng.uniform(-2, 2, p)
+    weight = rng.uniform(0.5, 2, n)
+    weight[::7] = 0
+    return X.astype(dtype), np.arange(n) % n_classes, weight
+
+
+def objectives(fit_intercept, n_classes, backend=cpu, dtype=np.float64):
+    """(reduced, full) objectives of one problem."""
+    X, y, weight = wide_problem(n_classes, dtype=dtype)
+    return [
+        kind(X, y.astype(np.int32), weight, n_classes=n_classes, binary=n_classes == 2,
+             penalty=L2Penalty(0.03), fit_intercept=fit_intercept, backend=backend)
+        for kind in (RowSpaceObjective, Objective)
+    ]
+
+
+@pytest.mark.parametrize("backend", [cpu, reference])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_values_and_coordinates_agree(fit_intercept, n_classes, dtype, backend):
+    """The reduced value at theta is the full one at its coefficients, and back again."""
+    reduced, full = objectives(fit_intercept, n_classes, backend, dtype)
+    rng = np.random.default_rng(1)
+    theta = 0.1 * rng.standard_normal(reduced.shape)
+    if not fit_intercept:
+        theta[:, -1] = 0
+    if n_classes > 2:
+        theta -= theta.mean(axis=0)
+    coef, intercept = reduced.to_coef(theta)
+    assert coef.shape == full.shape[:1] + (full.n_features,)
+    value = full.evaluate(full.from_coef(coef, intercept)).value
+    assert reduced.evaluate(theta).value == pytest.approx(value, rel=1e-10)
+    # The smallest singular value that is kept sets how well theta comes back.
+    np.testing.assert_allclose(reduced.from_coef(coef, intercept), theta, atol=1e-7)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cholesky", "newton-cg"])
+def test_fit_is_certified_on_X_itself(solver, n_classes, fit_intercept):
+    """n = 60, p = 3000: objective_ is X's own, the gap holds, warm starts stay."""
+    X, y, weight = wide_problem(n_classes, n=60, p=3000)
+    assert reduction_pays(60, 3000, n_classes)
+    model = SoftmaxRegression(solver=solver, fit_intercept=fit_intercept, warm_start=True)
+    model.fit(X, y, weight)
+    assert model.coef_.shape == (1 if n_classes == 2 else 3, 3000)
+    value, grad = long_double_objective(
+        X, y, weight / weight.sum(), model.coef_, model.intercept_, 1 / weight.sum()
+    )
+    assert model.objective_ == pytest.approx(float(value), rel=1e-12)
+    slack = (grad[:, :-1] ** 2).sum() / (2 / weight.sum())
+    assert slack <= 2e-6 * value
+    assert model.dual_gap_ <= 1e-6 * model.objective_
+    assert model.history_["gap"][-1] == model.dual_gap_
+    again = model.objective_
+    assert model.fit(X, y, weight).n_iter_[0] <= 3
+    assert model.objective_ == pytest.approx(again, rel=1e-6)
+
+
+@pytest.mark.compiled
+def test_constant_columns_leave_the_class_frequencies():
+    """X without any variation: W = 0 and the frequencies are the optimum."""
+    y = np.arange(30) % 3
+    model = SoftmaxRegression().fit(np.full((30, 5000), 7.0), y)
+    np.testing.assert_allclose(model.coef_, 0, atol=1e-12)
+    assert model.objective_ == pytest.approx(np.log(3), rel=16 * EPS)
+
+
+def test_when_it_pays():
+    """Only where p is well above n."""
+    assert reduction_pays(300, 20_000, 5)
+    assert not reduction_pays(300, 200, 5)
+    assert not reduction_pays(20_000, 20_001, 2)
