@@ -2,6 +2,8 @@
 
     python examples/benchmarks/run.py [--workloads NAME ...] [--limit SECONDS] [--repeats N]
 
+Rows of workloads that are not asked for stay as they are in an existing results.csv.
+
 For every workload, each solver of each peer in a process of its own, one at a time:
 
 1. It runs with its default settings and with ever smaller tolerances, until it is within
@@ -219,9 +221,16 @@ def main():
     parser.add_argument("--output", type=Path, default=HERE)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with (arguments.output / "results.csv").open("w", newline="") as file:
+    path = arguments.output / "results.csv"
+    kept = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            kept = [row for row in rows if row["workload"] not in arguments.workloads]
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
+        writer.writerows(kept)
         for name in arguments.workloads:
             print(f"{name} ...", flush=True)
             started = time.perf_counter()
