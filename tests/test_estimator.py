@@ -279,11 +279,12 @@ def test_metadata_routing():
     assert scores["test_score"].mean() > 0.9
 
 
-def test_verbose_prints_a_line_per_iteration():
-    """Iteration, objective, gap and seconds."""
+def test_verbose_prints_the_cost_model_and_a_line_per_iteration():
+    """What each solver is expected to take; then iteration, objective, gap and seconds."""
     with redirect_stdout(io.StringIO()) as text:
         model = SoftmaxRegression(verbose=1).fit(X, y)
-    lines = text.getvalue().splitlines()
+    table, *lines = text.getvalue().splitlines()
+    assert "expected: lbfgs 0.0" in table and table.endswith("taken: newton-cholesky")
     assert len(lines) == model.n_iter_[0]
     for word in ("newton-cholesky iteration", "objective", "gap", " s"):
         assert word in lines[-1]
