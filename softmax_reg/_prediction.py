@@ -24,7 +24,20 @@ def predictions(X, coef, intercept, kind):
     out : ndarray of shape (n_samples, n_classes)
         Of the dtype of X and coef together. Two classes have logits 0 and z.
     """
+    if sparse.issparse(X):
+        # Kernels do not check indices.
+        X.check_format(full_check=True)
     coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+    if coef.ndim != 2 or coef.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"coef_ must have shape (n_rows, {X.shape[1]}) for this X, got {coef.shape}. "
+            "Was it assigned after fit?"
+        )
+    if np.ndim(intercept) > 0 and np.shape(intercept) not in ((1,), (len(coef),)):
+        raise ValueError(
+            f"intercept_ must have shape ({len(coef)},) to go with coef_, got "
+            f"{np.shape(intercept)}."
+        )
     dtype = np.result_type(X.dtype, coef.dtype, np.float32)
     intercept = np.broadcast_to(intercept, len(coef))
     theta = np.column_stack([coef, intercept]).astype(dtype)

@@ -372,3 +372,29 @@ def test_constructor_is_keyword_only_and_a_subset_of_scikit_learns():
     assert set(ours) <= set(LogisticRegression().get_params())
     with pytest.raises(TypeError):
         SoftmaxRegression(1.0)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
+@pytest.mark.parametrize("index", [10**6, -3])
+def test_predictions_refuse_sparse_indices_out_of_range(method, index):
+    """As fit does: kernels read where an index points."""
+    model = SoftmaxRegression().fit(X, y)
+    bad = sparse.csr_array(X)
+    bad.indices = bad.indices.copy()
+    bad.indices[2] = index
+    with pytest.raises(ValueError, match="indices must be"):
+        getattr(model, method)(bad)
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_predictions_refuse_assigned_parameters_of_the_wrong_shape(form):
+    """A coef_ or intercept_ that does not fit is named, never read past its end."""
+    model = SoftmaxRegression().fit(X, y)
+    coef, intercept = model.coef_, model.intercept_
+    for columns in (coef.shape[1] - 1, coef.shape[1] - 2):
+        model.coef_ = coef[:, :columns]
+        with pytest.raises(ValueError, match=r"coef_ must have shape \(n_rows, "):
+            model.predict_proba(form(X))
+    model.coef_, model.intercept_ = coef, intercept[:2]
+    with pytest.raises(ValueError, match=r"intercept_ must have shape \(3,\)"):
+        model.predict_proba(form(X))

@@ -116,7 +116,7 @@ def test_direction_is_that_of_the_explicit_inverse_bfgs_matrix(n_pairs):
         V = np.eye(60) - rho * np.outer(y, s)
         H = V.T @ H @ V + rho * np.outer(s, s)
     expected = -(H @ grad.ravel()).reshape(2, 30)
-    np.testing.assert_allclose(actual, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
 
 
 def test_direction_meets_the_secant_equation():

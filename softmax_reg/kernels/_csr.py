@@ -16,18 +16,25 @@ from ._simd_sparse import add_sparse_row, spread_sparse_row
 CSR_BLOCK = 64
 
 
+@inner_kernel
+def _fits(rows, first, last, table, by_row):
+    """Whether rows first .. last, their table and their block belong together."""
+    n_columns = by_row.shape[1]
+    return (
+        len(table) == rows.n_features + 1
+        and table.shape[1] == n_columns
+        and n_columns % lanes_of(by_row) == 0
+        and 0 <= first <= last <= rows.n_samples
+        and last - first <= len(by_row)
+    )
+
+
 @outlined_kernel
 def sparse_products(rows, first, last, theta_t, by_row):
     """by_row[i] = [x, 1] @ theta_t for the rows first .. last, 0 for those beyond."""
     n_features, lanes = rows.n_features, lanes_of(theta_t)
     n_columns = by_row.shape[1]
-    if (
-        len(theta_t) != n_features + 1
-        or theta_t.shape[1] != n_columns
-        or n_columns % lanes
-        or not 0 <= first <= last <= rows.n_samples
-        or last - first > len(by_row)
-    ):
+    if not _fits(rows, first, last, theta_t, by_row):
         raise ValueError("sparse_products: shapes do not fit")
     for i in range(len(by_row)):
         inside = i < last - first
@@ -49,15 +56,9 @@ def sparse_products(rows, first, last, theta_t, by_row):
 @outlined_kernel
 def _accumulate(rows, first, last, by_row, out_t):
     """out_t += [X, 1].T @ by_row over the rows first .. last."""
-    n_features, lanes = rows.n_features, lanes_of(by_row)
+    n_features, lanes = rows.n_features, lanes_of(out_t)
     n_columns = by_row.shape[1]
-    if (
-        len(out_t) != n_features + 1
-        or out_t.shape[1] != n_columns
-        or n_columns % lanes
-        or not 0 <= first <= last <= rows.n_samples
-        or last - first > len(by_row)
-    ):
+    if not _fits(rows, first, last, out_t, by_row):
         raise ValueError("_accumulate: shapes do not fit")
     for i in range(last - first):
         for k in range(n_columns):
@@ -66,12 +67,12 @@ def _accumulate(rows, first, last, by_row, out_t):
         column = 0
         width = 8
         while column < n_columns:
-            while column + width * lanes_of(out_t) > n_columns:
+            while column + width * lanes > n_columns:
                 width //= 2
             spread_sparse_row(
                 width, rows.data, rows.indices, start, stop, out_t, by_row, i, column
             )
-            column += width * lanes_of(out_t)
+            column += width * lanes
 
 
 @inner_kernel
