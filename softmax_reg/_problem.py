@@ -7,6 +7,7 @@ from .kernels import cpu
 from .objective import Objective
 from .penalty import L2Penalty
 from .row_space import RowSpaceObjective, reduction_pays
+from .sample import sampling_pays, start_from_sample
 from .solvers import minimise
 
 # Intercept of a class without any weight, where the others average 0. Its optimum
@@ -60,8 +61,7 @@ class Problem:
 
     def solve(self, solver, previous, monitor):
         """Minimise, from previous (coef, intercept) or None; a `SolverResult`."""
-        start = None if previous is None else self._start(*previous)
-        result = minimise(self.objective, start, monitor, solver)
+        result = minimise(self.objective, self._start(previous, solver, monitor), monitor, solver)
         if not isinstance(self.objective, RowSpaceObjective):
             return result
         # The certificate must hold on X itself, whatever the reduction left out.
@@ -72,7 +72,7 @@ class Problem:
         point = self.objective.evaluate(self.objective.from_coef(coef, intercept))
         gap = monitor.transferred(self.objective, point)
         if result.status == "converged" and monitor.status is None:
-            return minimise(self.objective, point.theta, monitor, "lbfgs")
+            return minimise(self.objective, point, monitor, "lbfgs")
         return result._replace(theta=point.theta, value=point.value, gap=gap)
 
     @property
@@ -85,14 +85,21 @@ class Problem:
         n_absent = np.count_nonzero(self.absent)
         return n_absent / (self._n_classes - n_absent) * np.exp(_ABSENT_INTERCEPT)
 
-    def _start(self, coef, intercept):
-        """Starting point from a previous fit's coef_ and intercept_."""
+    def _start(self, previous, solver, monitor):
+        """Starting point from a previous fit's (coef_, intercept_), or None."""
+        if previous is None:
+            if monitor.max_iter > 0 and sampling_pays(self.objective):
+                return start_from_sample(
+                    self.objective, self._data, self._options, solver, monitor.max_iter
+                )
+            return None
+        coef, intercept = previous
         if not self._binary:
             # Shifts common to all classes change no probability and cost penalty.
             coef, intercept = coef[~self.absent], intercept[~self.absent]
             coef = coef - coef.mean(axis=0)
             intercept = intercept - intercept.mean()
-        return self.objective.from_coef(coef, intercept)
+        return self.objective.evaluate(self.objective.from_coef(coef, intercept))
 
     def coef_and_intercept(self, theta):
         """coef_ and intercept_ in float64, all classes included."""

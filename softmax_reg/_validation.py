@@ -71,6 +71,26 @@ def _weight_of_classes(class_weight, classes, y, sample_weight):
     return weights
 
 
+def _classes_and_index(y):
+    """Sorted labels and every row's position among them; y (n_samples,)."""
+    is_integer = y.dtype.kind in "iu"
+    if not is_integer:
+        check_classification_targets(y)
+    low, high = (int(y.min()), int(y.max())) if is_integer else (0, 0)
+    if is_integer and high - low <= len(y):
+        # Counting takes a tenth of the time of sorting.
+        wide = np.uint64 if y.dtype.kind == "u" else np.int64
+        offset = (y.astype(wide) - wide(low)).astype(np.intp)
+        is_present = np.bincount(offset) > 0
+        classes = (np.flatnonzero(is_present).astype(wide) + wide(low)).astype(y.dtype)
+        index = (np.cumsum(is_present) - 1)[offset]
+    else:
+        classes, index = np.unique(y, return_inverse=True)
+    if is_integer and 2 * len(classes) > len(y):
+        check_classification_targets(y)    # warns of so many classes; has nothing else to say
+    return classes, index
+
+
 def check_training_data(estimator, X, y, sample_weight):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
@@ -93,8 +113,7 @@ def check_training_data(estimator, X, y, sample_weight):
     if sparse.issparse(X):
         # Kernels do not check indices.
         X.check_format(full_check=True)
-    check_classification_targets(y)
-    classes, index = np.unique(y, return_inverse=True)
+    classes, index = _classes_and_index(y)
     if len(classes) < 2:
         raise ValueError(
             f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "

@@ -33,12 +33,11 @@ def _repair(excess, frequencies):
     """The mixing weight t and distribution r above; 1-D arrays over classes."""
     # Both q and c sum to 1; rounding of the order of the excess itself must not
     # pass for one that all classes share.
-    excess = excess - excess.mean()
+    excess = excess - excess.sum() / len(excess)
     predicted = frequencies + excess
     # excess_k <= 0 asks for no mixing, whatever q_k is; the others have q_k > 0.
-    over = excess > 0
-    t = min(1.0, np.max(excess[over] / predicted[over], initial=0.0))
-    if t == 0.0:
+    t = min(1.0, (excess / np.where(excess > 0, predicted, np.inf)).max())
+    if t <= 0.0:
         return 0.0, frequencies
     r = np.maximum(predicted - excess / t, 0.0)
     return t, r / r.sum()
@@ -74,7 +73,9 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
         return penalty.fenchel_gap(coef, grad)
     frequencies = class_sums[:, -1]
     if len(theta) == 1:
-        t, r = _repair(np.append(-excess, excess), np.append(1 - frequencies, frequencies))
+        t, r = _repair(
+            np.array([-excess[0], excess[0]]), np.array([1 - frequencies[0], frequencies[0]])
+        )
         r_rows = r[1:]
     else:
         t, r = _repair(excess, frequencies)

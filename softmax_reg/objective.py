@@ -183,13 +183,13 @@ class Objective:
         """
         self.n_evaluations += 1
         out = self.backend.hessian(self._rows, self._weight, self._shift, theta)
-        width = self.n_features + 1
-        is_intercept = np.arange(out.shape[0]) % width == self.n_features
-        out[np.diag_indices_from(out)] += np.where(is_intercept, 0.0, self.penalty.l2)
+        diagonal = np.einsum("ii->i", out).reshape(self.shape)    # a view
+        diagonal[:, :-1] += self.penalty.l2
         if not self.fit_intercept:
-            out[is_intercept] = 0.0
-            out[:, is_intercept] = 0.0
-            out[is_intercept, is_intercept] = 1.0
+            intercepts = slice(self.n_features, None, self.n_features + 1)
+            out[intercepts] = 0.0
+            out[:, intercepts] = 0.0
+            diagonal[:, -1] = 1.0
         return out
 
     def curvature(self, theta):

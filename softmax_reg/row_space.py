@@ -17,9 +17,6 @@ from scipy.linalg import eigh
 
 from .objective import Objective
 
-# Columns of X that are centred in float64 at a time.
-_COLUMNS = 4096
-
 
 def reduction_pays(n_samples, n_features, n_rows):
     """Whether fitting in the row space, 100 evaluations assumed, takes fewer flops."""
@@ -49,11 +46,7 @@ class RowSpaceObjective(Objective):
         else:
             self._mean = np.zeros(n_features)
         with backend.one_blas_thread():
-            gram = np.zeros((n_samples, n_samples))
-            for columns in self._column_blocks():
-                part = self._centred(columns)
-                gram += backend.product(part, part.T)
-            squares, basis = eigh(gram)
+            squares, basis = eigh(backend.centred_gram(X, self._mean), driver="evd")
         kept = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
         # One column of zeros where X is constant.
         kept[-1] = True
@@ -62,27 +55,18 @@ class RowSpaceObjective(Objective):
         reduced = np.ascontiguousarray(self._basis * self._scale)
         super().__init__(reduced, y, sample_weight, **options)
 
-    def _column_blocks(self):
-        n_features = self._X.shape[1]
-        return [slice(j, j + _COLUMNS) for j in range(0, n_features, _COLUMNS)]
-
-    def _centred(self, columns):
-        return self._X[:, columns] - self._mean[columns]
-
     def to_coef(self, theta):
         """(coef, intercept) of the columns of X; see `Objective.to_coef`."""
         reduced, intercept = super().to_coef(theta)
         weights = (reduced / self._scale) @ self._basis.T
-        coef = np.empty((len(theta), self._X.shape[1]))
-        for columns in self._column_blocks():
-            coef[:, columns] = self.backend.product(weights, self._centred(columns))
+        with self.backend.one_blas_thread():
+            coef = self.backend.centred_product(weights, self._X, self._mean)
         return coef, intercept - np.einsum("kj,j->k", coef, self._mean)
 
     def from_coef(self, coef, intercept):
         """The point of the row space closest to `coef`, with the same logits."""
-        logits = np.zeros((len(coef), len(self._X)))
-        for columns in self._column_blocks():
-            logits += self.backend.product(coef[:, columns], self._centred(columns).T)
+        offsets = np.einsum("kj,j->k", coef, self._mean)
+        with self.backend.one_blas_thread():
+            logits = self.backend.product(coef, self._X.T) - offsets[:, np.newaxis]
         reduced = (logits @ self._basis) / self._scale
-        shifted = intercept + np.einsum("kj,j->k", coef, self._mean)
-        return super().from_coef(reduced, shifted)
+        return super().from_coef(reduced, intercept + offsets)

@@ -24,6 +24,7 @@ LAYERS = [
     ["solvers/lbfgs.py", "solvers/newton.py"],
     ["solvers/minimise.py"],
     ["solvers/__init__.py"],
+    ["sample.py"],
     ["exceptions.py", "_callbacks.py", "_prediction.py", "_problem.py", "_validation.py"],
     ["estimator.py"],
     ["__init__.py"],

@@ -17,9 +17,10 @@ from .problems import random_problem
 
 @pytest.mark.parametrize("n_samples", [1, BLOCK - 1, BLOCK, BLOCK + 1, 17 * BLOCK + 3, 10**6])
 @pytest.mark.parametrize("accumulator_bytes", [8, 2**20, 2**40])
-def test_chunks_tile_the_rows(n_samples, accumulator_bytes):
+@pytest.mark.parametrize("work", [0, 5_000_000, 1e12])
+def test_chunks_tile_the_rows(n_samples, accumulator_bytes, work):
     """Ranges are in order, without gaps or overlap, whole blocks but for the last."""
-    bounds = _launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes)
+    bounds = _launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work)
     assert bounds[0][0] == 0 and bounds[-1][1] == n_samples
     assert all(stop > start for start, stop in bounds)
     for (_, stop), (start, _) in zip(bounds[:-1], bounds[1:], strict=True):
@@ -27,6 +28,7 @@ def test_chunks_tile_the_rows(n_samples, accumulator_bytes):
     assert len(bounds) <= _launch.MAX_CHUNKS
     memory = len(bounds) * accumulator_bytes
     assert memory <= _launch.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
+    assert len(bounds) <= max(1, work / _launch.MIN_CHUNK_WORK)
 
 
 def test_thread_budget_follows_the_environment(monkeypatch):

@@ -7,6 +7,7 @@ makes its own at its first launch.
 """
 
 import contextlib
+import functools
 import os
 import threading
 from collections import deque
@@ -22,10 +23,22 @@ MAX_ACCUMULATOR_BYTES = 32 * 2**20
 # Below this many floating-point operations, waking a worker costs more than
 # it saves.
 SERIAL_WORK = 1_000_000
+# A call from Python takes about as long as a tenth of so many of them.
+MIN_CHUNK_WORK = 1_000_000
 
 _lock = threading.Lock()
 _pool = None
 _pool_size = 0
+
+
+@functools.lru_cache(maxsize=1)
+def _usable_cpus(affinity, most):
+    """`joblib.cpu_count`; `affinity` and `most` are what it depends on.
+
+    It reads files of the cgroup, which takes as long as a small evaluation. The quota
+    found there is taken to stay.
+    """
+    return joblib.cpu_count()
 
 
 def n_threads():
@@ -35,7 +48,8 @@ def n_threads():
     NUMBA_NUM_THREADS and OMP_NUM_THREADS lower it further. joblib's and Dask's
     workers set at least one of these to their own share.
     """
-    limits = [joblib.cpu_count()]
+    affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    limits = [_usable_cpus(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))]
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         # OMP_NUM_THREADS may list one number per nesting level: "4,2".
         text = os.environ.get(name, "").split(",")[0].strip()
@@ -67,7 +81,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def chunk_bounds(n_samples, block, accumulator_bytes):
+def chunk_bounds(n_samples, block, accumulator_bytes, work):
     """Cut rows into at most `MAX_CHUNKS` ranges of whole blocks.
 
     Parameters
@@ -77,7 +91,9 @@ def chunk_bounds(n_samples, block, accumulator_bytes):
         Rows per block; every bound but the last is a multiple of it.
     accumulator_bytes : int
         Memory one chunk needs for its private sums. All chunks together stay
-        under `MAX_ACCUMULATOR_BYTES`, but there are at least two.
+        under `MAX_ACCUMULATOR_BYTES`, but that leaves at least two.
+    work : float
+        Floating-point operations on all rows; a chunk has `MIN_CHUNK_WORK` or more.
 
     Returns
     -------
@@ -86,7 +102,7 @@ def chunk_bounds(n_samples, block, accumulator_bytes):
     """
     n_blocks = -(-n_samples // block)
     by_memory = max(2, MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
-    n_chunks = max(1, min(MAX_CHUNKS, n_blocks, by_memory))
+    n_chunks = max(1, min(MAX_CHUNKS, n_blocks, by_memory, int(work // MIN_CHUNK_WORK)))
     cuts = [n_blocks * c // n_chunks * block for c in range(n_chunks)] + [n_samples]
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 

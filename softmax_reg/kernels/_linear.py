@@ -21,6 +21,9 @@ _PARTS = 8
 _GRAIN = 4096
 # Rows that are transposed together.
 _TILE = 256
+# Columns that are centred together, and memory for the sums of all parts.
+_COLUMNS = 512
+_SUM_BYTES = 32 * 2**20
 
 _lock = threading.Lock()
 _users = 0
@@ -84,6 +87,8 @@ if hasattr(os, "register_at_fork"):
 def _parts(length, grain):
     """Slices that cover range(length); their number follows from the arguments alone."""
     n_parts = max(1, min(_PARTS, length // max(1, grain)))
+    if n_parts == 1:
+        return [slice(0, length)]
     cuts = [length * part // n_parts for part in range(n_parts + 1)]
     return [slice(*ends) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
 
@@ -104,6 +109,45 @@ def product(left, right):
             np.matmul(left, right[:, part], out=out[:, part])
 
     launch(multiply, [(part,) for part in parts], 2.0 * work)
+    return out
+
+
+def _centred_blocks(X, mean, part):
+    """(columns, X[:, columns] - mean[columns]) for slices that cover `part`."""
+    buffer = np.empty((len(X), min(_COLUMNS, part.stop - part.start)))
+    for start in range(part.start, part.stop, _COLUMNS):
+        columns = slice(start, min(start + _COLUMNS, part.stop))
+        centred = buffer[:, :columns.stop - start]
+        yield columns, np.subtract(X[:, columns], mean[columns], out=centred)
+
+
+def centred_gram(X, mean):
+    """(X - mean) @ (X - mean).T in float64, without a copy of X."""
+    n_rows, n_columns = X.shape
+    grain = max(_COLUMNS, n_columns * 8 * n_rows**2 // _SUM_BYTES)
+
+    def gram(part):
+        total = np.zeros((n_rows, n_rows))
+        for _, centred in _centred_blocks(X, mean, part):
+            # A matrix times its own transpose: NumPy asks BLAS for half the operations.
+            total += centred @ centred.T
+        return total
+
+    parts = _parts(n_columns, grain)
+    sums = launch(gram, [(part,) for part in parts], 1.0 * n_rows**2 * n_columns)
+    return sum(sums[1:], sums[0])
+
+
+def centred_product(left, X, mean):
+    """left @ (X - mean) in float64, without a copy of X."""
+    out = np.empty((len(left), X.shape[1]))
+
+    def multiply(part):
+        for columns, centred in _centred_blocks(X, mean, part):
+            np.matmul(left, centred, out=out[:, columns])
+
+    parts = _parts(X.shape[1], _COLUMNS)
+    launch(multiply, [(part,) for part in parts], 2.0 * X.size * len(left))
     return out
 
 
@@ -131,6 +175,8 @@ def combination(weights, vectors):
 
 def add_up(arrays):
     """arrays.sum(axis=0) in float64, in the order of the first axis."""
+    if len(arrays) == 1:
+        return arrays[0].astype(np.float64)
     flat = arrays.reshape(len(arrays), -1)
     out = np.empty(flat.shape[1])
 

@@ -7,18 +7,30 @@ They do not depend on the number of threads: rows are cut by shape alone and par
 are added in order.
 """
 
+import math
+
 import numpy as np
 
 from . import _chunks, _csr, _predict
 from ._launch import chunk_bounds, launch
-from ._linear import add_up, combination, dots, one_blas_thread, product, transposed
+from ._linear import (
+    add_up,
+    centred_gram,
+    centred_product,
+    combination,
+    dots,
+    one_blas_thread,
+    product,
+    transposed,
+)
 from ._products import padded
 from ._rows import make_rows
 from ._simd import REGISTER_BYTES
 
 __all__ = [
-    "column_sums", "combination", "curvature", "dots", "hess_prod", "hessian", "make_rows",
-    "one_blas_thread", "predictions", "product", "value_grad",
+    "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
+    "hess_prod", "hessian", "make_rows", "one_blas_thread", "predictions", "product",
+    "value_grad",
 ]
 
 # A block of rows and twice its logits should fit into half of an L2 cache.
@@ -53,13 +65,14 @@ def _sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.
 
     Returns the summed outs and the list of what each call returned.
     """
-    n_values = sum(int(np.prod(shape)) for shape in shapes)
-    bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values)
+    n_values = sum(math.prod(shape) for shape in shapes)
+    work = flops_per_row * rows.n_samples
+    bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values, work)
     outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
     ]
-    returned = launch(kernel, calls, flops_per_row * rows.n_samples)
+    returned = launch(kernel, calls, work)
     return [add_up(out) for out in outs], returned
 
 
@@ -95,7 +108,8 @@ def _csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
 
 def _mirrored(lower):
     """The symmetric matrices whose lower triangles are given; last two axes."""
-    return np.tril(lower) + np.swapaxes(np.tril(lower, -1), -1, -2)
+    is_lower = np.tri(lower.shape[-1], dtype=bool)
+    return np.where(is_lower, lower, np.swapaxes(lower, -1, -2))
 
 
 def _entries_per_row(rows):
@@ -125,13 +139,15 @@ def column_sums(rows, weight):
 
     NumPy serves here: once a fit, and one compiled kernel less to wait for.
     """
-    bounds = chunk_bounds(rows.n_samples, _csr.CSR_BLOCK, 8 * rows.n_features)
+    work = 2 * _entries_per_row(rows) * rows.n_samples
+    bounds = chunk_bounds(rows.n_samples, _csr.CSR_BLOCK, 8 * rows.n_features, work)
 
     def dense_sums(start, stop):
         total = np.zeros(rows.n_features)
         for first in range(start, stop, _SUMMED_ROWS):
             part = slice(first, min(first + _SUMMED_ROWS, stop))
-            total += np.einsum("i,ij->j", weight[part], rows.dense[part].astype(np.float64))
+            X = rows.dense[part].astype(np.float64, copy=False)
+            total += np.einsum("i,ij->j", weight[part], X)
         return total
 
     def sparse_sums(start, stop):
@@ -141,10 +157,7 @@ def column_sums(rows, weight):
             rows.indices[entries], repeated * rows.data[entries], rows.n_features
         )
 
-    sums = launch(
-        sparse_sums if rows.is_sparse else dense_sums, bounds,
-        2 * _entries_per_row(rows) * rows.n_samples,
-    )
+    sums = launch(sparse_sums if rows.is_sparse else dense_sums, bounds, work)
     return add_up(np.array(sums))
 
 
@@ -230,10 +243,13 @@ def hessian(rows, weight, shift, theta):
     if n_rows == 1:
         return pairs[0]
     out = np.zeros((n_rows, width, n_rows, width))
-    for pair, (k, m) in zip(pairs, zip(*np.triu_indices(n_rows, 1), strict=True), strict=True):
-        out[k, :, m] = out[m, :, k] = -pair
-        out[k, :, k] += pair
-        out[m, :, m] += pair
+    first = 0
+    for k in range(n_rows):
+        others = pairs[first:first + n_rows - 1 - k]    # of k and every m > k
+        first += len(others)
+        np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
+        np.negative(others, out=out[k + 1:, :, k])
+        out[k, :, k] = -out[k].sum(axis=1)    # still zero itself
     return out.reshape(n_rows * width, n_rows * width)
 
 
@@ -242,13 +258,14 @@ def predictions(rows, theta, kind):
     n_classes = _n_classes(theta)
     width = padded(theta.shape[1], theta.itemsize)
     block = _csr.CSR_BLOCK if rows.is_sparse else _rows_per_block(width, n_classes, theta.itemsize)
+    work = 2 * n_classes * _entries_per_row(rows) * rows.n_samples
     out = np.empty((rows.n_samples, n_classes), dtype=theta.dtype)
     calls = [
         (
             rows, np.zeros(rows.n_features), _class_columns(theta), n_classes, width,
             _KINDS[kind], block, start, stop, out,
         )
-        for start, stop in chunk_bounds(rows.n_samples, block, 0)
+        for start, stop in chunk_bounds(rows.n_samples, block, 0, work)
     ]
-    launch(_predict.predictions, calls, 2 * n_classes * _entries_per_row(rows) * rows.n_samples)
+    launch(_predict.predictions, calls, work)
     return out

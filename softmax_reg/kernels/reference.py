@@ -17,10 +17,18 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from ._linear import combination, dots, one_blas_thread, product
+from ._linear import (
+    centred_gram,
+    centred_product,
+    combination,
+    dots,
+    one_blas_thread,
+    product,
+)
 
 __all__ = [
-    "column_sums", "combination", "curvature", "dots", "hess_prod", "hessian", "make_rows",
+    "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
+    "hess_prod", "hessian", "make_rows",
     "one_blas_thread", "predictions", "product", "value_grad",
 ]
 

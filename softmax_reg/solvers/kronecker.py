@@ -63,11 +63,11 @@ class KroneckerTransform:
         positive = deviations[deviations > 0]
         self.smallest_deviation = positive.min(initial=np.inf)
         self.largest_deviation = positive.max(initial=0.0)
-        gamma, self._class_basis = eigh(classes)
+        gamma, self._class_basis = eigh(classes, driver="evd")
         largest = gamma[-1] if gamma[-1] > 0 else 1.0
         gamma = np.maximum(gamma, _CLASS_FLOOR * largest / len(gamma))
         if covariance.ndim == 2:
-            spread, self._feature_basis = eigh(covariance)
+            spread, self._feature_basis = eigh(covariance, driver="evd")
         else:
             spread, self._feature_basis = covariance, None
         # Below its rounding error an eigenvalue means nothing.
@@ -82,20 +82,23 @@ class KroneckerTransform:
         coef = self._product(self._class_basis, self._scale * v[:, :-1])
         if self._feature_basis is not None:
             coef = self._product(coef, self._feature_basis.T)
-        intercept = self._class_basis @ (self._intercept_scale * v[:, -1])
-        return np.column_stack([coef, intercept - np.einsum("kj,j->k", coef, self._mean)])
+        out = np.empty(v.shape)
+        out[:, :-1] = coef
+        out[:, -1] = self._class_basis @ (self._intercept_scale * v[:, -1])
+        out[:, -1] -= np.einsum("kj,j->k", coef, self._mean)
+        return out
 
     def apply_transposed(self, grad):
         """T' g: the gradient in the new variables from that in theta."""
         coef = grad[:, :-1] - grad[:, -1:] * self._mean
         if self._feature_basis is not None:
             coef = self._product(coef, self._feature_basis)
-        return np.column_stack(
-            [
-                self._scale * self._product(self._class_basis.T, coef),
-                self._intercept_scale * (self._class_basis.T @ grad[:, -1]),
-            ]
+        out = np.empty(grad.shape)
+        np.multiply(
+            self._scale, self._product(self._class_basis.T, coef), out=out[:, :-1]
         )
+        out[:, -1] = self._intercept_scale * (self._class_basis.T @ grad[:, -1])
+        return out
 
 
 def kronecker_transform(objective, theta):

@@ -1,21 +1,24 @@
 """Limited-memory BFGS in Kronecker-preconditioned variables."""
 
 import numpy as np
+from scipy.linalg.lapack import dtrtrs
 
 from .kronecker import kronecker_transform
 from .line_search import inner, line_search
 
 MEMORY = 20
 # Iterations after which the preconditioner is rebuilt at the current point:
-# early, since it starts from equal probabilities, then ever more rarely.
+# early, since it starts from equal probabilities, then ever more rarely, and only
+# where the objective has fallen to this fraction of what it was at the last time.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
+_REFRESH_BELOW = 0.9
 # Steps far below 1 come in series: the next is tried at so many times the last.
 _GROWTH = 2.0
 # Evaluations of so many operations are worth doing in float32, until L-BFGS estimates its
 # distance from the optimum at this fraction of the objective.
 _SINGLE_FLOPS = 1e8
-_SINGLE_UNTIL = 1e-6
+_SINGLE_UNTIL = 1e-10
 # Standard deviations of features, around 1, whose squares and inverses float32 can hold
 # with room to spare.
 _SINGLE_RANGE = 1e-8, 1e8
@@ -24,11 +27,13 @@ _SINGLE_RANGE = 1e-8, 1e8
 class PairMemory:
     """The last (s, y) pairs and the search direction they give.
 
-    The two-loop recursion of Nocedal & Wright runs on coefficients: every vector in it is
-    a combination of the pairs and the gradient, so that the inner products of the pairs,
-    kept here, and one pass over them for those with the gradient tell all coefficients;
-    a second pass forms the combination (Chen, Wang & Zhou, 2014). The recursion itself
-    would pass over the pairs twice as often, one vector at a time.
+    The direction is a combination of the pairs and the gradient. The inner products of the
+    pairs, kept here, and one pass over them for those with the gradient tell its
+    coefficients; a second pass forms it. The two-loop recursion would pass over the pairs
+    twice as often, one vector at a time. With the columns of S and Y the pairs, oldest
+    first, R the upper triangle of S'Y and D its diagonal,
+
+        H = gamma I + [S, gamma Y] [R^-T (D + gamma Y'Y) R^-1, -R^-T; -R^-1, 0] [S, gamma Y]'.
 
     Parameters
     ----------
@@ -38,8 +43,9 @@ class PairMemory:
 
     References
     ----------
-    Nocedal & Wright (2006), Numerical Optimization, algorithm 7.4, with gamma = s'y / y'y
-    of the last pair. Chen, Wang & Zhou (2014), Large-scale L-BFGS using MapReduce, NIPS.
+    Byrd, Nocedal & Schnabel (1994), Representations of quasi-Newton matrices and their use
+    in limited memory methods, Math. Prog. 63, theorem 2.2; gamma = s'y / y'y of the last
+    pair.
     """
 
     def __init__(self, linear, size):
@@ -73,25 +79,21 @@ class PairMemory:
         if not self._slots:
             return -grad
         rows = slice(0, 2 * len(self._slots))
-        products = self._products[rows, rows]
         with_grad = self._linear.dots(self._vectors[rows], grad.reshape(1, -1))[:, 0]
-        weights = np.zeros(len(with_grad))
-        of_grad = -1.0
-        alphas = {}
-        for slot in reversed(self._slots):
-            s, y = 2 * slot, 2 * slot + 1
-            alphas[slot] = (products[s] @ weights + of_grad * with_grad[s]) / products[s, y]
-            weights[y] -= alphas[slot]
-        s, y = 2 * self._slots[-1], 2 * self._slots[-1] + 1
-        gamma = products[s, y] / products[y, y]
-        weights *= gamma
-        of_grad *= gamma
-        for slot in self._slots:
-            s, y = 2 * slot, 2 * slot + 1
-            beta = (products[y] @ weights + of_grad * with_grad[y]) / products[s, y]
-            weights[s] += alphas[slot] - beta
+        s = 2 * np.array(self._slots)
+        y = s + 1
+        s_with_y = self._products[s[:, np.newaxis], y]
+        y_with_y = self._products[y[:, np.newaxis], y]
+        gamma = s_with_y[-1, -1] / y_with_y[-1, -1]
+        # Only upper triangles of s_with_y count.
+        alphas, _ = dtrtrs(s_with_y, with_grad[s])
+        middle = np.diag(s_with_y) * alphas + gamma * (y_with_y @ alphas - with_grad[y])
+        betas, _ = dtrtrs(s_with_y, middle, trans=1)
+        weights = np.empty(len(with_grad))
+        weights[s] = -betas
+        weights[y] = gamma * alphas
         out = self._linear.combination(weights, self._vectors[rows]).reshape(grad.shape)
-        out += of_grad * grad
+        out -= gamma * grad
         return out
 
 
@@ -116,6 +118,7 @@ def lbfgs(objective, point, monitor):
     grad = transform.apply_transposed(point.grad)
     pairs = PairMemory(objective.backend, grad.size)
     since_refresh, refresh_after, last_step = 0, _FIRST_REFRESH, 1.0
+    refreshed_value = point.value
     objective.is_single = _single_serves(objective, transform)
     try:
         while True:
@@ -147,7 +150,10 @@ def lbfgs(objective, point, monitor):
             else:
                 last_step = step
                 since_refresh += 1
-                refresh = since_refresh >= refresh_after
+                refresh = (
+                    since_refresh >= refresh_after
+                    and new.value <= _REFRESH_BELOW * refreshed_value
+                )
                 new_grad = transform.apply_transposed(new.grad)
                 y = new_grad - grad
                 if step * inner(v, y) > 0:
@@ -161,6 +167,7 @@ def lbfgs(objective, point, monitor):
                 transform = kronecker_transform(objective, point.theta)
                 grad = transform.apply_transposed(point.grad)
                 pairs.clear()
+                refreshed_value = point.value
                 if new is not None:
                     since_refresh, refresh_after = 0, refresh_after * _REFRESH_FACTOR
         if objective.is_single:
@@ -174,7 +181,7 @@ def lbfgs(objective, point, monitor):
 def _single_serves(objective, transform):
     """Whether float32 is faster here and can hold the numbers."""
     low, high = _SINGLE_RANGE
-    return (
+    return bool(
         objective.is_penalised
         and objective.evaluation_flops >= _SINGLE_FLOPS
         and low <= transform.smallest_deviation

@@ -27,6 +27,8 @@ _NEWTON_OVERHEAD = 3e-4
 _LBFGS_OVERHEAD = 4e-4
 
 SOLVERS = {"lbfgs": lbfgs, "newton-cholesky": newton, "newton-cg": newton_cg}
+# The duality gap of L-BFGS falls in jumps, that of Newton's method at every step.
+_PATIENCE = {"lbfgs": 10, "newton-cholesky": 3, "newton-cg": 3}
 _FALLBACKS = {
     "newton-cholesky": ("newton-cholesky", "lbfgs", "newton-cg"),
     "lbfgs": ("lbfgs", "newton-cg"),
@@ -106,8 +108,8 @@ def choose_solver(objective):
     return min(costs, key=costs.get)
 
 
-def minimise(objective, theta, monitor, solver="auto"):
-    """Minimise `objective` from `theta`.
+def minimise(objective, point, monitor, solver="auto"):
+    """Minimise `objective` from `point`.
 
     A solver that cannot go on (its Hessian does not factorise, rounding stops
     its line search short of the tolerance) hands its point to the next of its
@@ -116,7 +118,7 @@ def minimise(objective, theta, monitor, solver="auto"):
     Parameters
     ----------
     objective : Objective
-    theta : ndarray of shape ``objective.shape``, or None for the null model
+    point : Point of `objective`, or None for the null model
     monitor : Monitor
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}
 
@@ -126,14 +128,14 @@ def minimise(objective, theta, monitor, solver="auto"):
     """
     if solver == "auto":
         solver = choose_solver(objective)
+    point = objective.null_point if point is None else point
     with objective.backend.one_blas_thread():
-        point = objective.null_point if theta is None else objective.evaluate(theta)
         for name in _FALLBACKS[solver]:
             if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
                 MAX_NEWTON_SIZE
             ):
                 continue
-            monitor.next_solver()
+            monitor.next_solver(_PATIENCE[name])
             point, done = SOLVERS[name](objective, point, monitor)
             solver = name
             if done:

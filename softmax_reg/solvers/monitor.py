@@ -18,9 +18,6 @@ _SLOW_FROM = 1e-8
 # A gap of this fraction of the objective is worth one more step of exact Newton:
 # it squares the gap, and the coefficients gain half of those digits.
 _POLISHED = 1e-12
-# Iterations without a lower value (beyond rounding) or half the duality gap after
-# which a solver is at the rounding floor.
-_IDLE_STEPS = 3
 
 
 class Monitor:
@@ -61,6 +58,7 @@ class Monitor:
         self.status = None
         self.gap = np.inf
         self.half_decrement = np.nan
+        self._patience = np.inf
         self._slow_steps = 0
         self._idle_steps = 0
         self._may_polish = True
@@ -80,7 +78,7 @@ class Monitor:
         With `polish` one more is granted at the tolerance, to a solver whose last
         iteration takes the gap to rounding.
         """
-        if self.status is not None or self._idle_steps >= _IDLE_STEPS:
+        if self.status is not None or self._idle_steps >= self._patience:
             return False
         self._look(point)
         if self.gap <= self.certify_tol * point.value:
@@ -137,7 +135,7 @@ class Monitor:
         else:
             self._idle_steps += 1
         self._best_gap = min(self.gap, self._best_gap)
-        if self._idle_steps >= _IDLE_STEPS and half_decrement < np.inf:
+        if self._idle_steps >= self._patience and half_decrement < np.inf:
             self.stalled(point, half_decrement)
         if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
             self.status = "stopped"
@@ -195,7 +193,13 @@ class Monitor:
             self.status = None
         return self.gap
 
-    def next_solver(self):
-        """Tell that another solver goes on from here."""
+    def next_solver(self, patience):
+        """Tell that another solver goes on from here.
+
+        patience : int
+            Iterations without a lower value (beyond rounding) or half the duality gap
+            after which it is at the rounding floor.
+        """
+        self._patience = patience
         self._idle_steps = 0
         self._slow_steps = 0

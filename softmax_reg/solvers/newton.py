@@ -1,7 +1,7 @@
 """Exact Newton with a dense Hessian, and truncated Newton on Hessian products."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from .kronecker import kronecker_transform
 from .line_search import inner, line_search
@@ -34,19 +34,23 @@ def newton_step(hessian, grad):
     whatever its units.
     """
     diagonal = np.diag(hessian)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    is_positive = diagonal > 0
+    scale = 1 / np.sqrt(np.where(is_positive, diagonal, 1.0))
     with np.errstate(invalid="ignore"):    # an overflown Hessian is refused right here
-        scaled = hessian * scale * scale[:, np.newaxis]
-    if not np.all(np.isfinite(scaled)):
+        scaled = hessian * scale
+        scaled *= scale[:, np.newaxis]
+    if not np.isfinite(scaled).all():
         return None
     for ridge in _RIDGES:
-        scaled[np.diag_indices_from(scaled)] = np.where(diagonal > 0, 1.0, 0.0) + ridge
-        try:
-            factor = cho_factor(scaled, lower=True, check_finite=False)
-        except LinAlgError:
+        np.fill_diagonal(scaled, is_positive + ridge)
+        # LAPACK itself: SciPy's functions around it take as long as a small factor. In its
+        # order of axes the lower triangle is the upper one.
+        factor, failed = dpotrf(scaled.T, lower=False, clean=False)
+        if failed:
             continue
-        step = -scale * cho_solve(factor, scale * grad.ravel(), check_finite=False)
-        if np.all(np.isfinite(step)):
+        solution, _ = dpotrs(factor, scale * grad.ravel(), lower=False)
+        step = -scale * solution
+        if np.isfinite(step).all():
             return step.reshape(grad.shape)
     return None
 
