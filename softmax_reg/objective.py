@@ -32,6 +32,7 @@ class Point(NamedTuple):
     loss: float
     loss_grad: np.ndarray
     n_errors: int    # rows of positive weight not strictly classified right
+    hessian: np.ndarray | None = None
 
 
 class Curvature(NamedTuple):
@@ -141,19 +142,39 @@ class Objective:
         """Whether `curvature` gives the covariance of the features or its diagonal."""
         return self.n_features <= MAX_FULL_COVARIANCE
 
-    def evaluate(self, theta):
-        """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops."""
+    def evaluate(self, theta, with_hessian=False):
+        """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops.
+
+        with_hessian : bool
+            Also the dense Hessian in theta.ravel(), about n_samples theta.size^2 flops.
+            Without an intercept its rows and columns are those of the identity.
+        """
         self.n_evaluations += 1
-        loss, loss_grad, n_errors = self.backend.value_grad(
-            self._rows, self._y, self._weight, self._shift,
-            theta.astype(np.float32) if self.is_single else theta,
-        )
+        data = self._rows, self._y, self._weight, self._shift
+        hessian = None
+        if with_hessian:
+            loss, loss_grad, n_errors, hessian = self.backend.value_grad_hessian(*data, theta)
+            self._penalise(hessian)
+        else:
+            loss, loss_grad, n_errors = self.backend.value_grad(
+                *data, theta.astype(np.float32) if self.is_single else theta
+            )
         if not self.fit_intercept:
             loss_grad[:, -1] = 0.0
         grad = loss_grad.copy()
         grad[:, :-1] += self.penalty.grad(theta[:, :-1])
         value = loss + self.penalty.value(theta[:, :-1])
-        return Point(theta, value, grad, loss, loss_grad, n_errors)
+        return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
+
+    def _penalise(self, hessian):
+        """Add the penalty's part to the Hessian of the loss."""
+        diagonal = np.einsum("ii->i", hessian).reshape(self.shape)    # a view
+        diagonal[:, :-1] += self.penalty.l2
+        if not self.fit_intercept:
+            intercepts = slice(self.n_features, None, self.n_features + 1)
+            hessian[intercepts] = 0.0
+            hessian[:, intercepts] = 0.0
+            diagonal[:, -1] = 1.0
 
     def gap(self, point):
         """Certified bound on point.value minus the optimum; no pass over the rows."""
@@ -174,22 +195,6 @@ class Objective:
         out[:, :-1] += self.penalty.l2 * direction[:, :-1]
         if not self.fit_intercept:
             out[:, -1] = 0.0
-        return out
-
-    def hessian(self, theta):
-        """Dense Hessian in theta.ravel(); one pass, about n_samples theta.size^2 flops.
-
-        Without an intercept its rows and columns are those of the identity.
-        """
-        self.n_evaluations += 1
-        out = self.backend.hessian(self._rows, self._weight, self._shift, theta)
-        diagonal = np.einsum("ii->i", out).reshape(self.shape)    # a view
-        diagonal[:, :-1] += self.penalty.l2
-        if not self.fit_intercept:
-            intercepts = slice(self.n_features, None, self.n_features + 1)
-            out[intercepts] = 0.0
-            out[:, intercepts] = 0.0
-            diagonal[:, -1] = 1.0
         return out
 
     def curvature(self, theta):

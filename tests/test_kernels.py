@@ -74,12 +74,18 @@ class TestAgainstReference:
         _assert_close(moments, expected[1], size**3 * n_features)
 
     def test_hessian(self, n_samples, n_features, n_rows, dtype, form):
-        """The dense Hessian, symmetric."""
-        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
-        actual = cpu.hessian(rows, weight, shift, theta)
+        """The dense Hessian, symmetric; the rest is what `value_grad` says."""
+        rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        *others, actual = cpu.value_grad_hessian(rows, y, weight, shift, theta)
+        expected = reference.value_grad_hessian(X, y, weight, shift, theta)
         size = np.abs(X - shift).max()
-        _assert_close(actual, reference.hessian(X, weight, shift, theta), size**3 * n_features)
+        _assert_close(actual, expected[3], size**3 * n_features)
         np.testing.assert_array_equal(actual, actual.T)
+        plain = cpu.value_grad(rows, y, weight, shift, theta)
+        logits = np.abs(X - shift).max() * np.abs(theta).sum()
+        _assert_close(np.asarray(others[0]), plain[0], logits)
+        _assert_close(others[1], plain[1], logits * size)
+        assert others[2] == plain[2]
 
     def test_column_sums(self, n_samples, n_features, n_rows, dtype, form):
         """Weighted column sums."""
@@ -133,7 +139,7 @@ def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):
         clutter = [*clutter[-20:], np.full(rng.integers(1, 3000), np.nan)]
         loss, grad, _ = cpu.value_grad(rows, y, weight, shift, theta)
         classes, moments = cpu.curvature(rows, weight, shift, theta, True)
-        hessian = cpu.hessian(rows, weight, shift, theta)
+        hessian = cpu.value_grad_hessian(rows, y, weight, shift, theta)[3]
         product = cpu.hess_prod(rows, weight, shift, theta, theta)
         bits = [np.asarray(a).tobytes() for a in (loss, grad, classes, moments, hessian, product)]
         first = first or bits

@@ -62,7 +62,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, form):
                 cpu.hess_prod(rows, weight, shift, theta, theta),
                 *cpu.curvature(rows, weight, shift, theta, True),
                 *cpu.curvature(rows, weight, shift, theta, False),
-                cpu.hessian(rows, weight, shift, theta),
+                cpu.value_grad_hessian(rows, y, weight, shift, theta)[3],
                 cpu.column_sums(rows, weight),
             ]
         )

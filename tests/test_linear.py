@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from softmax_reg.kernels import _linear
 from softmax_reg.kernels._linear import (
     add_up,
+    centred_gram,
+    centred_product,
     combination,
     dots,
     one_blas_thread,
@@ -44,6 +46,25 @@ def test_vector_operations(n):
     np.testing.assert_allclose(combination(right[:, 0], right), right[:, 0] @ right, atol=atol)
     np.testing.assert_allclose(add_up(left), left.sum(axis=0), atol=16 * EPS)
     np.testing.assert_array_equal(transposed(left.T[:, 1:4]), left[1:4])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 511), (30, 513), (40, 5000), (700, 3000)])
+def test_products_of_centred_columns(shape, dtype):
+    """Gram matrix and combinations of the rows of X - mean, formed in float64."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal(shape) + 3).astype(dtype)
+    mean = X.mean(axis=0, dtype=np.float64)
+    before = X.copy()
+    centred = X - mean
+    gram, left = centred_gram(X, mean), rng.standard_normal((3, shape[0]))
+    atol = 64 * EPS * np.sqrt(shape[1]) * np.abs(centred).max() ** 2 * 8
+    np.testing.assert_allclose(gram, centred @ centred.T, atol=atol)
+    np.testing.assert_array_equal(gram, gram.T)
+    np.testing.assert_allclose(
+        centred_product(left, X, mean), left @ centred, atol=64 * EPS * shape[0]
+    )
+    np.testing.assert_array_equal(X, before)
 
 
 def _blas_threads():

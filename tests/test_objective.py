@@ -87,7 +87,7 @@ def test_hessian_products(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, 
     product = objective.hess_prod(theta, direction)
     slope = stencil(lambda t: objective.evaluate(theta + t * direction).grad, theta, 1e-3)
     np.testing.assert_allclose(product, slope, rtol=1e-7, atol=1e-7 * np.abs(slope).max())
-    hessian = objective.hessian(theta)
+    hessian = objective.evaluate(theta, with_hessian=True).hessian
     np.testing.assert_allclose(hessian, hessian.T, atol=EPS * np.abs(hessian).max())
     np.testing.assert_allclose(
         (hessian @ direction.ravel()).reshape(theta.shape), product,
@@ -101,7 +101,8 @@ def test_curvature_factors(n_rows, fit_intercept, weighted, l2, dtype, sparse_X,
     objective, *_, theta = make(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend)
     classes, mean, covariance = objective.curvature(theta)
     width = theta.shape[1]
-    blocks = objective.hessian(theta).reshape(n_rows, width, n_rows, width)
+    hessian = objective.evaluate(theta, with_hessian=True).hessian
+    blocks = hessian.reshape(n_rows, width, n_rows, width)
     traced = np.einsum("kjkm->jm", blocks)[:-1, :-1] - n_rows * l2 * np.eye(width - 1)
     second = covariance + mean[:, np.newaxis] * mean
     np.testing.assert_allclose(
@@ -158,6 +159,6 @@ def test_evaluations_are_counted():
     objective.evaluate(theta)
     objective.gap(objective.null_point)
     objective.hess_prod(theta, theta)
-    objective.hessian(theta)
+    objective.evaluate(theta, with_hessian=True)
     objective.curvature(theta)
     assert objective.n_evaluations == 6

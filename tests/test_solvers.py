@@ -31,7 +31,7 @@ class Curve:
         self.eps = EPS
         self.n_evaluations = 0
 
-    def evaluate(self, theta):
+    def evaluate(self, theta, with_hessian=False):
         self.n_evaluations += 1
         x = theta[0, 0]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -315,9 +315,9 @@ def test_large_problems_start_in_float32_and_end_in_float64(dtype, max_iter, mon
     precisions = []
     evaluate = Objective.evaluate
 
-    def recorded(self, theta):
+    def recorded(self, theta, *args):
         precisions.append(self.is_single)
-        return evaluate(self, theta)
+        return evaluate(self, theta, *args)
 
     monkeypatch.setattr(Objective, "evaluate", recorded)
     monitor = Monitor(objective, tol=1e-6, max_iter=max_iter)

@@ -103,12 +103,12 @@ def total_of(numbers, size):
 
 
 @inner_kernel
-def residuals(logits, y, weight, start, size, work, losses):
-    """Weighted cross-entropy of a block; `logits` becomes its gradient.
+def cross_entropies(logits, y, weight, start, size, work, losses):
+    """Weighted cross-entropy of a block; `logits` becomes its exponentials.
 
     With z the logits of a row, s its weight and k its class:
         loss   += s * (logsumexp(z) - z[k])               in nats
-        logits  = s * (softmax(z) - onehot(k))
+        logits  = exp(z - max(z))
 
     Parameters
     ----------
@@ -116,7 +116,8 @@ def residuals(logits, y, weight, start, size, work, losses):
     y : (n_samples,) class indices, checked by the caller
     weight : (n_samples,)
     start, size : the block is rows start .. start + size
-    work : (4, block) of the dtype of logits, overwritten
+    work : (4 or more, block) of the dtype of logits, overwritten: s over the sum of the
+        exponentials, that sum minus 1, and the true class's exponential minus that sum
     losses : (block,) float64, overwritten
 
     Returns
@@ -126,7 +127,6 @@ def residuals(logits, y, weight, start, size, work, losses):
     n_errors : int
         Rows of positive weight whose class is not strictly the most probable.
     """
-    n_classes, block = logits.shape
     largest, rest, ties, below = work[0], work[1], work[2], work[3]
     one = logits.dtype.type(1)
     n_errors = 0
@@ -145,17 +145,24 @@ def residuals(logits, y, weight, start, size, work, losses):
         # the largest, keeps digits that q - 1 would lose.
         true = logits[y[start + i], i] - (rest[i] + one)
         ties[i] = -rest[i] if below[i] == 0.0 else true
+    return total_of(losses, size), n_errors
+
+
+@inner_kernel
+def residuals(logits, y, start, size, work):
+    """After `cross_entropies`, its gradient: logits = s * (softmax(z) - onehot(k))."""
+    n_classes, block = logits.shape
+    factor, true = work[0], work[2]
     for k in range(n_classes):
         for i in range(block):
-            logits[k, i] *= largest[i]
+            logits[k, i] *= factor[i]
     # Not by a factor of 0: with an infinite theta padding holds NaN.
     if size < block:
         for k in range(n_classes):
             for i in range(size, block):
                 logits[k, i] = 0.0
     for i in range(size):
-        logits[y[start + i], i] = largest[i] * ties[i]
-    return total_of(losses, size), n_errors
+        logits[y[start + i], i] = factor[i] * true[i]
 
 
 @inner_kernel

@@ -9,7 +9,7 @@ are float64. Columns are padded to whole vector registers.
 
 import numpy as np
 
-from ._blocks import curved, load_block, probabilities, products, residuals
+from ._blocks import cross_entropies, curved, load_block, probabilities, products, residuals
 from ._jit import inner_kernel, kernel
 from ._products import (
     add_lower_gram,
@@ -40,17 +40,52 @@ def following_rows(rows, first, last):
     return rows.dense.ctypes.data + first * row_bytes, (last - first) * row_bytes
 
 
-@kernel
-def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, out):
-    """Loss and its gradient in theta; out (rows of theta, width), overwritten.
+@inner_kernel
+def add_pairs(exponentials, size, work, x, wx, pairs):
+    """Add a block's share of the Hessian, after `cross_entropies`; see `value_grad`.
 
-    Returns (loss, n_errors) as `residuals` does.
+    wx : of the shape of x, overwritten
     """
-    x = aligned_empty(block, out.shape[1], theta_t)
+    n_classes, block = exponentials.shape
+    factor, rest, pair_weight = work[0], work[1], work[3]
+    one = exponentials.dtype.type(1)
+    pair = 0
+    for k in range(n_classes):
+        for m in range(k + 1, n_classes):
+            for i in range(size):
+                q = exponentials[m, i] / (rest[i] + one)
+                pair_weight[i] = factor[i] * exponentials[k, i] * q
+            for i in range(size, block):
+                pair_weight[i] = 0.0
+            for i in range(block):
+                for j in range(x.shape[1]):
+                    wx[i, j] = pair_weight[i] * x[i, j]
+            add_lower_gram(wx, x, pairs[pair])
+            pair += 1
+
+
+@kernel
+def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, out, pairs):
+    """Loss, its gradient in theta and, if asked for, its Hessian.
+
+    One kernel for both uses: compiling a second one would take as long again.
+
+    out : (rows of theta, width), overwritten
+    pairs : (n_pairs, n_features + 1, width), overwritten; n_pairs may be 0. Pair (k, m),
+        k < m, in row-major order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', minus the
+        Hessian's block. The blocks on the diagonal are what makes block rows sum to zero.
+        Only lower triangles are valid.
+
+    Returns (loss, n_errors) as `cross_entropies` does.
+    """
+    width = out.shape[1]
+    x = aligned_empty(block, width, theta_t)
+    wx = aligned_empty(block if len(pairs) > 0 else 1, width, theta_t)
     by_row, padded_logits, work = logit_space(theta_t, block)
     logits = padded_logits[:n_classes]
     residual = padded_logits[n_classes - len(out):n_classes]
     out[:] = 0.0
+    pairs[:] = 0.0
     losses = np.empty(block)
     loss = 0.0
     n_errors = 0
@@ -62,9 +97,12 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
         ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
         early = n_bytes // 4 * 3
         products(x, theta_t, by_row, padded_logits, ahead, early)
-        part, wrong = residuals(logits, y, weight, first, last - first, work, losses)
+        part, wrong = cross_entropies(logits, y, weight, first, last - first, work, losses)
         loss += part
         n_errors += wrong
+        if len(pairs) > 0:
+            add_pairs(logits, last - first, work, x, wx, pairs)
+        residuals(logits, y, first, last - first, work)
         add_product(residual, x, out, ahead + early, n_bytes - early)
     return loss, n_errors
 
@@ -153,35 +191,3 @@ def curvature(
                 for j in range(width):
                     moments[0, j] += spread[i] * x[i, j]
                     moments[1, j] += spread[i] * x[i, j] * x[i, j]
-
-
-@kernel
-def hessian(rows, weight, shift, theta_t, n_classes, block, start, stop, out):
-    """Class-pair blocks of the Hessian of the loss.
-
-    out : (n_pairs, n_features + 1, width), overwritten; pair (k, m), k < m, in row-major
-    order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', minus the Hessian's block. The blocks
-    on the diagonal are what makes block rows sum to zero. Only lower triangles are valid.
-    """
-    width = out.shape[2]
-    x = aligned_empty(block, width, theta_t)
-    wx = aligned_empty(block, width, theta_t)
-    by_row, proba, work = logit_space(theta_t, block)
-    pair_weight = work[3]
-    out[:] = 0.0
-    for first in range(start, stop, block):
-        last = min(first + block, stop)
-        load_block(rows, shift, first, last, x)
-        products(x, theta_t, by_row, proba, x.ctypes.data, 0)
-        probabilities(proba[:n_classes], work)
-        pair_weight[:] = 0.0
-        pair = 0
-        for k in range(n_classes):
-            for m in range(k + 1, n_classes):
-                for i in range(last - first):
-                    pair_weight[i] = weight[first + i] * proba[k, i] * proba[m, i]
-                for i in range(block):
-                    for j in range(width):
-                        wx[i, j] = pair_weight[i] * x[i, j]
-                add_lower_gram(wx, x, out[pair])
-                pair += 1

@@ -6,7 +6,7 @@ entry meets one contiguous row of each, n_classes padded to whole vector registe
 
 import numpy as np
 
-from ._blocks import curved, probabilities, residuals
+from ._blocks import cross_entropies, curved, probabilities, residuals
 from ._chunks import class_curvature, logit_space
 from ._jit import inner_kernel, kernel, outlined_kernel
 from ._products import aligned_empty, lanes_of, transpose
@@ -94,9 +94,10 @@ def value_grad_csr(rows, y, weight, theta_t, n_classes, start, stop, out_t):
     for first in range(start, stop, CSR_BLOCK):
         last = min(first + CSR_BLOCK, stop)
         _logits(rows, first, last, theta_t, by_row, padded_logits)
-        part, wrong = residuals(logits, y, weight, first, last - first, work, losses)
+        part, wrong = cross_entropies(logits, y, weight, first, last - first, work, losses)
         loss += part
         n_errors += wrong
+        residuals(logits, y, first, last - first, work)
         padded_logits[n_classes:] = 0.0
         transpose(padded_logits, by_row)
         _accumulate(rows, first, last, by_row, out_t)

@@ -29,8 +29,8 @@ from ._simd import REGISTER_BYTES
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
-    "hess_prod", "hessian", "make_rows", "one_blas_thread", "predictions", "product",
-    "value_grad",
+    "hess_prod", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
+    "value_grad_hessian",
 ]
 
 # A block of rows and twice its logits should fit into half of an L2 cache.
@@ -163,21 +163,52 @@ def column_sums(rows, weight):
 
 def value_grad(rows, y, weight, shift, theta):
     """Loss, gradient, number of errors; see `reference.value_grad`."""
-    flops = 4 * len(theta) * _entries_per_row(rows)
-    if rows.is_sparse:
-        raw = _uncentred(theta, shift)
-        (grad_t,), parts = _csr_pass(
-            _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape], flops,
-            theta.dtype,
-        )
-        grad = _centred(grad_t, theta, shift)
-    else:
-        (grad,), parts = _dense_pass(
-            _chunks.value_grad, (y, weight, shift, _class_columns(theta), _n_classes(theta)), rows,
-            theta, [_padded_shape(theta)], flops,
-        )
-        grad = np.ascontiguousarray(grad[:, :theta.shape[1]])
+    if not rows.is_sparse:
+        return _value_grad(rows, y, weight, shift, theta, 0)[:3]
+    raw = _uncentred(theta, shift)
+    (grad_t,), parts = _csr_pass(
+        _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape],
+        4 * len(theta) * _entries_per_row(rows), theta.dtype,
+    )
+    grad = _centred(grad_t, theta, shift)
     return sum(part[0] for part in parts), grad, sum(part[1] for part in parts)
+
+
+def value_grad_hessian(rows, y, weight, shift, theta):
+    """`value_grad` and the dense Hessian; see `reference.value_grad_hessian`."""
+    n_classes = _n_classes(theta)
+    n_pairs = n_classes * (n_classes - 1) // 2
+    loss, grad, n_errors, pairs = _value_grad(rows, y, weight, shift, theta, n_pairs)
+    return loss, grad, n_errors, _assembled(_mirrored(pairs), len(theta))
+
+
+def _value_grad(rows, y, weight, shift, theta, n_pairs):
+    """Both of the above in one pass over blocks; the Hessian as `_chunks.value_grad` has it."""
+    width = theta.shape[1]
+    n_rows, columns = _padded_shape(theta)
+    (grad, pairs), parts = _dense_pass(
+        _chunks.value_grad, (y, weight, shift, _class_columns(theta), _n_classes(theta)), rows,
+        theta, [(n_rows, columns), (n_pairs, width, columns)],
+        4 * n_rows * _entries_per_row(rows) + n_pairs * width**2,
+    )
+    loss, n_errors = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    return loss, np.ascontiguousarray(grad[:, :width]), n_errors, pairs[:, :, :width]
+
+
+def _assembled(pairs, n_rows):
+    """The Hessian from its negated blocks (k, m), k < m."""
+    width = pairs.shape[-1]
+    if n_rows == 1:
+        return pairs[0]
+    out = np.zeros((n_rows, width, n_rows, width))
+    first = 0
+    for k in range(n_rows):
+        others = pairs[first:first + n_rows - 1 - k]    # of k and every m > k
+        first += len(others)
+        np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
+        np.negative(others, out=out[k + 1:, :, k])
+        out[k, :, k] = -out[k].sum(axis=1)    # still zero itself
+    return out.reshape(n_rows * width, n_rows * width)
 
 
 def hess_prod(rows, weight, shift, theta, direction):
@@ -228,29 +259,6 @@ def curvature(rows, weight, shift, theta, full):
         # Of [q, -q; -q, q] (1 - q) the binary model has one entry, and half the trace.
         return classes[1:, 1:].copy(), moments / 2
     return classes, moments
-
-
-def hessian(rows, weight, shift, theta):
-    """Dense Hessian of the loss; see `reference.hessian`."""
-    n_rows, width = theta.shape
-    n_classes = _n_classes(theta)
-    n_pairs = n_classes * (n_classes - 1) // 2
-    (pairs,), _ = _dense_pass(
-        _chunks.hessian, (weight, shift, _class_columns(theta), n_classes), rows, theta,
-        [(n_pairs, width, padded(width, theta.itemsize))], n_pairs * width**2,
-    )
-    pairs = _mirrored(pairs[:, :, :width])
-    if n_rows == 1:
-        return pairs[0]
-    out = np.zeros((n_rows, width, n_rows, width))
-    first = 0
-    for k in range(n_rows):
-        others = pairs[first:first + n_rows - 1 - k]    # of k and every m > k
-        first += len(others)
-        np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
-        np.negative(others, out=out[k + 1:, :, k])
-        out[k, :, k] = -out[k].sum(axis=1)    # still zero itself
-    return out.reshape(n_rows * width, n_rows * width)
 
 
 def predictions(rows, theta, kind):

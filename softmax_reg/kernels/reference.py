@@ -28,8 +28,8 @@ from ._linear import (
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
-    "hess_prod", "hessian", "make_rows",
-    "one_blas_thread", "predictions", "product", "value_grad",
+    "hess_prod", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
+    "value_grad_hessian",
 ]
 
 
@@ -83,7 +83,7 @@ def value_grad(rows, y, weight, shift, theta):
 
 def hess_prod(rows, weight, shift, theta, direction):
     """Hessian of the loss times `direction`, (n_rows, n_features + 1)."""
-    return (hessian(rows, weight, shift, theta) @ direction.ravel()).reshape(theta.shape)
+    return (_hessian(rows, weight, shift, theta) @ direction.ravel()).reshape(theta.shape)
 
 
 def _class_covariances(design, theta):
@@ -114,8 +114,15 @@ def curvature(rows, weight, shift, theta, full):
     return np.einsum("i,ikl->kl", weight, covariances), moments
 
 
-def hessian(rows, weight, shift, theta):
-    """Hessian of the loss in theta.ravel(): blocks sum_i s_i A_i (x) [x_i, 1] [x_i, 1]'."""
+def value_grad_hessian(rows, y, weight, shift, theta):
+    """`value_grad`, and the Hessian of the loss in theta.ravel().
+
+    Its blocks are sum_i s_i A_i (x) [x_i, 1] [x_i, 1]'.
+    """
+    return *value_grad(rows, y, weight, shift, theta), _hessian(rows, weight, shift, theta)
+
+
+def _hessian(rows, weight, shift, theta):
     design = _with_ones(rows, shift)
     covariances = _class_covariances(design, theta)
     out = np.einsum("i,ikl,ij,im->kjlm", weight, covariances, design, design, optimize=True)

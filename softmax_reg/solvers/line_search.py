@@ -12,7 +12,7 @@ def inner(left, right):
     return float(np.einsum("kj,kj->", left, right))
 
 
-def line_search(objective, point, direction, slope, first=1.0):
+def line_search(objective, point, direction, slope, first=1.0, with_hessian=False):
     """A step along `direction` that meets the (approximate) Wolfe conditions.
 
     Along a line the slope of a convex function only grows. A point where it is
@@ -31,6 +31,8 @@ def line_search(objective, point, direction, slope, first=1.0):
         Directional derivative at `point`.
     first : float, default=1.0
         The step to try first.
+    with_hessian : bool, default=False
+        Whether the first trial also asks for the Hessian.
 
     Returns
     -------
@@ -47,10 +49,10 @@ def line_search(objective, point, direction, slope, first=1.0):
     low, low_slope = 0.0, slope
     high, high_slope = np.inf, np.nan
     step = first
-    for _ in range(_MAX_TRIALS):
+    for trial_number in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):
             theta = point.theta + step * direction
-            trial = objective.evaluate(theta)
+            trial = objective.evaluate(theta, with_hessian and trial_number == 0)
             trial_slope = inner(trial.grad, direction)
         if not (np.isfinite(trial.value) and np.isfinite(trial_slope)):
             high, high_slope = step, np.nan

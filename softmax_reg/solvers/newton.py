@@ -10,6 +10,9 @@ from .line_search import inner, line_search
 # it slows only directions of less curvature than that.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 _MAX_CG = 200
+# Half a squared decrement of this times what is asked for says that the step to come will
+# be the last, and no Hessian needed after it.
+_LAST = 1e-2
 
 
 def _fill_null_space(hessian, n_rows, is_penalised):
@@ -58,8 +61,8 @@ def newton_step(hessian, grad):
 def newton(objective, point, monitor):
     """Damped Newton with the exact Hessian.
 
-    Cost per iteration: one Hessian (n_samples theta.size^2 flops), one Cholesky
-    factorisation (theta.size^3 / 3), one evaluation or a few. Quadratic
+    Cost per iteration: one evaluation with its Hessian (n_samples theta.size^2 flops),
+    one Cholesky factorisation (theta.size^3 / 3); rarely further evaluations. Quadratic
     convergence: the last step or two take the duality gap to rounding.
 
     Returns
@@ -69,9 +72,13 @@ def newton(objective, point, monitor):
         False when the Hessian did not factorise or rounding stopped the search.
     """
     while monitor.wants_more(point, polish=True):
-        hessian = objective.hessian(point.theta)
+        hessian = point.hessian
+        if hessian is None:    # at the start, and where the last step was not the first tried
+            hessian = objective.evaluate(point.theta, with_hessian=True).hessian
+        point = point._replace(hessian=None)    # its memory is needed
         _fill_null_space(hessian, objective.n_rows, objective.is_penalised)
         step = newton_step(hessian, point.grad)
+        del hessian
         if step is None:
             return point, False
         slope = inner(point.grad, step)
@@ -82,12 +89,13 @@ def newton(objective, point, monitor):
             break
         new = None
         if slope < 0:
-            new, _ = line_search(objective, point, step, slope)
+            last = half_decrement <= _LAST * monitor.tol * point.value
+            new, _ = line_search(objective, point, step, slope, with_hessian=not last)
         if new is None:
             return point, monitor.stalled(point, half_decrement)
         monitor.iterated(point, new, half_decrement)
         point = new
-    return point, monitor.status is not None
+    return point._replace(hessian=None), monitor.status is not None
 
 
 def conjugate_gradients(product, grad, reduction):
