@@ -22,7 +22,8 @@ def predictions(X, coef, intercept, kind):
     Returns
     -------
     out : ndarray of shape (n_samples, n_classes)
-        Of the dtype of X and coef together. Two classes have logits 0 and z.
+        Of the dtype of X and coef together, float64 at most. Two classes have logits 0
+        and z.
     """
     if sparse.issparse(X):
         # Kernels do not check indices.
@@ -38,7 +39,8 @@ def predictions(X, coef, intercept, kind):
             f"intercept_ must have shape ({len(coef)},) to go with coef_, got "
             f"{np.shape(intercept)}."
         )
-    dtype = np.result_type(X.dtype, coef.dtype, np.float32)
+    is_single = np.result_type(X.dtype, coef.dtype, np.float32) == np.float32
+    dtype = np.float32 if is_single else np.float64    # for long doubles, too
     intercept = np.broadcast_to(intercept, len(coef))
     theta = np.column_stack([coef, intercept]).astype(dtype)
     fits = X.dtype in (np.float32, np.float64) and X.dtype.isnative

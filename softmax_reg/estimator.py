@@ -249,6 +249,16 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 SeparationWarning,
                 stacklevel=3,
             )
+        elif result.status == "uncertified":
+            warnings.warn(
+                f"{result.solver} stopped at the rounding floor after {result.n_iter} "
+                "iteration(s): Newton's decrement puts the objective within "
+                f"{result.newton_decrement**2 / 2:.1e} of the optimum, but rounding hides the "
+                f"duality gap (<= {result.gap:.1e}) where columns of X or weights differ by so "
+                "many orders of magnitude. Scale them for a certificate.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         elif result.status in ("max_iter", "stalled"):
             reached = (
                 f"duality gap {result.gap:.1e} > tol * objective = "

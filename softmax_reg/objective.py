@@ -21,6 +21,8 @@ from .kernels import cpu
 # Above this many features the n_features x n_features covariance of the
 # preconditioner costs more than it saves; its diagonal is used instead.
 MAX_FULL_COVARIANCE = 2000
+# The same for the n_classes x n_classes matrix of the classes.
+MAX_FULL_CLASSES = 2000
 
 
 class Point(NamedTuple):
@@ -38,7 +40,7 @@ class Point(NamedTuple):
 class Curvature(NamedTuple):
     """Factors of the approximation Hessian ~ classes (x) covariance of the features."""
 
-    classes: np.ndarray    # (n_rows, n_rows)
+    classes: np.ndarray    # (n_rows, n_rows), or its diagonal (n_rows,)
     mean: np.ndarray    # (n_features,)
     covariance: np.ndarray    # (n_features, n_features), or its diagonal (n_features,)
 
@@ -177,8 +179,14 @@ class Objective:
             diagonal[:, -1] = 1.0
 
     def gap(self, point):
-        """Certified bound on point.value minus the optimum; no pass over the rows."""
-        return duality_gap(
+        """Certified bound on point.value minus the optimum; no pass over the rows.
+
+        The optimum is not negative, so point.value itself is one where rounding leaves
+        nothing better. Without a penalty it is infinite.
+        """
+        if not self.is_penalised:
+            return np.inf
+        gap = duality_gap(
             self.penalty,
             point.theta,
             point.loss,
@@ -187,6 +195,7 @@ class Objective:
             self._row_mean,
             self.fit_intercept,
         )
+        return gap if gap < point.value else point.value
 
     def hess_prod(self, theta, direction):
         """Hessian at theta times direction; one pass, 6 n_samples n_features n_rows flops."""
@@ -202,7 +211,7 @@ class Objective:
         self.n_evaluations += 1
         full = self.has_full_covariance
         classes, moments = self.backend.curvature(
-            self._rows, self._weight, self._shift, theta, full
+            self._rows, self._weight, self._shift, theta, full, self.n_rows <= MAX_FULL_CLASSES
         )
         if not np.all(np.isfinite(moments)):
             raise ValueError(

@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
-    ["kernels/_jit.py", "kernels/_launch.py", "kernels/_rows.py"],
+    ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py"],
+    ["kernels/_launch.py"],
     ["kernels/_elementary.py", "kernels/_simd.py", "kernels/_linear.py"],
     ["kernels/_products.py", "kernels/_simd_sparse.py"],
     ["kernels/_blocks.py"],
@@ -35,7 +36,7 @@ ONLY_HERE = {
     "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py"},
     "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
     "joblib": {"kernels/_launch.py"},
-    "threadpoolctl": {"kernels/_linear.py"},
+    "threadpoolctl": {"kernels/_blas.py"},
     "sklearn": {"exceptions.py", "_callbacks.py", "_validation.py", "estimator.py"},
 }
 MAX_LINES = 400

@@ -63,12 +63,13 @@ class TestAgainstReference:
             actual, reference.hess_prod(X, weight, shift, theta, direction), size**3
         )
 
+    @pytest.mark.parametrize("full_classes", [True, False])
     @pytest.mark.parametrize("full", [True, False])
-    def test_curvature(self, n_samples, n_features, n_rows, dtype, form, full):
+    def test_curvature(self, n_samples, n_features, n_rows, dtype, form, full, full_classes):
         """Class and feature factors, full or diagonal."""
         rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
-        classes, moments = cpu.curvature(rows, weight, shift, theta, full)
-        expected = reference.curvature(X, weight, shift, theta, full)
+        classes, moments = cpu.curvature(rows, weight, shift, theta, full, full_classes)
+        expected = reference.curvature(X, weight, shift, theta, full, full_classes)
         size = np.abs(X - shift).max() + np.abs(shift).max()
         _assert_close(classes, expected[0], size * n_features)
         _assert_close(moments, expected[1], size**3 * n_features)

@@ -1,13 +1,7 @@
-"""Linear algebra on the kernel threads, and the limit on BLAS's own."""
-
-import os
-import subprocess
-import sys
-import threading
+"""Linear algebra on the kernel threads."""
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from softmax_reg.kernels import _linear
 from softmax_reg.kernels._linear import (
@@ -16,7 +10,6 @@ from softmax_reg.kernels._linear import (
     centred_product,
     combination,
     dots,
-    one_blas_thread,
     product,
     transposed,
 )
@@ -65,54 +58,6 @@ def test_products_of_centred_columns(shape, dtype):
         centred_product(left, X, mean), left @ centred, atol=64 * EPS * shape[0]
     )
     np.testing.assert_array_equal(X, before)
-
-
-def _blas_threads():
-    return [library["num_threads"] for library in threadpool_info() if
-            library["user_api"] == "blas"]
-
-
-def test_blas_is_held_to_one_thread_until_the_last_leaves():
-    """Nested and overlapping uses: one thread inside, the old number after the last."""
-    with threadpool_limits(2, user_api="blas"):
-        before = _blas_threads()
-        entered, leave = threading.Event(), threading.Event()
-
-        def stay():
-            with one_blas_thread():
-                entered.set()
-                leave.wait(30)
-
-        other = threading.Thread(target=stay)
-        with one_blas_thread():
-            other.start()
-            assert entered.wait(30)
-        assert _blas_threads() == [1] * len(before)    # the other is still inside
-        leave.set()
-        other.join()
-        assert _blas_threads() == before
-        with pytest.raises(KeyboardInterrupt), one_blas_thread():
-            raise KeyboardInterrupt
-        assert _blas_threads() == before
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_does_not_inherit_the_limit():
-    """Forked in mid-fit: the child has the parent's number of BLAS threads back."""
-    code = (
-        "import os\n"
-        "from tests.test_linear import _blas_threads\n"
-        "from softmax_reg.kernels._linear import one_blas_thread\n"
-        "before = _blas_threads()\n"
-        "with one_blas_thread():\n"
-        "    child = os.fork()\n"
-        "    if child == 0:\n"
-        "        os._exit(0 if _blas_threads() == before else 1)\n"
-        "    assert os.waitpid(child, 0)[1] == 0\n"
-    )
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True,
-                            text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
 
 
 def test_parts_follow_from_lengths_alone():

@@ -15,7 +15,7 @@ from softmax_reg.solvers import (
     solver_costs,
 )
 from softmax_reg.solvers import lbfgs as lbfgs_module
-from softmax_reg.solvers.kronecker import KroneckerTransform, kronecker_transform
+from softmax_reg.solvers.kronecker import kronecker_transform
 from softmax_reg.solvers.lbfgs import MEMORY, PairMemory
 from softmax_reg.solvers.line_search import line_search
 from softmax_reg.solvers.newton import conjugate_gradients, newton_step
@@ -168,37 +168,6 @@ def make(n_rows=3, l2=0.01, n_samples=200, seed=0, fit_intercept=True):
         X * np.logspace(-2, 3, 4), y, weight, n_classes=max(n_rows, 2), binary=n_rows == 1,
         penalty=L2Penalty(l2), fit_intercept=fit_intercept,
     )
-
-
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("n_rows", [1, 3])
-def test_kronecker_transform_has_its_transpose(n_rows, fit_intercept):
-    """<T v, g> = <v, T' g>, full and diagonal covariance."""
-    objective = make(n_rows, fit_intercept=fit_intercept)
-    factors = objective.curvature(objective.null_point.theta)
-    rng = np.random.default_rng(0)
-    v, g = rng.standard_normal((2, *objective.shape))
-    for covariance in (factors.covariance, np.diag(factors.covariance)):
-        T = KroneckerTransform(factors._replace(covariance=covariance), 0.1, fit_intercept)
-        left, right = np.sum(T.apply(v) * g), np.sum(v * T.apply_transposed(g))
-        assert left == pytest.approx(right, rel=1e-10)
-
-
-def test_kronecker_transform_whitens_the_binary_hessian():
-    """One class row: T' H T = I exactly, whatever the columns' scales."""
-    objective = make(1)
-    theta = np.random.default_rng(0).standard_normal(objective.shape) * 1e-3
-    T = kronecker_transform(objective, theta)
-    size = objective.shape[1]
-    identity = np.stack(
-        [
-            T.apply_transposed(
-                objective.hess_prod(theta, T.apply(np.eye(size)[[j]]))
-            ).ravel()
-            for j in range(size)
-        ]
-    )
-    np.testing.assert_allclose(identity, np.eye(size), atol=1e-7)
 
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))

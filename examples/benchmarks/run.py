@@ -1,10 +1,10 @@
 """Time to accuracy of softmax_reg and its peers; writes results.csv and machine.json.
 
     python examples/benchmarks/run.py [--workloads NAME ...] [--peers NAME ...]
-        [--limit SECONDS] [--repeats N]
+        [--solvers NAME ...] [--limit SECONDS] [--repeats N]
 
-Rows of workloads and peers that are not asked for stay as they are in an existing
-results.csv; figures to compare come from one run of all peers.
+Rows of what is not asked for stay as they are in an existing results.csv; figures to compare
+come from one run of all peers.
 
 For every workload, each solver of each peer in a process of its own, one at a time:
 
@@ -85,7 +85,7 @@ def serve(fit, X, y, C, connection):
 class Sweep:
     """All measurements of one workload."""
 
-    def __init__(self, name, limit, peers):
+    def __init__(self, name, limit, peers, solvers):
         workload = WORKLOADS[name]
         self.X, self.y = workload.load()
         self.C, self.limit, self.name = workload.C, limit, name
@@ -95,7 +95,7 @@ class Sweep:
         # Forked before anything here uses threads, so that all share one copy of X.
         context = multiprocessing.get_context("fork")
         for key, fit in installed().items():
-            if key[0] not in peers:
+            if key[0] not in peers or solvers and key[1] not in solvers:
                 continue
             ours, theirs = context.Pipe()
             arguments = fit, self.X, self.y, self.C, theirs
@@ -113,7 +113,8 @@ class Sweep:
         if connection.poll(3 * self.limit):
             answer = connection.recv()
         else:
-            print(f"    {peer} {solver} tol={tol}: killed after {3 * self.limit:.0f} s")
+            seconds = 3 * self.limit
+            print(f"    {peer} {solver} tol={tol}: killed after {seconds:.0f} s", flush=True)
             process.kill()
         if answer is None:
             del self.workers[peer, solver]
@@ -217,39 +218,50 @@ def machine():
     }
 
 
+def read(path):
+    """Rows of an earlier run, if there was one."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path, rows):
+    """All rows, in a new file that then takes the place of the old one."""
+    new = path.with_suffix(".new")
+    with new.open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    new.replace(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--solvers", nargs="+", help="of all peers; default: all")
     parser.add_argument("--limit", type=float, default=20, help="seconds of a fit in the sweep")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=HERE)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     path = arguments.output / "results.csv"
-    kept = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = csv.DictReader(file)
-            kept = [
-                row for row in rows
-                if row["workload"] not in arguments.workloads
-                or row["peer"] not in arguments.peers
-            ]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(kept)
-        for name in arguments.workloads:
-            print(f"{name} ...", flush=True)
-            started = time.perf_counter()
-            measured = Sweep(name, arguments.limit, arguments.peers)
-            measured.explore()
-            measured.repeat(arguments.repeats)
-            measured.close()
-            writer.writerows(measured.rows())
-            file.flush()
-            print(f"    {time.perf_counter() - started:.0f} s", flush=True)
+    for name in arguments.workloads:
+        print(f"{name} ...", flush=True)
+        started = time.perf_counter()
+        measured = Sweep(name, arguments.limit, arguments.peers, arguments.solvers)
+        measured.explore()
+        measured.repeat(arguments.repeats)
+        measured.close()
+        rows = list(measured.rows())
+        replaced = {(row["workload"], row["peer"], row["solver"]) for row in rows}
+        kept = [
+            row for row in read(path)
+            if (row["workload"], row["peer"], row["solver"]) not in replaced
+        ]
+        write(path, kept + rows)
+        print(f"    {time.perf_counter() - started:.0f} s", flush=True)
     (arguments.output / "machine.json").write_text(json.dumps(machine(), indent=1) + "\n")
 
 

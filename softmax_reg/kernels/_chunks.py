@@ -132,7 +132,8 @@ def class_curvature(padded_proba, n_classes, weight, first, size, spread, weight
     """Add -sum_i s_i q_i q_i' to out; spread_i = s_i sum_k q_ik (1 - q_ik).
 
     padded_proba : (n_classes padded, block), its padding is overwritten
-    out : (n_classes, n_classes padded), whose diagonal means nothing: `cpu` sets it.
+    out : (n_classes, n_classes padded), whose diagonal means nothing: `cpu` sets it. Or
+        (1, n_classes padded), to which sum_i s_i q_ik (1 - q_ik) is added instead.
     weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
     """
     proba = padded_proba
@@ -147,9 +148,16 @@ def class_curvature(padded_proba, n_classes, weight, first, size, spread, weight
         for i in range(size, block):
             weighted[k, i] = 0.0
             proba[k, i] = 0.0
-    padded_proba[n_classes:] = 0.0
-    transpose(padded_proba, by_row)
-    add_lower_product(weighted, by_row, out)
+    if len(out) == 1:
+        for k in range(n_classes):
+            total = 0.0
+            for i in range(size):
+                total -= weighted[k, i] * (one - proba[k, i])
+            out[0, k] += total
+    else:
+        padded_proba[n_classes:] = 0.0
+        transpose(padded_proba, by_row)
+        add_lower_product(weighted, by_row, out)
 
 
 @kernel
@@ -159,7 +167,8 @@ def curvature(
     """Kronecker factors of the Hessian of the loss, as sums.
 
     With q_i the probabilities, A_i = diag(q_i) - q_i q_i' and w_i = s_i trace(A_i):
-        classes : (n_classes, n_classes padded)   sum_i s_i A_i but for its diagonal
+        classes : (n_classes, n_classes padded)   sum_i s_i A_i but for its diagonal,
+                  or that alone, (1, n_classes padded)
         moments : sum_i w_i [x_i, 1] [x_i, 1]', (n_features + 1, width), if `full`,
                   else its row n_features and its diagonal, (2, width).
     Both are overwritten; of a symmetric sum only the lower triangle is valid.

@@ -1,5 +1,6 @@
 """The one place that chooses Numba options."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -99,9 +100,36 @@ def _compile(function, fastmath, forceinline=True, inline="never"):
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:    # "cannot cache function": nowhere to write
         return njit(**options)(function)
-    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    cache = getattr(compiled, "_cache", None)
+    index = getattr(cache, "_cache_file", None)
     if hasattr(index, "_source_stamp"):
         # Numba takes cached code for valid while the function's own file is
         # unchanged, but it holds callees from other files, inlined.
         index._source_stamp = (index._source_stamp, _SOURCES)
+        _guard(cache)
     return compiled
+
+
+def _guard(cache):
+    """Compile where Numba would raise: on files that are damaged, or cannot be written.
+
+    Whatever is wrong with a cache must not keep anyone from fitting a model.
+    """
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_or_none(signature, context):
+        try:
+            return load(signature, context)
+        except Exception:
+            return None
+
+    def save_or_not(signature, data):
+        try:
+            save(signature, data)
+        except Exception:
+            # Its index may be damaged: an empty one takes its place.
+            with contextlib.suppress(Exception):
+                cache.flush()
+                save(signature, data)
+
+    cache.load_overload, cache.save_overload = load_or_none, save_or_not

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 
+from ._blas import n_blas_threads
+
 # Accumulators are private to a chunk and added in chunk order, so their number
 # must follow from the shapes alone: then a result does not depend on how many
 # threads computed it.
@@ -46,7 +48,8 @@ def n_threads():
 
     `joblib.cpu_count` knows CPU affinity, cgroup quotas and LOKY_MAX_CPU_COUNT;
     NUMBA_NUM_THREADS and OMP_NUM_THREADS lower it further. joblib's and Dask's
-    workers set at least one of these to their own share.
+    workers set at least one of these to their own share. So does a limit on BLAS, by
+    threadpoolctl or OPENBLAS_NUM_THREADS: the kernels do here what BLAS does elsewhere.
     """
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     limits = [_usable_cpus(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))]
@@ -55,7 +58,8 @@ def n_threads():
         text = os.environ.get(name, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:
             limits.append(int(text))
-    return max(1, min(limits))
+    blas = n_blas_threads()
+    return max(1, min(limits if blas is None else [*limits, blas]))
 
 
 def _shared_pool(size):

@@ -1,17 +1,10 @@
 """Dense linear algebra for the solvers, on the kernel threads instead of BLAS's own.
 
-BLAS and LAPACK are held to one thread while a fit runs. Their own threads would go on
-spinning between two calls and take the cores from the kernels, twice the time of an
-evaluation as measured, and their results depend on how many there are. Large operations
-are cut into parts by shape alone and the parts run on the kernel threads.
+BLAS itself is held to one thread meanwhile (`_blas`). Large operations are cut into parts by
+shape alone and the parts run on the kernel threads.
 """
 
-import contextlib
-import os
-import threading
-
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from ._launch import launch
 
@@ -24,64 +17,6 @@ _TILE = 256
 # Columns that are centred together, and memory for the sums of all parts.
 _COLUMNS = 512
 _SUM_BYTES = 32 * 2**20
-
-_lock = threading.Lock()
-_users = 0
-_limited = []    # (library, its number of threads before)
-_controller = None
-
-
-@contextlib.contextmanager
-def one_blas_thread():
-    """Hold BLAS to one thread until the last of those who asked for it has left.
-
-    The limit is the process's; counting its users keeps two fits in two threads from
-    restoring each other's limit.
-    """
-    global _users, _controller
-    with _lock:
-        if _controller is None:
-            _controller = ThreadpoolController().select(user_api="blas")
-        _users += 1
-        if _users == 1:
-            for library in _controller.lib_controllers:
-                before = library.get_num_threads()
-                if before != 1:
-                    library.set_num_threads(1)
-                    # Without effect where another thread of the user's holds a limit.
-                    if library.get_num_threads() == 1:
-                        _limited.append((library, before))
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _restore()
-
-
-def _restore():
-    while _limited:
-        library, n_threads = _limited.pop()
-        # threadpoolctl >= 3.8 lets only the thread that set a limit change it; here the
-        # last to leave may be another than the first that came.
-        clear = getattr(library, "clear_controlling_thread", None)
-        if clear is not None:
-            clear(force=True)
-        library.set_num_threads(n_threads)
-        if clear is not None:
-            clear()
-
-
-def _forget_users():
-    """In a forked child: the threads that hold the limit or the lock do not exist here."""
-    global _lock, _users
-    _lock, _users = threading.Lock(), 0
-    _restore()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_users)
 
 
 def _parts(length, grain):

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from . import _chunks, _csr, _predict
+from ._blas import one_blas_thread
 from ._launch import chunk_bounds, launch
 from ._linear import (
     add_up,
@@ -19,7 +20,6 @@ from ._linear import (
     centred_product,
     combination,
     dots,
-    one_blas_thread,
     product,
     transposed,
 )
@@ -227,12 +227,14 @@ def hess_prod(rows, weight, shift, theta, direction):
     return np.ascontiguousarray(out[:, :theta.shape[1]])
 
 
-def curvature(rows, weight, shift, theta, full):
+def curvature(rows, weight, shift, theta, full, full_classes=True):
     """Kronecker factors of the Hessian; see `reference.curvature`."""
     width, n_classes = theta.shape[1], _n_classes(theta)
-    class_shape = n_classes, padded(n_classes, theta.itemsize)
+    full_classes = full_classes or len(theta) == 1
+    class_shape = n_classes if full_classes else 1, padded(n_classes, theta.itemsize)
+    of_classes = n_classes if full_classes else 1
     if rows.is_sparse and not full:
-        flops = 2 * n_classes * (n_classes + _entries_per_row(rows))
+        flops = 2 * n_classes * (of_classes + _entries_per_row(rows))
         (classes, moments), _ = _csr_pass(
             _csr.curvature_csr, (weight, _uncentred(theta, shift), n_classes), rows,
             [class_shape, (2, width)], flops,
@@ -244,7 +246,7 @@ def curvature(rows, weight, shift, theta, full):
         moments[0, :-1] -= shift * total
     else:
         columns = padded(width, theta.itemsize)
-        flops = 2 * width * (width + n_classes) + 2 * n_classes**2
+        flops = 2 * width * (width + n_classes) + 2 * n_classes * of_classes
         (classes, moments), _ = _dense_pass(
             _chunks.curvature, (weight, shift, _class_columns(theta), n_classes, full), rows,
             theta, [class_shape, (width if full else 2, columns)], flops,
@@ -252,6 +254,8 @@ def curvature(rows, weight, shift, theta, full):
         moments = moments[:, :width]
         if full:
             moments = _mirrored(moments)
+    if not full_classes:
+        return classes[0, :n_classes].copy(), moments
     classes = _mirrored(np.tril(classes[:, :n_classes], -1))
     # Rows sum to zero. Not by q - q q, which cancels where q is close to 1.
     classes[np.diag_indices(n_classes)] = -classes.sum(axis=1)

@@ -17,14 +17,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from ._linear import (
-    centred_gram,
-    centred_product,
-    combination,
-    dots,
-    one_blas_thread,
-    product,
-)
+from ._blas import one_blas_thread
+from ._linear import centred_gram, centred_product, combination, dots, product
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
@@ -94,13 +88,14 @@ def _class_covariances(design, theta):
     return q[:, :, np.newaxis] * np.eye(len(theta)) - q[:, :, np.newaxis] * q[:, np.newaxis]
 
 
-def curvature(rows, weight, shift, theta, full):
+def curvature(rows, weight, shift, theta, full, full_classes=True):
     """Sums behind the Kronecker factors of the Hessian of the loss.
 
     Returns
     -------
-    classes : (n_rows, n_rows)
-        sum_i s_i A_i with A_i = diag(q_i) - q_i q_i'.
+    classes : (n_rows, n_rows) or (n_rows,)
+        sum_i s_i A_i with A_i = diag(q_i) - q_i q_i'; with full_classes=False the diagonal,
+        but for the binary model.
     moments : (n_features + 1, n_features + 1) or (2, n_features + 1)
         sum_i s_i trace(A_i) [x_i, 1] [x_i, 1]'; with full=False its last row
         and its diagonal.
@@ -111,7 +106,8 @@ def curvature(rows, weight, shift, theta, full):
     moments = (spread[:, np.newaxis] * design).T @ design
     if not full:
         moments = np.stack([moments[-1], np.diag(moments)])
-    return np.einsum("i,ikl->kl", weight, covariances), moments
+    classes = np.einsum("i,ikl->kl", weight, covariances)
+    return classes if full_classes or len(theta) == 1 else np.diag(classes), moments
 
 
 def value_grad_hessian(rows, y, weight, shift, theta):

@@ -16,6 +16,13 @@ H + l2 I is the identity in the variables (V, v) defined by
 
     W = U (D o V) Q',  D_kj = (Gamma_k Lambda_j + l2)^(-1/2),   b~ = U (Gamma^(-1/2) o v).
 
+Rounding hides eigenvalues of Sigma below p eps of the largest. Where they exceed l2 and so
+count (columns of very different scales, weak penalties), features are first divided by
+r_j = (Sigma_jj + l2 / gamma)^(1/2), gamma the largest of Gamma. With C and P what that makes
+of Sigma and of (l2 / gamma) I, C + P = L L' has a unit diagonal, L^-1 C L^-T = Q diag(m) Q'
+and L^-1 P L^-T = Q diag(1 - m) Q': the basis Q' L^-1 r^-1 in the place of Q' and
+D_kj = (Gamma_k m_j + gamma (1 - m_j))^(-1/2) do the same.
+
 The binary model is the case of one class row, where A is a number and only the weights
 of Sigma matter: there the approximation is exact.
 
@@ -26,11 +33,41 @@ approximate curvature, ICML.
 """
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve_triangular
+from scipy.linalg.lapack import dpotrf
 
 # The smallest class curvature taken for real, as a fraction of the largest over
 # the number of classes: the softmax's own null direction has none.
 _CLASS_FLOOR = 1e-3
+
+
+def _rounding(covariance):
+    """Bound on the rounding errors of the eigenvalues of a covariance matrix."""
+    return len(covariance) * np.finfo(np.float64).eps * np.trace(covariance)
+
+
+def _equilibrated(covariance, penalty):
+    """(m, basis) of the module's docstring; `penalty` is l2 / gamma."""
+    covariance = covariance.copy()
+    if penalty == 0:    # nothing depends on the coefficient of a constant column
+        is_constant = np.diag(covariance) <= 0
+        covariance[is_constant, is_constant] = 1.0
+    scale = np.sqrt(np.maximum(np.diag(covariance), 0.0) + penalty)
+    correlation = covariance / scale / scale[:, np.newaxis]
+    # Duplicate columns make it singular.
+    ridge = len(scale) * np.finfo(np.float64).eps
+    while True:
+        factor, failed = dpotrf(
+            correlation + np.diag(penalty / scale**2 + ridge), lower=True, clean=True
+        )
+        if not failed:
+            break
+        ridge *= 10
+    half = solve_triangular(factor, correlation, lower=True, check_finite=False)
+    share, basis = eigh(solve_triangular(factor, half.T, lower=True, check_finite=False),
+                        driver="evd")
+    basis = solve_triangular(factor, basis, lower=True, trans=1, check_finite=False).T
+    return np.clip(share, 0.0, 1.0), basis / scale
 
 
 class KroneckerTransform:
@@ -39,7 +76,7 @@ class KroneckerTransform:
     Parameters
     ----------
     curvature : Curvature
-        Factors; the covariance may be a diagonal.
+        Factors; either may be a diagonal.
     l2 : float
     fit_intercept : bool
     product : callable
@@ -63,28 +100,33 @@ class KroneckerTransform:
         positive = deviations[deviations > 0]
         self.smallest_deviation = positive.min(initial=np.inf)
         self.largest_deviation = positive.max(initial=0.0)
-        gamma, self._class_basis = eigh(classes, driver="evd")
-        largest = gamma[-1] if gamma[-1] > 0 else 1.0
+        gamma, self._class_basis = classes, None
+        if classes.ndim == 2:
+            gamma, self._class_basis = eigh(classes, driver="evd")
+        largest = gamma.max() if gamma.max() > 0 else 1.0
         gamma = np.maximum(gamma, _CLASS_FLOOR * largest / len(gamma))
-        if covariance.ndim == 2:
-            spread, self._feature_basis = eigh(covariance, driver="evd")
+        if covariance.ndim == 1:
+            spread, self._feature_basis = np.where(covariance > 0, covariance, 1.0), None
+            self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * spread + l2)
+        elif l2 > 0 and gamma.max() * _rounding(covariance) <= l2:
+            spread, basis = eigh(covariance, driver="evd")
+            self._feature_basis = basis.T
+            self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * np.maximum(spread, 0.0) + l2)
         else:
-            spread, self._feature_basis = covariance, None
-        # Below its rounding error an eigenvalue means nothing.
-        largest = spread.max() if spread.max() > 0 else 1.0
-        floor = len(spread) * np.finfo(np.float64).eps * largest
-        spread = np.maximum(spread, floor)
-        self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * spread + l2)
+            share, self._feature_basis = _equilibrated(covariance, l2 / gamma.max())
+            self._scale = 1 / np.sqrt(
+                gamma[:, np.newaxis] * share + gamma.max() * (1 - share)
+            )
         self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
 
     def apply(self, v):
         """T v: a change of theta from a change of the new variables."""
-        coef = self._product(self._class_basis, self._scale * v[:, :-1])
+        coef = self._times(self._class_basis, self._scale * v[:, :-1])
         if self._feature_basis is not None:
-            coef = self._product(coef, self._feature_basis.T)
+            coef = self._product(coef, self._feature_basis)
         out = np.empty(v.shape)
         out[:, :-1] = coef
-        out[:, -1] = self._class_basis @ (self._intercept_scale * v[:, -1])
+        out[:, -1:] = self._times(self._class_basis, (self._intercept_scale * v[:, -1])[:, None])
         out[:, -1] -= np.einsum("kj,j->k", coef, self._mean)
         return out
 
@@ -92,13 +134,16 @@ class KroneckerTransform:
         """T' g: the gradient in the new variables from that in theta."""
         coef = grad[:, :-1] - grad[:, -1:] * self._mean
         if self._feature_basis is not None:
-            coef = self._product(coef, self._feature_basis)
+            coef = self._product(coef, self._feature_basis.T)
+        turned = None if self._class_basis is None else self._class_basis.T
         out = np.empty(grad.shape)
-        np.multiply(
-            self._scale, self._product(self._class_basis.T, coef), out=out[:, :-1]
-        )
-        out[:, -1] = self._intercept_scale * (self._class_basis.T @ grad[:, -1])
+        np.multiply(self._scale, self._times(turned, coef), out=out[:, :-1])
+        out[:, -1] = self._intercept_scale * self._times(turned, grad[:, -1:])[:, 0]
         return out
+
+    def _times(self, basis, columns):
+        """basis @ columns; `basis` is the identity if None."""
+        return columns if basis is None else self._product(basis, columns)
 
 
 def kronecker_transform(objective, theta):

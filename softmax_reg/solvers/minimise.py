@@ -51,7 +51,7 @@ class SolverResult(NamedTuple):
     n_iter : int
         Outer iterations, across fallbacks.
     status : str
-        "converged", "separable", "max_iter", "stopped" or "stalled".
+        "converged", "separable", "max_iter", "stopped", "stalled" or "uncertified".
     solver : str
         The solver that ended the fit.
     """

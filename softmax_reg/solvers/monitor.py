@@ -20,6 +20,10 @@ _SLOW_FROM = 1e-8
 _POLISHED = 1e-12
 
 
+# Relative duality gap above which a fit that ends at the rounding floor says so.
+_PROVES_LITTLE = 1e-3
+
+
 class Monitor:
     """What solvers ask before and tell after every iteration.
 
@@ -39,7 +43,9 @@ class Monitor:
     ----------
     status : str or None
         Why the fit ended: "converged", "separable", "max_iter", "stopped" (by a
-        callback) or "stalled" (rounding stops a solver short of the tolerance).
+        callback), "stalled" (rounding stops a solver short of the tolerance) or
+        "uncertified" (Newton's decrement says that it has converged, and rounding keeps
+        the duality gap from telling).
     gap : float
         Duality gap of the last point looked at.
     half_decrement : float
@@ -174,7 +180,9 @@ class Monitor:
         """
         self.half_decrement = half_decrement
         if self.status is None and half_decrement <= self.tol * point.value:
-            self.status = "converged"
+            proves_little = self.gap > max(self.tol, _PROVES_LITTLE) * point.value
+            is_hidden = self.objective.is_penalised and proves_little
+            self.status = "uncertified" if is_hidden else "converged"
         return self.status is not None
 
     def transferred(self, objective, point):

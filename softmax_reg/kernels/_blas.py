@@ -1,0 +1,92 @@
+"""The number of BLAS's own threads: held to one during a fit, and what it was before.
+
+Its threads would go on spinning between two calls and take the cores from the kernels, twice
+the time of an evaluation as measured, and its results depend on how many there are.
+"""
+
+import contextlib
+import os
+import threading
+
+from threadpoolctl import ThreadpoolController
+
+_lock = threading.Lock()
+_users = set()    # a token for each, so that leaving twice, or without having entered, is safe
+_limited = []    # (library, its number of threads before)
+_controller = None
+
+
+def _libraries():
+    """threadpoolctl's handles on the BLAS libraries that are loaded; under `_lock`."""
+    global _controller
+    if _controller is None:
+        _controller = ThreadpoolController().select(user_api="blas")
+    return _controller.lib_controllers
+
+
+def n_blas_threads():
+    """Threads that BLAS may use outside of `one_blas_thread`; None where nobody can tell."""
+    with _lock:
+        held = {id(library): before for library, before in _limited}
+        return min(
+            (held.get(id(library)) or library.get_num_threads() for library in _libraries()),
+            default=None,
+        )
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Hold BLAS to one thread until the last of those who asked for it has left.
+
+    The limit is the process's; counting its users keeps two fits in two threads from
+    restoring each other's limit. A KeyboardInterrupt may come between any two lines.
+    """
+    token = object()
+    try:
+        with _lock:
+            is_first = not _users
+            _users.add(token)
+            if is_first:
+                _limit()
+        yield
+    finally:
+        with _lock:
+            _users.discard(token)
+            if not _users:
+                _restore()
+
+
+def _limit():
+    for library in _libraries():
+        before = library.get_num_threads()
+        if before != 1:
+            _limited.append((library, before))
+            library.set_num_threads(1)
+            # Without effect where another thread of the user's holds a limit.
+            if library.get_num_threads() != 1:
+                _limited.pop()
+
+
+def _restore():
+    while _limited:
+        library, n_threads = _limited.pop()
+        # threadpoolctl >= 3.8 lets only the thread that set a limit change it; here the
+        # last to leave may be another than the first that came.
+        clear = getattr(library, "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
+        library.set_num_threads(n_threads)
+        if clear is not None:
+            clear()
+
+
+def _forget_users():
+    """In a forked child: the threads that hold the limit or the lock do not exist here."""
+    global _lock
+    _lock = threading.Lock()
+    _users.clear()
+    _restore()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_users)

@@ -1,0 +1,96 @@
+"""Many random fits in one process; memory must not grow, certificates must be true.
+
+    python -m tests.soak [--fits N] [--seed SEED]
+
+Dense and CSR, float32 and float64, all solvers, weights, penalties, 1 to 4 kernel threads.
+Every fit's objective is compared with that of exact Newton gone to the rounding floor. Takes
+minutes, so it is no part of the suite.
+"""
+
+import argparse
+import gc
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from softmax_reg import SoftmaxRegression
+from softmax_reg.kernels import _launch
+
+SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
+WARM_UP = 200
+# Sizes differ from fit to fit, so the heap breathes by a few of the largest.
+ALLOWED_GROWTH = 8.0
+
+
+def resident():
+    """MiB of memory in use."""
+    gc.collect()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def problem(rng):
+    """(X, y, weight, parameters) of random shape, scales and kind."""
+    n_classes = int(rng.integers(2, 9))
+    n_samples = int(rng.integers(2 * n_classes, 3000))
+    n_features = int(rng.integers(1, 40))
+    X = rng.standard_normal((n_samples, n_features)) * 10.0 ** rng.uniform(-3, 3, n_features)
+    X *= rng.random(X.shape) < rng.choice([1.0, 0.2])
+    centres = rng.standard_normal((n_classes, n_features)) * X.std(axis=0)
+    y = np.r_[np.arange(n_classes), rng.integers(0, n_classes, n_samples - n_classes)]
+    X += centres[y] * rng.uniform(0, 2)
+    X = X.astype(rng.choice([np.float32, np.float64]))
+    weight = rng.exponential(size=n_samples) if rng.random() < 0.5 else None
+    parameters = {
+        "C": 10.0 ** rng.integers(-3, 4), "fit_intercept": bool(rng.random() < 0.8),
+        "class_weight": rng.choice([None, "balanced"]),
+    }
+    return (sparse.csr_array(X) if rng.random() < 0.4 else X), y, weight, parameters
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fits", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(arguments.seed)
+    _launch.SERIAL_WORK = 0
+    warned = wrong = 0
+    worst, at_warm_up = 0.0, None
+    started = time.perf_counter()
+    for fit in range(arguments.fits):
+        n_threads = int(rng.integers(1, 5))
+        _launch.n_threads = lambda n_threads=n_threads: n_threads
+        X, y, weight, parameters = problem(rng)
+        solver = SOLVERS[fit % len(SOLVERS)]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = SoftmaxRegression(solver=solver, **parameters).fit(X, y, weight)
+            best = SoftmaxRegression(solver="newton-cholesky", tol=0, **parameters)
+            best.fit(X, y, weight)
+        warned += bool(caught)
+        excess = model.objective_ - min(best.objective_, model.objective_)
+        rounding = 64 * np.finfo(float).eps * model.objective_
+        wrong += not (
+            excess <= model.dual_gap_ + rounding
+            and np.isfinite(model.predict_proba(X)).all()
+        )
+        worst = max(worst, excess / model.objective_)
+        if fit + 1 in (WARM_UP, arguments.fits) or (fit + 1) % 500 == 0:
+            memory = resident()
+            at_warm_up = memory if at_warm_up is None else at_warm_up
+            print(
+                f"{fit + 1} fits, {time.perf_counter() - started:.0f} s: {memory:.1f} MiB, "
+                f"{wrong} wrong certificates, {warned} fits with warnings, relative "
+                f"suboptimality at most {worst:.1e}", flush=True,
+            )
+    growth = resident() - at_warm_up
+    print(f"growth after the first {WARM_UP}: {growth:.1f} MiB")
+    raise SystemExit(int(wrong > 0 or growth > ALLOWED_GROWTH))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Bad input: the type of the error, the words that name what was wrong, nothing changed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+
+from softmax_reg import SoftmaxRegression
+
+pytestmark = pytest.mark.compiled
+X, y = load_iris(return_X_y=True)
+FRAME = pd.DataFrame(X, columns=list("abcd"))
+
+BAD_PARAMETERS = [
+    ({"C": 0}, "'C' parameter"), ({"C": -1}, "'C'"), ({"C": np.nan}, "'C'"), ({"C": "1"}, "'C'"),
+    ({"C": None}, "'C'"), ({"C": -np.inf}, "'C'"), ({"C": [1.0]}, "'C'"), ({"C": 1j}, "'C'"),
+    ({"l1_ratio": 2}, "'l1_ratio'"), ({"l1_ratio": -0.1}, "'l1_ratio'"),
+    ({"l1_ratio": np.nan}, "'l1_ratio'"), ({"l1_ratio": 0.5}, "l1_ratio must be 0, got 0.5"),
+    ({"tol": -1e-9}, "'tol'"), ({"tol": np.nan}, "'tol'"), ({"tol": "small"}, "'tol'"),
+    ({"max_iter": -1}, "'max_iter'"), ({"max_iter": 1.5}, "'max_iter'"),
+    ({"max_iter": None}, "'max_iter'"), ({"max_iter": np.inf}, "'max_iter'"),
+    ({"solver": "newton"}, "'solver' parameter"), ({"solver": None}, "'solver'"),
+    ({"solver": ["lbfgs"]}, "'solver'"), ({"solver": "saga"}, "Use solver='lbfgs'"),
+    ({"solver": "liblinear"}, "Use solver='auto'"), ({"solver": "sag"}, "does not exist here"),
+    ({"fit_intercept": "yes"}, "'fit_intercept'"), ({"fit_intercept": None}, "'fit_intercept'"),
+    ({"warm_start": "no"}, "'warm_start'"), ({"verbose": -1}, "'verbose'"),
+    ({"verbose": "loud"}, "'verbose'"), ({"random_state": "seed"}, "'random_state'"),
+    ({"class_weight": "even"}, "'class_weight'"), ({"class_weight": [1, 1, 1]}, "'class_weight'"),
+    ({"class_weight": {7: 1.0}}, "class"), ({"class_weight": {0: -1.0}}, "class_weight must be"),
+    ({"class_weight": {0: np.nan}}, "class_weight must be finite"),
+    ({"class_weight": {0: np.inf}}, "class_weight must be finite"),
+    ({"class_weight": {0: "two"}}, "could not convert string to float"),
+    ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight leaves no row"),
+]
+
+
+@pytest.mark.parametrize("parameters, message", BAD_PARAMETERS)
+def test_bad_parameters(parameters, message):
+    """A ValueError that names the parameter; the estimator stays as it was."""
+    model = SoftmaxRegression(**parameters)
+    before = {**vars(model)}
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    assert vars(model) == before
+
+
+def _csr(indices=None, indptr=None, data=None, **types):
+    """X in CSR form with some of its arrays replaced, unchecked."""
+    out = sparse.csr_array(X)
+    for name, array in (("indices", indices), ("indptr", indptr), ("data", data)):
+        if array is not None:
+            setattr(out, name, array(getattr(out, name).copy()))
+    return out
+
+
+def _put(position, value):
+    def put(array):
+        array[position] = value
+        return array
+
+    return put
+
+
+HOLES = np.where(X > 7, np.nan, X)
+OBJECTS = X.astype(object)
+OBJECTS[3, 1] = "three"
+BAD_DATA = [
+    # X
+    ((HOLES, y), {}, ValueError, "contains NaN"),
+    ((HOLES.astype(np.float32), y), {}, ValueError, "contains NaN"),
+    ((pd.DataFrame(HOLES), y), {}, ValueError, "contains NaN"),
+    ((sparse.csr_array(HOLES), y), {}, ValueError, "contains NaN"),
+    ((np.where(X > 7, np.inf, X), y), {}, ValueError, "infinity"),
+    ((np.where(X > 7, -np.inf, X), y), {}, ValueError, "infinity"),
+    ((X + 1j, y), {}, ValueError, "Complex data not supported"),
+    ((OBJECTS, y), {}, ValueError, "could not convert string to float: 'three'"),
+    ((X[0], y), {}, ValueError, "Expected 2D array"), ((X[None], y), {}, ValueError, "dim 3"),
+    ((3.0, y), {}, ValueError, "Expected 2D array"),
+    ((None, y), {}, ValueError, "Expected 2D array"),
+    ((X[:0], y[:0]), {}, ValueError, "0 sample"), ((X[:, :0], y), {}, ValueError, "0 feature"),
+    ((X * 1e300, y), {}, ValueError, "X holds values whose squares overflow float64"),
+    ((_csr(indices=_put(5, 40)), y), {}, ValueError, "indices"),
+    ((_csr(indices=_put(5, -3)), y), {}, ValueError, "indices"),
+    ((_csr(indptr=_put(-1, 10**6)), y), {}, ValueError, "index pointer"),
+    ((_csr(indptr=_put(7, 0)), y), {}, ValueError, "index pointer|indptr"),
+    ((_csr(data=lambda a: a[:-9]), y), {}, ValueError, "indices and data"),
+    # y
+    ((X, y[:-1]), {}, ValueError, "inconsistent number"),
+    ((X, None), {}, ValueError, "requires y to be passed"),
+    ((X, np.zeros(150)), {}, ValueError, "at least 2 classes"),
+    ((X[:1], y[:1]), {}, ValueError, "at least 2 classes"),
+    ((X, y + 0.5), {}, ValueError, "Unknown label type"),
+    ((X, np.where(y, np.nan, 1)), {}, ValueError, "Input y contains NaN"),
+    ((X, np.where(y, np.inf, 1)), {}, ValueError, "Input y contains infinity"),
+    ((X, np.c_[y, y]), {}, ValueError, "y should be a 1d array"),
+    ((X, np.eye(3, dtype=int)[y]), {}, ValueError, "y should be a 1d array"),
+    ((X, [[k] * (k + 1) for k in y]), {}, ValueError, "inhomogeneous|sequence"),
+    ((X, sparse.csr_array(y[:, np.newaxis])), {}, (TypeError, ValueError), "[sS]parse"),
+    ((X, np.array(["a", 1, None] * 50, dtype=object)), {}, (TypeError, ValueError), "label|str"),
+    # sample_weight
+    ((X, y), {"sample_weight": y[:-1] + 1}, ValueError, "sample_weight must have shape"),
+    ((X, y), {"sample_weight": X}, ValueError, "sample_weight must have shape"),
+    ((X, y), {"sample_weight": y - 1}, ValueError, "sample_weight must be non-negative"),
+    ((X, y), {"sample_weight": -1.0}, ValueError, "sample_weight must be non-negative"),
+    ((X, y), {"sample_weight": 0 * y}, ValueError, "sample_weight must contain at least one"),
+    ((X, y), {"sample_weight": 0}, ValueError, "sample_weight must contain at least one"),
+    ((X, y), {"sample_weight": np.where(y, np.nan, 1)}, ValueError, "sample_weight contains NaN"),
+    ((X, y), {"sample_weight": np.where(y, np.inf, 1)}, ValueError, "sample_weight contains inf"),
+    ((X, y), {"sample_weight": ["heavy"] * 150}, ValueError, "could not convert string"),
+    ((X, y), {"sample_weight": y * 1j}, ValueError, "Complex data not supported"),
+]
+
+
+@pytest.mark.parametrize("data, options, error, message", BAD_DATA)
+def test_bad_data(data, options, error, message):
+    """What was wrong; an unfitted estimator stays unfitted, a fitted one as it was."""
+    model = SoftmaxRegression()
+    with pytest.raises(error, match=message):
+        model.fit(*data, **options)
+    assert vars(model) == vars(SoftmaxRegression())
+    model.fit(FRAME, y)
+    before = {**vars(model)}
+    with pytest.raises(error, match=message):
+        model.fit(*data, **options)
+    assert vars(model) == before
+
+
+def test_unhashable_class_weight_keys_cannot_be_made():
+    """A dict has none; other mappings are refused by type."""
+
+    class Pairs(list):
+        """Keys and values side by side, unhashable keys among them."""
+
+        def items(self):
+            """As a dict has them."""
+            return iter(self)
+
+    with pytest.raises(ValueError, match="'class_weight'"):
+        SoftmaxRegression(class_weight=Pairs([([0], 1.0)])).fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "score",
+                                    "decision_function"])
+def test_bad_data_for_predictions(method):
+    """Wrong features, values and sparse indices, and a model without a fit."""
+    arguments = (y,) if method == "score" else ()
+
+    def predict(model, data):
+        return getattr(model, method)(data, *arguments)
+
+    with pytest.raises(NotFittedError):
+        predict(SoftmaxRegression(), X)
+    model = SoftmaxRegression().fit(FRAME, y)
+    with pytest.raises(ValueError, match="feature names"):
+        predict(model, FRAME.rename(columns={"a": "z"}))
+    with pytest.raises(ValueError, match="feature names"):
+        predict(model, FRAME[["b", "a", "c", "d"]])
+    with pytest.raises(ValueError, match="contains NaN"):
+        predict(model, pd.DataFrame(HOLES, columns=list("abcd")))
+    model = SoftmaxRegression().fit(X, y)
+    with pytest.raises(ValueError, match="X has 3 features, but SoftmaxRegression is expecting 4"):
+        predict(model, X[:, :3])
+    with pytest.raises(ValueError, match="0 sample"):
+        predict(model, X[:0])
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        predict(model, X[0])
+    for index in (10**6, -3):    # kernels read where an index points
+        with pytest.raises(ValueError, match="indices must be"):
+            predict(model, _csr(indices=_put(2, index)))
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_predictions_refuse_assigned_parameters_of_the_wrong_shape(form):
+    """A coef_ or intercept_ that does not fit is named, never read past its end."""
+    model = SoftmaxRegression().fit(X, y)
+    coef, intercept = model.coef_, model.intercept_
+    for columns in (coef.shape[1] - 1, coef.shape[1] - 2):
+        model.coef_ = coef[:, :columns]
+        with pytest.raises(ValueError, match=r"coef_ must have shape \(n_rows, "):
+            model.predict_proba(form(X))
+    model.coef_, model.intercept_ = coef, intercept[:2]
+    with pytest.raises(ValueError, match=r"intercept_ must have shape \(3,\)"):
+        model.predict_proba(form(X))
+
+
+def _shuffled(array):
+    """Every row's entries backwards."""
+    out = sparse.csr_array(array)
+    order = np.concatenate([
+        np.arange(a, b)[::-1] for a, b in zip(out.indptr[:-1], out.indptr[1:], strict=True)
+    ])
+    out.indices, out.data = out.indices[order], out.data[order]
+    out.has_sorted_indices = False
+    return out
+
+
+def _in_halves(array):
+    """Every entry twice, with half its value."""
+    out = sparse.csr_array(array)
+    return sparse.csr_array(
+        (np.repeat(out.data / 2, 2), np.repeat(out.indices, 2), 2 * out.indptr), out.shape
+    )
+
+
+def _with_zeros(array):
+    """All entries stored, zeros too."""
+    n_samples, n_features = array.shape
+    indices = np.tile(np.arange(n_features), n_samples)
+    return sparse.csr_array(
+        (array.ravel(), indices, np.arange(n_samples + 1) * n_features), array.shape
+    )
+
+
+def _wide(array):
+    """Indices of 64 bits."""
+    out = sparse.csr_array(array)
+    out.indices, out.indptr = out.indices.astype(np.int64), out.indptr.astype(np.int64)
+    return out
+
+
+UNUSUAL = {
+    "unsorted": _shuffled, "duplicates": _in_halves, "explicit zeros": _with_zeros,
+    "int64 indices": _wide, "csc": sparse.csc_array, "coo": sparse.coo_array,
+    "csr_matrix": sparse.csr_matrix, "dok": sparse.dok_array, "lil": sparse.lil_array,
+    "float32": lambda array: sparse.csr_array(array.astype(np.float32)),
+    "integers": lambda array: sparse.csr_array((array * 10).astype(int)),
+}
+
+
+@pytest.mark.parametrize("form", UNUSUAL.values(), ids=UNUSUAL.keys())
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "newton-cg"])
+def test_unusual_sparse_matrices_are_fine(form, solver):
+    """The same optimum as for the dense matrix they stand for; the caller's stays as it was."""
+    given = X * (X > 1)
+    data = form(given)
+    dense = data.toarray()
+    model = SoftmaxRegression(solver=solver, tol=1e-10).fit(data, y)
+    expected = SoftmaxRegression(solver=solver, tol=1e-10).fit(dense, y)
+    assert model.objective_ == pytest.approx(expected.objective_, rel=1e-9)
+    np.testing.assert_allclose(
+        model.predict_proba(data), expected.predict_proba(dense), atol=1e-4
+    )
+    np.testing.assert_array_equal(data.toarray(), dense)

@@ -1,0 +1,350 @@
+"""What has aborted or hung other compiled estimators: every case in a process of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import softmax_reg
+
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+]
+
+# Evaluations of this size use all threads.
+COMMON = """
+import multiprocessing, os, signal, sys, threading, time, warnings
+import numpy as np
+from softmax_reg import SoftmaxRegression
+from softmax_reg.kernels import _launch
+_launch.SERIAL_WORK = 0
+_launch.MIN_CHUNK_WORK = 1
+rng = np.random.default_rng(0)
+X = rng.standard_normal((3000, 6))
+y = (X[:, :3] + rng.standard_normal((3000, 3))).argmax(axis=1)
+
+def fit(solver="auto"):
+    model = SoftmaxRegression(solver=solver).fit(X, y)
+    assert model.dual_gap_ <= 1e-6 * model.objective_
+    return model.coef_
+
+def in_threads(n, function, *args):
+    results, errors = [], []
+    def work():
+        try:
+            results.append(function(*args))
+        except BaseException as error:
+            errors.append(error)
+    threads = [threading.Thread(target=work) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
+    return results
+"""
+BYTES_OF_A_FIT = "print(fit().tobytes().hex())"
+USERS_KERNEL = """
+import numba
+@numba.njit(parallel=True)
+def users_kernel(a):
+    out = np.empty_like(a)
+    for i in numba.prange(len(a)):
+        out[i] = np.sin(a[i])
+    return out
+users_kernel(np.zeros(10_000))    # starts the threading layer
+"""
+
+
+def run(code, timeout=180, **environment):
+    """Run COMMON and `code` in a new process that must exit with 0; its output."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", COMMON + textwrap.dedent(code)],
+        capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment},
+    )
+    assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def _layers():
+    """Numba's threading layers that load here, and the choice left to Numba."""
+    code = (
+        "import numba\n"
+        "@numba.njit(parallel=True)\n"
+        "def f(n):\n"
+        "    s = 0\n"
+        "    for i in numba.prange(n):\n"
+        "        s += i\n"
+        "    return s\n"
+        "f(10)\n"
+    )
+    found = ["default"]
+    for layer in ("omp", "workqueue", "tbb"):
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True,
+            env={**os.environ, "NUMBA_THREADING_LAYER": layer},
+        )
+        if result.returncode == 0:
+            found.append(layer)
+    return found
+
+
+@pytest.mark.parametrize("layer", ["default", "omp", "workqueue", "tbb"])
+def test_eight_threads_fit_at_once(layer):
+    """Under every Numba layer, while a parallel kernel of the user's runs: the same answer."""
+    if layer not in _layers():
+        pytest.skip(f"Numba's layer {layer} does not load here")
+    run(
+        USERS_KERNEL + """
+expected = fit()
+stop = threading.Event()
+def users_work():
+    while not stop.is_set():
+        users_kernel(np.zeros(10_000))
+user = threading.Thread(target=users_work)
+user.start()
+for solver in ("auto", "lbfgs", "newton-cg"):
+    one = fit(solver)
+    for coef in in_threads(8, fit, solver):
+        np.testing.assert_array_equal(coef, one)
+stop.set()
+user.join()
+""",
+        **({} if layer == "default" else {"NUMBA_THREADING_LAYER": layer}),
+    )
+
+
+@pytest.mark.parametrize("before", ["nothing", "a fit", "a parallel kernel of the user's"])
+def test_fork_then_fit_and_predict(before):
+    """In the child and in the parent; the child of a child too."""
+    run(
+        (USERS_KERNEL if before.endswith("user's") else "")
+        + f"""
+if {before == "a fit"!r}:
+    fit()
+def check():
+    model = SoftmaxRegression().fit(X, y)
+    proba = model.predict_proba(X)
+    assert abs(proba.sum(axis=1) - 1).max() < 1e-12 and (model.predict(X) == y).mean() > 0.6
+def descend(depth):
+    check()
+    if depth == 0:
+        return
+    child = os.fork()
+    if child == 0:
+        descend(depth - 1)
+        os._exit(0)
+    check()
+    assert os.waitpid(child, 0)[1] == 0
+descend(2)
+"""
+    )
+
+
+def test_fork_while_other_threads_fit():
+    """The child holds none of their locks; BLAS has its threads back."""
+    run(
+        """
+        fit()
+        stop = threading.Event()
+        def work():
+            while not stop.is_set():
+                fit("lbfgs")
+        others = [threading.Thread(target=work) for _ in range(2)]
+        for thread in others:
+            thread.start()
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                fit("newton-cg")
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in others:
+            thread.join()
+        """
+    )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("parent_first", [True, False])
+def test_multiprocessing(tmp_path, method, parent_first):
+    """Pools of both kinds of start; the parent may have fitted before."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        COMMON
+        + textwrap.dedent(
+            f"""
+            if __name__ == "__main__":
+                if {parent_first}:
+                    fit()
+                with multiprocessing.get_context({method!r}).Pool(2) as pool:
+                    coefs = pool.map(fit, ["auto", "lbfgs", "auto", "newton-cg"])
+                np.testing.assert_array_equal(coefs[0], coefs[2])
+                np.testing.assert_array_equal(coefs[0], fit())
+            """
+        )
+    )
+    package = str(Path(softmax_reg.__file__).resolve().parents[1])
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(script)],
+        capture_output=True, text=True, timeout=180, env={**os.environ, "PYTHONPATH": package},
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_grid_search_on_every_joblib_backend(backend):
+    """GridSearchCV(n_jobs=2): the scores that n_jobs=1 has."""
+    run(
+        f"""
+        from joblib import parallel_config
+        from sklearn.model_selection import GridSearchCV
+        def search(n_jobs):
+            grid = {{"C": [0.01, 1.0, 100.0]}}
+            found = GridSearchCV(SoftmaxRegression(), grid, n_jobs=n_jobs, cv=3).fit(X, y)
+            return found.cv_results_["mean_test_score"]
+        expected = search(1)
+        with parallel_config(backend={backend!r}):
+            np.testing.assert_array_equal(search(2), expected)
+        """
+    )
+
+
+def test_fit_inside_parallel_code_of_the_user():
+    """Within object mode of a compiled loop, and within nested joblib threads."""
+    run(
+        """
+        import numba
+        from joblib import Parallel, delayed
+        expected = fit()
+        def checked():
+            np.testing.assert_array_equal(fit(), expected)
+        @numba.njit(nogil=True)
+        def compiled(n):
+            for i in range(n):
+                with numba.objmode():
+                    checked()
+        in_threads(3, compiled, 3)
+        def outer():
+            Parallel(2, backend="threading")(delayed(checked)() for _ in range(4))
+        Parallel(2, backend="threading")(delayed(outer)() for _ in range(4))
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"OMP_NUM_THREADS": "1"}, {"NUMBA_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "1"},
+     {"LOKY_MAX_CPU_COUNT": "1"}, {}],
+    ids=lambda environment: "".join(environment) or "affinity",
+)
+def test_one_thread_where_one_is_asked_for(environment):
+    """By the environment or by CPU affinity: no thread but the caller's."""
+    affinity = "" if environment else "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    if not environment and not hasattr(os, "sched_setaffinity"):
+        pytest.skip("needs CPU affinity")
+    run(
+        f"""
+        {affinity}
+        fit()
+        assert _launch.n_threads() == 1
+        assert not [t for t in threading.enumerate() if t.name.startswith("softmax_reg")]
+        """,
+        **environment,
+    )
+
+
+def test_racing_first_fits_in_one_process(tmp_path):
+    """Nothing compiled yet, four threads at once: nobody meets half-compiled code."""
+    run(
+        """
+        coefs = in_threads(4, fit)
+        for coef in coefs[1:]:
+            np.testing.assert_array_equal(coef, coefs[0])
+        """,
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+
+
+def test_racing_first_fits_in_two_processes(tmp_path):
+    """Both compile into the same cache folder; a third then loads what they left."""
+    command = [sys.executable, "-c", COMMON + BYTES_OF_A_FIT]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = {process.communicate(timeout=180)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    outputs.add(run(BYTES_OF_A_FIT, NUMBA_CACHE_DIR=str(tmp_path)))
+    assert len(outputs) == 1
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory):
+    """A cache folder with what a fit needs, and the fit's bytes."""
+    folder = tmp_path_factory.mktemp("cache")
+    return folder, run(BYTES_OF_A_FIT, NUMBA_CACHE_DIR=str(folder))
+
+
+@pytest.mark.parametrize("files, damage", [("*.nbi", "cut"), ("*.nbc", "zeros"),
+                                           ("*.nbi", "a folder in its place")])
+def test_a_damaged_cache_is_compiled_anew(cached, tmp_path, files, damage):
+    """Indices and machine code that are cut, overwritten, or cannot be read or replaced."""
+    folder, expected = cached
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    found = list(tmp_path.rglob(files))
+    assert found
+    for path in found:
+        content = path.read_bytes()
+        if damage == "cut":
+            path.write_bytes(content[: len(content) // 2])
+        elif damage == "zeros":
+            path.write_bytes(b"\x00" * len(content))
+        else:
+            path.unlink()
+            path.mkdir()
+    assert run(BYTES_OF_A_FIT, NUMBA_CACHE_DIR=str(tmp_path)) == expected
+
+
+def test_an_interrupted_fit_leaves_the_model_and_the_next_fit_alone():
+    """SIGINT at twelve moments: the fitted state stays, buffers go, the next fit works."""
+    run(
+        """
+        from threadpoolctl import threadpool_info
+        big_X = rng.standard_normal((20_000, 40))
+        big_y = (big_X[:, :8] + rng.standard_normal((20_000, 8))).argmax(axis=1)
+        model = SoftmaxRegression().fit(X, y)
+        before = {**vars(model)}
+        blas = [library["num_threads"] for library in threadpool_info()]
+        seconds = time.perf_counter()
+        SoftmaxRegression(solver="lbfgs", tol=0).fit(big_X, big_y)
+        seconds = time.perf_counter() - seconds
+        interrupts = 0
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        for moment in np.linspace(0.02, 0.9, 12):
+            signal.setitimer(signal.ITIMER_REAL, moment * seconds)
+            try:
+                model.set_params(solver="lbfgs", tol=0.0).fit(big_X, big_y)
+            except KeyboardInterrupt:
+                interrupts += 1
+                model.set_params(solver="auto", tol=1e-6)
+                assert vars(model) == before
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            model.set_params(solver="auto", tol=1e-6).fit(X, y)
+            for name, value in before.items():
+                if name not in ("history_", "coef_", "intercept_", "classes_", "n_iter_"):
+                    assert getattr(model, name) == value, name
+            np.testing.assert_array_equal(model.coef_, before["coef_"])
+            before = {**vars(model)}
+        assert interrupts >= 6, interrupts
+        assert [library["num_threads"] for library in threadpool_info()] == blas
+        """
+    )
