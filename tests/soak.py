@@ -73,7 +73,9 @@ def main():
             best.fit(X, y, weight)
         warned += bool(caught)
         excess = model.objective_ - min(best.objective_, model.objective_)
-        rounding = 64 * np.finfo(float).eps * model.objective_
+        # An error of a logit, relative to its terms, is a relative error of a row's loss.
+        terms = (abs(X) @ abs(model.coef_).T).max() + abs(model.intercept_).max()
+        rounding = 8 * np.finfo(float).eps * model.objective_ * (8 + terms)
         wrong += not (
             excess <= model.dual_gap_ + rounding
             and np.isfinite(model.predict_proba(X)).all()

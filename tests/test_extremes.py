@@ -111,15 +111,16 @@ def test_weights_over_six_hundred_decades(solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("C", [np.inf, 1e12, 1e20, 1e300])
 def test_separable_classes(C, solver):
-    """Perfectly separated: a small objective; certified, or a warning that says why not."""
+    """Perfectly separated: certified down to objectives of 1e-19; without a penalty a warning."""
     model, caught = _fit(IRIS, IS_SETOSA, C=C, solver=solver)
     assert model.objective_ < 1e-5 and model.score(IRIS, IS_SETOSA) == 1
     if C == np.inf:
         assert [w.category for w in caught] == [SeparationWarning]
-    elif C == 1e12:
-        assert not caught and model.dual_gap_ <= 1e-5 * model.objective_
-    else:
-        assert [w.category for w in caught] == [ConvergenceWarning]
+    elif C <= 1e20:
+        assert not caught and model.dual_gap_ <= 1e-6 * model.objective_
+    else:    # an objective of 1e-297: only L-BFGS runs out of iterations
+        assert all(w.category is ConvergenceWarning for w in caught)
+        assert solver == "lbfgs" or not caught
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

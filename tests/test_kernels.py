@@ -129,6 +129,36 @@ def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
     assert np.abs(actual - expected).max() <= 16 * np.finfo(dtype).eps * scale
 
 
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 20])
+def test_loss_is_accurate_near_certainty(n_rows, form):
+    """Rows all but sure of their class: each loss, down to 1e-13, to a few eps of itself."""
+    rng = np.random.default_rng(n_rows)
+    n_classes, n_samples = max(2, n_rows), 290
+    y = np.arange(n_samples, dtype=np.int32) % n_classes
+    margin = rng.uniform(3, 30, n_samples)
+    theta = np.zeros((n_rows, n_classes + 1))
+    theta[:, n_classes - n_rows:-1] = np.eye(n_rows)
+    X = np.eye(n_classes)[y] * margin[:, np.newaxis] + rng.uniform(0, 0.5, (n_samples, n_classes))
+    logits = X.astype(np.longdouble)
+    if n_rows == 1:
+        logits[:, 0] = 0
+        X[y == 0, 1] -= margin[y == 0]
+        logits[:, 1] = X[:, 1]
+    difference = logits - logits[np.arange(n_samples), y][:, np.newaxis]
+    others = np.exp(difference)
+    others[np.arange(n_samples), y] = 0
+    expected = np.log1p(others.sum(axis=1))
+    rows = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
+    shift, eps = np.zeros(n_classes), 64 * EPS
+    for chosen in (slice(None), expected < 1e-8):
+        weight = np.zeros(n_samples)
+        weight[chosen] = 1.0
+        loss, _, n_errors = cpu.value_grad(rows, y, weight, shift, theta)
+        assert n_errors == 0
+        assert abs(loss - weight @ expected) <= eps * (weight @ expected) * 30
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("n_samples, n_features, n_rows", [(300, 20, 4), (97, 3, 1)])
 def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):

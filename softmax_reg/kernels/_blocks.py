@@ -53,16 +53,17 @@ def products(x, theta_t, by_row, logits, address, n_bytes):
 
 
 @inner_kernel
-def exponentials(logits, largest, rest, ties):
+def exponentials(logits, largest, rest, more):
     """Softmax of each column, up to the division; accurate near certainty.
 
     With m = max_k z_k of a column:
         logits[k]  = exp(z_k - m)
         largest    = m
-        ties       = number of k with z_k = m  (1 but for exact ties)
+        more       = number of further k with z_k = m  (0 but for exact ties)
         rest       = sum of the other exponentials
-    so that logsumexp(z) - m = log1p(rest + ties - 1) keeps its relative accuracy
-    when one class takes all, where log(sum) would round to 0.
+    so that logsumexp(z) - m = log1p(rest + more) keeps its relative accuracy
+    when one class takes all, where log(sum) would round to 0. Counting all k with
+    z_k = m and taking 1 off would not do: the compiler may add rest to the 1 first.
 
     References
     ----------
@@ -74,7 +75,7 @@ def exponentials(logits, largest, rest, ties):
     for i in range(size):
         largest[i] = logits[0, i]
         rest[i] = 0.0
-        ties[i] = 0.0
+        more[i] = -1.0
     for k in range(1, n_classes):
         for i in range(size):
             largest[i] = max(largest[i], logits[k, i])
@@ -86,7 +87,7 @@ def exponentials(logits, largest, rest, ties):
             e = one if is_largest else exp(z - largest[i])
             logits[k, i] = e
             rest[i] += zero if is_largest else e
-            ties[i] += one if is_largest else zero
+            more[i] += one if is_largest else zero
 
 
 @inner_kernel
@@ -127,24 +128,24 @@ def cross_entropies(logits, y, weight, start, size, work, losses):
     n_errors : int
         Rows of positive weight whose class is not strictly the most probable.
     """
-    largest, rest, ties, below = work[0], work[1], work[2], work[3]
+    largest, rest, more, below = work[0], work[1], work[2], work[3]
     one = logits.dtype.type(1)
     n_errors = 0
     for i in range(size):
         below[i] = logits[y[start + i], i]    # read before it is overwritten
-    exponentials(logits, largest, rest, ties)
+    exponentials(logits, largest, rest, more)
     for i in range(size):
         below[i] = largest[i] - below[i]
-        rest[i] += ties[i] - one    # all exponentials but one of the largest
+        rest[i] += more[i]    # all exponentials but one of the largest
         losses[i] = weight[start + i] * (below[i] + log1p(np.float64(rest[i])))
         largest[i] = weight[start + i] / (rest[i] + one)
     for i in range(size):
-        if weight[start + i] > 0.0 and not (below[i] == 0.0 and ties[i] == one):
+        if weight[start + i] > 0.0 and not (below[i] == 0.0 and more[i] == 0.0):
             n_errors += 1
         # softmax - 1 of the true class: minus the sum of the others, when it is
         # the largest, keeps digits that q - 1 would lose.
         true = logits[y[start + i], i] - (rest[i] + one)
-        ties[i] = -rest[i] if below[i] == 0.0 else true
+        more[i] = -rest[i] if below[i] == 0.0 else true
     return total_of(losses, size), n_errors
 
 
@@ -170,10 +171,10 @@ def probabilities(logits, work):
     """Softmax of a block, in place; work : (3 or more, block)."""
     n_classes, size = logits.shape
     one = logits.dtype.type(1)
-    largest, rest, ties = work[0], work[1], work[2]
-    exponentials(logits, largest, rest, ties)
+    largest, rest, more = work[0], work[1], work[2]
+    exponentials(logits, largest, rest, more)
     for i in range(size):
-        largest[i] = one / (rest[i] + ties[i])
+        largest[i] = one / (rest[i] + more[i] + one)
     for k in range(n_classes):
         for i in range(size):
             logits[k, i] *= largest[i]

@@ -21,7 +21,7 @@ def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop
     x = aligned_empty(0 if rows.is_sparse else block, width, theta_t)
     by_row, padded_logits, work = logit_space(theta_t, block)
     logits = padded_logits[:n_classes]
-    largest, rest, ties = work[0], work[1], work[2]
+    largest, rest, more = work[0], work[1], work[2]
     one = theta_t.dtype.type(1)
     for first in range(start, stop, block):
         size = min(block, stop - first)
@@ -36,9 +36,9 @@ def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop
                 for i in range(size):
                     out[first + i, k] = logits[k, i]
         if kind != LOGITS:
-            exponentials(logits, largest, rest, ties)
+            exponentials(logits, largest, rest, more)
             for i in range(size):
-                rest[i] += ties[i] - one
+                rest[i] += more[i]
         if kind == LOG_PROBABILITIES:
             for i in range(size):
                 rest[i] = log1p(rest[i] * 1.0)

@@ -19,6 +19,7 @@ _GROWTH = 2.0
 # distance from the optimum at this fraction of the objective.
 _SINGLE_FLOPS = 1e8
 _SINGLE_UNTIL = 1e-10
+_TINY = np.finfo(np.float64).tiny
 # Standard deviations of features, around 1, whose squares and inverses float32 can hold
 # with room to spare.
 _SINGLE_RANGE = 1e-8, 1e8
@@ -156,7 +157,8 @@ def lbfgs(objective, point, monitor):
                 )
                 new_grad = transform.apply_transposed(new.grad)
                 y = new_grad - grad
-                if step * inner(v, y) > 0:
+                # Where y'y underflows there is nothing left to learn.
+                if step * inner(v, y) > 0 and inner(y, y) >= _TINY:
                     pairs.append(step * v, y)
                 monitor.iterated(point, new)
                 point, grad = new, new_grad
