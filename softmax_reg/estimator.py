@@ -72,8 +72,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The value above, in nats.
     dual_gap_ : float
         Proven upper bound on ``objective_`` minus its optimum, for the float64
-        parameters before `coef_` is cast to the dtype of X. ``np.inf`` without a
-        penalty, where no such bound exists.
+        parameters before `coef_` is cast to the dtype of X. At most ``objective_``,
+        for no optimum is negative; ``np.inf`` without a penalty, where no bound exists.
     newton_decrement_ : float
         sqrt(g' H^-1 g) at the last step of a Newton solver; half its square
         estimates the suboptimality. NaN where no Newton step was taken.
