@@ -73,6 +73,21 @@ def test_threads_follow_a_limit_on_blas():
         assert n_blas_threads() == n_threads() == 1
 
 
+class _Library:
+    """A BLAS library of so many threads."""
+
+    def __init__(self, n_threads):
+        self.get_num_threads = lambda: n_threads
+
+
+def test_a_single_threaded_library_is_no_limit(monkeypatch):
+    """Packages bring BLAS libraries of their own that were built without threads."""
+    monkeypatch.setattr(_blas, "_libraries", lambda: [_Library(4), _Library(1), _Library(2)])
+    assert n_blas_threads() == 4
+    monkeypatch.setattr(_blas, "_libraries", list)
+    assert n_blas_threads() is None and n_threads() >= 1
+
+
 class _Interrupted:
     """A BLAS library: an interrupt comes at one of its calls."""
 

@@ -25,10 +25,14 @@ def _libraries():
 
 
 def n_blas_threads():
-    """Threads that BLAS may use outside of `one_blas_thread`; None where nobody can tell."""
+    """Threads that BLAS may use outside of `one_blas_thread`; None where nobody can tell.
+
+    Of several libraries the one with most counts: a limit lowers them all, but packages may
+    bring one of their own that never has more than a single thread.
+    """
     with _lock:
         held = {id(library): before for library, before in _limited}
-        return min(
+        return max(
             (held.get(id(library)) or library.get_num_threads() for library in _libraries()),
             default=None,
         )
