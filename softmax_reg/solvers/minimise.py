@@ -135,11 +135,12 @@ def minimise(objective, point, monitor, solver="auto"):
                 MAX_NEWTON_SIZE
             ):
                 continue
-            monitor.next_solver(_PATIENCE[name])
+            monitor.next_solver(_PATIENCE[name], name == _FALLBACKS[solver][-1])
             point, done = SOLVERS[name](objective, point, monitor)
-            solver = name
+            last = name
             if done:
                 break
+        monitor.settle(point)
     return SolverResult(
         theta=point.theta,
         value=point.value,
@@ -147,5 +148,5 @@ def minimise(objective, point, monitor, solver="auto"):
         newton_decrement=float(np.sqrt(2 * monitor.half_decrement)),
         n_iter=monitor.n_iter,
         status=monitor.status or "stalled",
-        solver=solver,
+        solver=last,
     )

@@ -65,6 +65,8 @@ class Monitor:
         self.gap = np.inf
         self.half_decrement = np.nan
         self._patience = np.inf
+        self._is_last = True
+        self._at_floor = False
         self._slow_steps = 0
         self._idle_steps = 0
         self._may_polish = True
@@ -180,10 +182,19 @@ class Monitor:
         """
         self.half_decrement = half_decrement
         if self.status is None and half_decrement <= self.tol * point.value:
-            proves_little = self.gap > max(self.tol, _PROVES_LITTLE) * point.value
+            self._at_floor = True
+            is_certified = self.gap <= self.tol * point.value or not self.objective.is_penalised
+            # Rounding is another one in the steps of another solver.
+            if is_certified or self._is_last:
+                self.settle(point)
+        return self.status is not None
+
+    def settle(self, point):
+        """Tell that no solver is left; decides what a fit at the rounding floor has reached."""
+        if self.status is None and self._at_floor:
+            proves_little = self.gap_at(point) > max(self.tol, _PROVES_LITTLE) * point.value
             is_hidden = self.objective.is_penalised and proves_little
             self.status = "uncertified" if is_hidden else "converged"
-        return self.status is not None
 
     def transferred(self, objective, point):
         """Tell that the end, `point`, has been evaluated on another, equal objective.
@@ -201,13 +212,15 @@ class Monitor:
             self.status = None
         return self.gap
 
-    def next_solver(self, patience):
+    def next_solver(self, patience, is_last=True):
         """Tell that another solver goes on from here.
 
         patience : int
             Iterations without a lower value (beyond rounding) or half the duality gap
             after which it is at the rounding floor.
+        is_last : bool
+            Whether no other solver is left to go on from there.
         """
-        self._patience = patience
+        self._patience, self._is_last = patience, is_last
         self._idle_steps = 0
         self._slow_steps = 0
