@@ -250,6 +250,16 @@ def test_benchmark_writes_results_that_the_report_reads(tmp_path):
     assert text.count("| iris |") == 4 and "geometric mean" in text
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_memory_benchmark_prints_its_table():
+    """A line for a workload: MiB of every solver, the budget last."""
+    text = output(ROOT / "examples" / "benchmarks" / "memory.py", "--workloads", "iris")
+    header, _, line = [row for row in text.splitlines() if row.startswith("|")]
+    assert "softmax_reg auto" in header and line.startswith("| iris |")
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    assert len(cells) == header.count("|") - 2 and float(cells[0]) < 100
+
+
 def test_benchmark_workloads_are_what_they_say():
     """The generators that are quick to run: shapes, classes, and the same every time."""
     sys.path.insert(0, str(ROOT / "examples" / "benchmarks"))

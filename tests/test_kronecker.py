@@ -77,3 +77,14 @@ def test_kronecker_transform_whitens_the_binary_hessian():
         ]
     )
     np.testing.assert_allclose(identity, np.eye(size), atol=1e-7)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-320, 1e-300, 1e-18])
+@pytest.mark.parametrize("variance", [0.0, 1e-40, -1e-17])
+def test_rounding_in_a_column_that_does_not_vary(variance, l2):
+    """Covariances far beyond what its variance allows: no endless search for a ridge."""
+    covariance = np.array(
+        [[1.0, 1e-10, 0.1], [1e-10, variance, -1e-9], [0.1, -1e-9, variance]]
+    )
+    share, basis = _equilibrated(covariance, l2)
+    assert np.isfinite(basis).all() and share.min() >= 0 and share.max() <= 1

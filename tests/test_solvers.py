@@ -313,6 +313,26 @@ def test_columns_that_float32_cannot_hold_are_not_drafted(monkeypatch):
     assert result.gap <= 1e-6 * result.value
 
 
+@pytest.mark.parametrize("gap, status", [(0.5e-3, "converged"), (0.5, "uncertified")])
+def test_the_rounding_floor_is_settled_by_the_last_solver(monkeypatch, gap, status):
+    """Without the certificate the next solver may try; a gap that proves little is named."""
+    objective = make()
+    point = objective.null_point
+    monkeypatch.setattr(Objective, "gap", lambda self, point: gap * point.value)
+    monitor = Monitor(objective, tol=1e-6, max_iter=10)
+    monitor.next_solver(3, is_last=False)
+    assert monitor.wants_more(point)
+    assert not monitor.stalled(point, 1e-9 * point.value) and monitor.status is None
+    monitor.next_solver(3, is_last=True)
+    assert monitor.stalled(point, 1e-9 * point.value) and monitor.status == status
+    other = Monitor(objective, tol=1e-6, max_iter=10)
+    other.next_solver(3, is_last=True)
+    assert other.wants_more(point)
+    assert not other.stalled(point, 1e-3 * point.value)    # Newton's decrement disagrees
+    other.settle(point)
+    assert other.status is None
+
+
 def test_line_search_starts_where_it_is_told():
     """first=0.25 on a parabola whose minimum is there: one evaluation."""
     objective = Curve(*CURVES["parabola"])

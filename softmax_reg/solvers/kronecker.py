@@ -53,8 +53,11 @@ def _equilibrated(covariance, penalty):
         is_constant = np.diag(covariance) <= 0
         covariance[is_constant, is_constant] = 1.0
     scale = np.sqrt(np.maximum(np.diag(covariance), 0.0) + penalty)
-    correlation = covariance / scale / scale[:, np.newaxis]
-    # Duplicate columns make it singular.
+    with np.errstate(over="ignore"):
+        correlation = covariance / scale / scale[:, np.newaxis]
+    # Rounding of columns that all but do not vary may lie far outside of this.
+    np.clip(correlation, -1.0, 1.0, out=correlation)
+    # Duplicate columns make it singular. A ridge of its size is enough for any such matrix.
     ridge = len(scale) * np.finfo(np.float64).eps
     while True:
         factor, failed = dpotrf(
