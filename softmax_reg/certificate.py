@@ -28,6 +28,8 @@ over the rows beyond the gradient's.
 import numpy as np
 from scipy.special import entr
 
+_BLOCK_SIZE = 2**15
+
 
 def _repair(excess, frequencies):
     """The mixing weight t and distribution r above; 1-D arrays over classes."""
@@ -80,10 +82,18 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
     else:
         t, r = _repair(excess, frequencies)
         r_rows = r
-    repair = r_rows[:, np.newaxis] * row_mean - class_sums[:, :-1]
-    mixed = (1 - t) * grad + t * repair
-    return (
-        penalty.fenchel_gap(coef, mixed)
-        + (1 - t) * (excess @ intercept)
-        + t * (loss - np.einsum("kj,kj->", repair, coef) - entr(r).sum())
-    )
+    gap = (1 - t) * (excess @ intercept) + t * (loss - entr(r).sum())
+    for columns in _blocks(*coef.shape):
+        some_coef = coef[:, columns]
+        repair = r_rows[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
+        mixed = (1 - t) * grad[:, columns] + t * repair
+        gap += penalty.fenchel_gap(some_coef, mixed)
+        gap -= t * np.einsum("kj,kj->", repair, some_coef)
+    return gap
+
+
+def _blocks(n_rows, n_features):
+    """Slices of columns whose numbers stay in cache."""
+    width = max(1, _BLOCK_SIZE // n_rows)
+    for start in range(0, n_features, width):
+        yield slice(start, min(start + width, n_features))

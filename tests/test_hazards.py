@@ -171,6 +171,31 @@ def test_fork_while_other_threads_fit():
     )
 
 
+def test_fork_while_another_thread_compiles():
+    """The child does not wait for that thread, which it does not have."""
+    run(
+        """
+        from numba.core.compiler_lock import global_compiler_lock
+        compiling = threading.Event()
+        def compile_something():
+            with global_compiler_lock:
+                compiling.set()
+                time.sleep(1)
+        other = threading.Thread(target=compile_something)
+        other.start()
+        compiling.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(120)
+            fit()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        other.join()
+        fit()
+        """
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("parent_first", [True, False])
 def test_multiprocessing(tmp_path, method, parent_first):

@@ -9,7 +9,7 @@ from softmax_reg.kernels._linear import (
     centred_gram,
     centred_product,
     combination,
-    dots,
+    inner_products,
     product,
     transposed,
 )
@@ -31,14 +31,31 @@ def test_product(shape):
 
 @pytest.mark.parametrize("n", [1, 7, 5000, 100_001])
 def test_vector_operations(n):
-    """dots, combination, add_up and transposed are what NumPy says."""
+    """add_up and transposed are what NumPy says."""
+    arrays = np.random.default_rng(0).standard_normal((6, n))
+    np.testing.assert_allclose(add_up(arrays), arrays.sum(axis=0), atol=16 * EPS)
+    np.testing.assert_array_equal(transposed(arrays.T[:, 1:4]), arrays[1:4])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 7, 5000, 100_001])
+def test_combinations_and_inner_products(n, dtype):
+    """Of float32 vectors too: exact products, added in float32 over short stretches only."""
     rng = np.random.default_rng(0)
-    left, right = rng.standard_normal((6, n)), rng.standard_normal((2, n))
-    atol = 16 * EPS * n
-    np.testing.assert_allclose(dots(left, right), left @ right.T, atol=atol)
-    np.testing.assert_allclose(combination(right[:, 0], right), right[:, 0] @ right, atol=atol)
-    np.testing.assert_allclose(add_up(left), left.sum(axis=0), atol=16 * EPS)
-    np.testing.assert_array_equal(transposed(left.T[:, 1:4]), left[1:4])
+    vectors = rng.standard_normal((6, n)).astype(dtype)
+    exact = vectors.astype(np.float64)
+    eps = np.finfo(dtype).eps
+    stretch = min(n, _linear._STRETCH)
+    actual = inner_products(vectors, [4, 1])
+    assert actual.dtype == np.float64
+    # |sum of rounding errors| <= stretch eps sum |a b|, and far below it by chance.
+    np.testing.assert_allclose(
+        actual, exact @ exact[[4, 1]].T, atol=8 * eps * np.sqrt(stretch * n)
+    )
+    weights = rng.standard_normal(6)
+    actual = combination(weights, vectors)
+    assert actual.dtype == np.float64
+    np.testing.assert_allclose(actual, weights @ exact, atol=64 * eps)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

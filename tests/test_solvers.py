@@ -85,8 +85,8 @@ def _random_hessian(rng, size):
     return A @ A.T + np.eye(size)
 
 
-def _direction(grad, pairs):
-    memory = PairMemory(cpu, grad.size)
+def _direction(grad, pairs, dtype=np.float64):
+    memory = PairMemory(cpu, grad.size, dtype)
     for s, y, _ in pairs:
         memory.append(s, y)
     return memory.direction(grad)
@@ -119,12 +119,16 @@ def test_direction_is_that_of_the_explicit_inverse_bfgs_matrix(n_pairs):
     np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
 
 
-def test_direction_meets_the_secant_equation():
-    """H y = s for the last pair."""
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-120, 1.0, 1e120])
+def test_direction_meets_the_secant_equation(scale, dtype):
+    """H y = s for the last pair, whatever its length."""
     rng = np.random.default_rng(1)
     pairs = _pairs(rng, (2, 3), _random_hessian(rng, 6), 5)
+    pairs = [(scale * s, scale * y, rho) for s, y, rho in pairs]
     s, y, _ = pairs[-1]
-    np.testing.assert_allclose(_direction(-y, pairs), s, rtol=1e-9, atol=1e-9)
+    rtol = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(_direction(-y, pairs, dtype), s, rtol=rtol, atol=rtol * scale)
 
 
 def test_newton_step_solves_badly_scaled_systems():

@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 from numba import config, njit, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 
 # NUMBA_DISABLE_JIT=1: kernels run as plain Python, for tests and debuggers.
@@ -25,6 +27,15 @@ def _digest_of_sources():
 
 
 _SOURCES = _digest_of_sources()
+
+# A child forked while another thread compiles (or loads compiled code) would wait for that
+# thread for ever: it does not exist there, and holds Numba's lock. So forks wait.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 def exact_kernel(function):

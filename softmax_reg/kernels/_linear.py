@@ -12,6 +12,8 @@ from ._launch import launch
 _PARTS = 8
 # Numbers in a part, at least.
 _GRAIN = 4096
+# Numbers of a long vector that are worked on together.
+_STRETCH = 8192
 # Rows that are transposed together.
 _TILE = 256
 # Columns that are centred together, and memory for the sums of all parts.
@@ -86,26 +88,43 @@ def centred_product(left, X, mean):
     return out
 
 
-def dots(left, right):
-    """left @ right.T for few long rows, (m, n) and (k, n)."""
-    parts = _parts(left.shape[1], _GRAIN)
-    sums = launch(
-        lambda part: left[:, part] @ right[:, part].T, [(part,) for part in parts],
-        2.0 * left.size * len(right),
-    )
+def inner_products(vectors, which):
+    """vectors @ vectors[which].T, in float64, for few long vectors; `which` a list of rows.
+
+    Products of float32 vectors are added in float32 along a stretch of `_STRETCH` numbers.
+    """
+
+    def add(part):
+        total = np.zeros((len(vectors), len(which)))
+        for columns in _stretches(part):
+            piece = vectors[:, columns]
+            total += piece @ piece[which].T
+        return total
+
+    parts = _parts(vectors.shape[1], _GRAIN)
+    work = 2.0 * vectors.size * len(which)
+    sums = launch(add, [(part,) for part in parts], work)
     return sum(sums[1:], sums[0])
 
 
 def combination(weights, vectors):
-    """weights @ vectors; (m,) and (m, n)."""
+    """weights @ vectors in the arithmetic of the vectors, (m,) and (m, n); a float64 array."""
     out = np.empty(vectors.shape[1])
+    weights = weights.astype(vectors.dtype)
 
     def combine(part):
-        np.matmul(weights, vectors[:, part], out=out[part])
+        for columns in _stretches(part):
+            out[columns] = weights @ vectors[:, columns]
 
     parts = _parts(vectors.shape[1], _GRAIN)
     launch(combine, [(part,) for part in parts], 2.0 * vectors.size)
     return out
+
+
+def _stretches(part):
+    """Slices of at most `_STRETCH` numbers that cover `part`."""
+    for start in range(part.start, part.stop, _STRETCH):
+        yield slice(start, min(start + _STRETCH, part.stop))
 
 
 def add_up(arrays):

@@ -19,7 +19,7 @@ from ._linear import (
     centred_gram,
     centred_product,
     combination,
-    dots,
+    inner_products,
     product,
     transposed,
 )
@@ -28,8 +28,8 @@ from ._rows import make_rows
 from ._simd import REGISTER_BYTES
 
 __all__ = [
-    "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
-    "hess_prod", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
+    "centred_gram", "centred_product", "column_sums", "combination", "curvature",
+    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
     "value_grad_hessian",
 ]
 

@@ -18,11 +18,11 @@ from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from ._blas import one_blas_thread
-from ._linear import centred_gram, centred_product, combination, dots, product
+from ._linear import centred_gram, centred_product, combination, inner_products, product
 
 __all__ = [
-    "centred_gram", "centred_product", "column_sums", "combination", "curvature", "dots",
-    "hess_prod", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
+    "centred_gram", "centred_product", "column_sums", "combination", "curvature",
+    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
     "value_grad_hessian",
 ]
 

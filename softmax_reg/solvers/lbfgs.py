@@ -20,6 +20,7 @@ _GROWTH = 2.0
 _SINGLE_FLOPS = 1e8
 _SINGLE_UNTIL = 1e-10
 _TINY = np.finfo(np.float64).tiny
+_LEAST_COSINE = 1e-6
 # Standard deviations of features, around 1, whose squares and inverses float32 can hold
 # with room to spare.
 _SINGLE_RANGE = 1e-8, 1e8
@@ -28,19 +29,24 @@ _SINGLE_RANGE = 1e-8, 1e8
 class PairMemory:
     """The last (s, y) pairs and the search direction they give.
 
-    The direction is a combination of the pairs and the gradient. The inner products of the
-    pairs, kept here, and one pass over them for those with the gradient tell its
-    coefficients; a second pass forms it. The two-loop recursion would pass over the pairs
-    twice as often, one vector at a time. With the columns of S and Y the pairs, oldest
-    first, R the upper triangle of S'Y and D its diagonal,
+    The direction is a combination of the pairs and the gradient. One pass over them for the
+    inner products with what is new tells its coefficients; a second forms it. The two-loop
+    recursion would pass over the pairs twice as often, one vector at a time. With the columns
+    of S and Y the pairs, oldest first, R the upper triangle of S'Y and D its diagonal,
 
         H = gamma I + [S, gamma Y] [R^-T (D + gamma Y'Y) R^-1, -R^-T; -R^-1, 0] [S, gamma Y]'.
 
+    Pairs are kept in float32: they are what takes memory and time where there are many
+    parameters, and rounding them moves H by less than the next step does. They are scaled by
+    powers of two, which H does not notice.
+
     Parameters
     ----------
-    linear : module with ``dots`` and ``combination``
+    linear : module with ``inner_products`` and ``combination``
     size : int
         Length of the vectors.
+    dtype : default=np.float32
+        To keep them in.
 
     References
     ----------
@@ -49,12 +55,13 @@ class PairMemory:
     pair.
     """
 
-    def __init__(self, linear, size):
+    def __init__(self, linear, size, dtype=np.float32):
         self._linear = linear
-        # s of slot i in row 2 i, y in row 2 i + 1.
-        self._vectors = np.empty((2 * MEMORY, size))
-        self._products = np.zeros((2 * MEMORY, 2 * MEMORY))
+        # The gradient in row 0, s of slot i in row 2 i + 1, y in row 2 i + 2.
+        self._vectors = np.empty((2 * MEMORY + 1, size), dtype=dtype)
+        self._products = np.zeros((2 * MEMORY + 1, 2 * MEMORY + 1))
         self._slots = []    # oldest first
+        self._new_rows = []    # not in _products yet
 
     def __len__(self):
         return len(self._slots)
@@ -62,40 +69,53 @@ class PairMemory:
     def clear(self):
         """Forget all pairs."""
         self._slots.clear()
+        self._new_rows.clear()
 
     def append(self, s, y):
         """Remember a pair with s'y > 0, and forget the oldest if there are too many."""
         slot = len(self._slots) if len(self._slots) < MEMORY else self._slots.pop(0)
         self._slots.append(slot)
-        rows = slice(0, 2 * len(self._slots))
-        for row, vector in ((2 * slot, s), (2 * slot + 1, y)):
-            self._vectors[row] = vector.ravel()
-        new = slice(2 * slot, 2 * slot + 2)
-        products = self._linear.dots(self._vectors[rows], self._vectors[new])
-        self._products[rows, new] = products
-        self._products[new, rows] = products.T
+        rows = [2 * slot + 1, 2 * slot + 2]
+        scale = _power_of_two(s)
+        for row, vector in zip(rows, (s, y), strict=True):
+            np.multiply(vector.ravel(), scale, out=self._vectors[row], casting="same_kind")
+        self._new_rows += rows
 
     def direction(self, grad):
         """-(approximate inverse Hessian) @ grad; -grad without pairs."""
         if not self._slots:
             return -grad
-        rows = slice(0, 2 * len(self._slots))
-        with_grad = self._linear.dots(self._vectors[rows], grad.reshape(1, -1))[:, 0]
-        s = 2 * np.array(self._slots)
+        vectors = self._vectors[:2 * len(self._slots) + 1]
+        scale = _power_of_two(grad)
+        np.multiply(grad.ravel(), scale, out=vectors[0], casting="same_kind")
+        new = [0, *self._new_rows]
+        products = self._linear.inner_products(vectors, new)
+        self._products[:len(vectors), new] = products
+        self._products[new, :len(vectors)] = products.T
+        self._new_rows.clear()
+        s = 2 * np.array(self._slots) + 1
         y = s + 1
         s_with_y = self._products[s[:, np.newaxis], y]
         y_with_y = self._products[y[:, np.newaxis], y]
+        with_grad = self._products[0]
         gamma = s_with_y[-1, -1] / y_with_y[-1, -1]
         # Only upper triangles of s_with_y count.
         alphas, _ = dtrtrs(s_with_y, with_grad[s])
         middle = np.diag(s_with_y) * alphas + gamma * (y_with_y @ alphas - with_grad[y])
         betas, _ = dtrtrs(s_with_y, middle, trans=1)
-        weights = np.empty(len(with_grad))
+        weights = np.empty(len(vectors))
+        weights[0] = -gamma
         weights[s] = -betas
         weights[y] = gamma * alphas
-        out = self._linear.combination(weights, self._vectors[rows]).reshape(grad.shape)
-        out -= gamma * grad
-        return out
+        out = self._linear.combination(weights, vectors)
+        out /= scale
+        return out.reshape(grad.shape)
+
+
+def _power_of_two(vector):
+    """A factor that brings the length of `vector` close to 1 without rounding anything."""
+    _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
+    return np.ldexp(1.0, -exponent)
 
 
 def lbfgs(objective, point, monitor):
@@ -104,7 +124,7 @@ def lbfgs(objective, point, monitor):
     Cost per iteration: one evaluation (4 n_samples n_features n_rows flops, rarely
     two), one application of T and of its transpose, and 4 MEMORY theta.size flops;
     a refresh of T costs n_samples n_features^2 + 9 n_features^3 flops. Memory:
-    2 MEMORY theta.size numbers.
+    2 MEMORY theta.size float32 numbers.
 
     Stops when `monitor` says so, or when the line search finds no decrease even
     along the preconditioned gradient.
@@ -157,9 +177,13 @@ def lbfgs(objective, point, monitor):
                 )
                 new_grad = transform.apply_transposed(new.grad)
                 y = new_grad - grad
-                # Where y'y underflows there is nothing left to learn.
-                if step * inner(v, y) > 0 and inner(y, y) >= _TINY:
-                    pairs.append(step * v, y)
+                s = step * v
+                lengths = inner(s, s), inner(y, y)
+                # Where they underflow there is nothing left to learn, nor from an s'y that
+                # float32 could not tell from 0.
+                least = _LEAST_COSINE * np.sqrt(lengths[0]) * np.sqrt(lengths[1])
+                if min(lengths) >= _TINY and inner(s, y) > least:
+                    pairs.append(s, y)
                 monitor.iterated(point, new)
                 point, grad = new, new_grad
             if refresh and monitor.status is None:
