@@ -127,7 +127,7 @@ def test_direction_meets_the_secant_equation(scale, dtype):
     pairs = _pairs(rng, (2, 3), _random_hessian(rng, 6), 5)
     pairs = [(scale * s, scale * y, rho) for s, y, rho in pairs]
     s, y, _ = pairs[-1]
-    rtol = 100 * np.finfo(dtype).eps
+    rtol = 100 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(_direction(-y, pairs, dtype), s, rtol=rtol, atol=rtol * scale)
 
 
