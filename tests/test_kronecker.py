@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from softmax_reg.objective import Curvature
+from softmax_reg.objective import Curvature, Objective
+from softmax_reg.penalty import L2Penalty
 from softmax_reg.solvers.kronecker import (
     KroneckerTransform,
     _equilibrated,
     kronecker_transform,
 )
 
+from .problems import random_problem
 from .test_solvers import make
 
 
@@ -88,3 +90,70 @@ def test_rounding_in_a_column_that_does_not_vary(variance, l2):
     )
     share, basis = _equilibrated(covariance, l2)
     assert np.isfinite(basis).all() and share.min() >= 0 and share.max() <= 1
+
+
+def _transforms(l2, *covariances):
+    """One for each covariance, each but the first keeping the eigenvectors of the last."""
+    classes, transform = np.diag([1.0, 2.0, 3.0]) - 0.5, None
+    for covariance in covariances:
+        factors = Curvature(classes, np.zeros(len(covariance)), covariance)
+        transform = KroneckerTransform(factors, l2, True, previous=transform)
+        yield transform
+
+
+def test_kept_eigenvectors():
+    """The covariance counts by its diagonal in their coordinates."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    first, second = (basis * rng.uniform(1, 9, 6) @ basis.T for _ in range(2))
+    v = rng.standard_normal((3, 7))
+    _, kept = _transforms(0.1, first, second)
+    (new,) = _transforms(0.1, second)
+    # Eigenvectors come in order and with a sign of their own: compare T T'.
+    np.testing.assert_allclose(
+        kept.apply(kept.apply_transposed(v)), new.apply(new.apply_transposed(v)), rtol=1e-12,
+        atol=1e-12,
+    )
+    off_diagonal = basis @ np.triu(rng.standard_normal((6, 6)), 1) @ basis.T
+    _, same = _transforms(0.1, first, second + off_diagonal + off_diagonal.T)
+    np.testing.assert_allclose(same.apply(v), kept.apply(v), rtol=1e-12, atol=1e-12)
+
+
+def test_equilibrated_bases_are_not_kept():
+    """They are not orthonormal, and scales may have changed."""
+    rng = np.random.default_rng(0)
+    scale = 10.0 ** np.linspace(-7, 7, 6)
+    first = np.corrcoef(rng.standard_normal((6, 40))) * scale * scale[:, np.newaxis]
+    v = rng.standard_normal((3, 7))
+    for second in (np.corrcoef(rng.standard_normal((6, 40))), first):
+        _, kept = _transforms(1e-6, first, second)
+        (new,) = _transforms(1e-6, second)
+        np.testing.assert_array_equal(kept.apply(v), new.apply(v))
+
+
+def test_a_diagonal_covariance_is_its_own_eigenbasis():
+    """That of rotated rows in the row space; it is kept like any other."""
+    diagonal = np.diag([3.0, 1.0, 2.0])
+    first, second = _transforms(0.1, diagonal, diagonal + 0.5)
+    v = np.arange(12.0).reshape(3, 4)
+    (by_diagonal,) = _transforms(0.1, np.diag(diagonal))
+    np.testing.assert_allclose(first.apply(v), by_diagonal.apply(v), rtol=1e-14)
+    (by_diagonal,) = _transforms(0.1, np.diag(diagonal + 0.5))
+    np.testing.assert_allclose(second.apply(v), by_diagonal.apply(v), rtol=1e-14)
+
+
+@pytest.mark.parametrize("n_features, keeps", [(20, False), (400, True)])
+def test_eigenvectors_are_kept_where_they_are_dear(n_features, keeps):
+    """Next to the evaluations of a small problem."""
+    rng = np.random.default_rng(0)
+    X, y, weight, _ = random_problem(50, n_features, 3, 0)
+    objective = Objective(
+        X @ rng.standard_normal((n_features, n_features)), y, weight, n_classes=3,
+        binary=False, penalty=L2Penalty(0.1), fit_intercept=True,
+    )
+    start = kronecker_transform(objective, objective.null_point.theta)
+    theta = rng.standard_normal(objective.shape) * 1e-2
+    v = rng.standard_normal(objective.shape)
+    after = kronecker_transform(objective, theta, start)
+    new = kronecker_transform(objective, theta)
+    assert np.array_equal(after.apply(v), new.apply(v)) != keeps

@@ -29,8 +29,8 @@ from ._simd import REGISTER_BYTES
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature",
-    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
-    "value_grad_hessian",
+    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product",
+    "value_grad", "value_grad_hessian",
 ]
 
 # A block of rows and twice its logits should fit into half of an L2 cache.

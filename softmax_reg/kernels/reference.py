@@ -22,8 +22,8 @@ from ._linear import centred_gram, centred_product, combination, inner_products,
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature",
-    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product", "value_grad",
-    "value_grad_hessian",
+    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product",
+    "value_grad", "value_grad_hessian",
 ]
 
 

@@ -23,6 +23,10 @@ of Sigma and of (l2 / gamma) I, C + P = L L' has a unit diagonal, L^-1 C L^-T = 
 and L^-1 P L^-T = Q diag(1 - m) Q': the basis Q' L^-1 r^-1 in the place of Q' and
 D_kj = (Gamma_k m_j + gamma (1 - m_j))^(-1/2) do the same.
 
+A later Sigma is close to diagonal in the eigenvectors of an earlier one: the weights of the
+rows change, their geometry does not. Where eigenvectors are dear (p large, few rows), the
+first ones are kept and only Lambda is taken anew.
+
 The binary model is the case of one class row, where A is a number and only the weights
 of Sigma matter: there the approximation is exact.
 
@@ -39,11 +43,26 @@ from scipy.linalg.lapack import dpotrf
 # The smallest class curvature taken for real, as a fraction of the largest over
 # the number of classes: the softmax's own null direction has none.
 _CLASS_FLOOR = 1e-3
+# Decomposing a p x p matrix takes as long as so many times p^3 operations of a product, an
+# iteration as long as so many beside its evaluation. Eigenvectors of the current covariance
+# instead of an earlier one save so many iterations.
+_EIGEN_FLOPS = 30
+_ITERATION_FLOPS = 4e7
+_SAVED_ITERATIONS = 10
 
 
 def _rounding(covariance):
     """Bound on the rounding errors of the eigenvalues of a covariance matrix."""
     return len(covariance) * np.finfo(np.float64).eps * np.trace(covariance)
+
+
+def _eigenbasis(covariance):
+    """(eigenvalues, eigenvectors as rows); None for those of a diagonal matrix."""
+    diagonal = np.diag(covariance)
+    if np.abs(covariance - np.diag(diagonal)).max() <= _rounding(covariance):
+        return diagonal, None
+    eigenvalues, basis = eigh(covariance, driver="evd")
+    return eigenvalues, basis.T
 
 
 def _equilibrated(covariance, penalty):
@@ -84,6 +103,9 @@ class KroneckerTransform:
     fit_intercept : bool
     product : callable
         Matrix product of two 2-D arrays.
+    previous : KroneckerTransform, optional
+        Whose eigenvectors of the covariance to keep, where they are orthonormal; it is
+        then taken for diagonal in their coordinates.
 
     Attributes
     ----------
@@ -94,8 +116,9 @@ class KroneckerTransform:
     4 n_rows n_features (n_rows + n_features) flops.
     """
 
-    def __init__(self, curvature, l2, fit_intercept, product=np.matmul):
+    def __init__(self, curvature, l2, fit_intercept, product=np.matmul, previous=None):
         self._product = product
+        self._is_orthonormal = False
         classes, self._mean, covariance = curvature
         deviations = np.sqrt(np.maximum(
             np.diag(covariance) if covariance.ndim == 2 else covariance, 0.0
@@ -112,8 +135,12 @@ class KroneckerTransform:
             spread, self._feature_basis = np.where(covariance > 0, covariance, 1.0), None
             self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * spread + l2)
         elif l2 > 0 and gamma.max() * _rounding(covariance) <= l2:
-            spread, basis = eigh(covariance, driver="evd")
-            self._feature_basis = basis.T
+            self._is_orthonormal = True
+            if previous is not None and previous._is_orthonormal:
+                self._feature_basis = previous._feature_basis
+                spread = self._variances(covariance)
+            else:
+                spread, self._feature_basis = _eigenbasis(covariance)
             self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * np.maximum(spread, 0.0) + l2)
         else:
             share, self._feature_basis = _equilibrated(covariance, l2 / gamma.max())
@@ -121,6 +148,13 @@ class KroneckerTransform:
                 gamma[:, np.newaxis] * share + gamma.max() * (1 - share)
             )
         self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
+
+    def _variances(self, covariance):
+        """Of the coordinates that the basis of the features stands for."""
+        basis = self._feature_basis
+        if basis is None:
+            return np.diag(covariance)
+        return np.einsum("ij,ij->i", self._product(basis, covariance), basis)
 
     def apply(self, v):
         """T v: a change of theta from a change of the new variables."""
@@ -149,9 +183,16 @@ class KroneckerTransform:
         return columns if basis is None else self._product(basis, columns)
 
 
-def kronecker_transform(objective, theta):
-    """The transform at `theta`; one pass over the rows."""
+def kronecker_transform(objective, theta, previous=None):
+    """The transform at `theta`; one pass over the rows.
+
+    previous : KroneckerTransform, optional
+        Kept in part, where eigenvectors cost more than the iterations that they save.
+    """
+    iterations = _SAVED_ITERATIONS * (objective.evaluation_flops + _ITERATION_FLOPS)
+    if previous is not None and _EIGEN_FLOPS * objective.n_features**3 <= iterations:
+        previous = None
     return KroneckerTransform(
         objective.curvature(theta), objective.penalty.l2, objective.fit_intercept,
-        objective.backend.product,
+        objective.backend.product, previous,
     )

@@ -190,7 +190,7 @@ def lbfgs(objective, point, monitor):
                 if new is None and objective.is_single:
                     objective.is_single = False
                     point = objective.evaluate(point.theta)
-                transform = kronecker_transform(objective, point.theta)
+                transform = kronecker_transform(objective, point.theta, transform)
                 grad = transform.apply_transposed(point.grad)
                 pairs.clear()
                 refreshed_value = point.value
