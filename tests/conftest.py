@@ -10,7 +10,7 @@ INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 def pytest_configure(config):
     config.addinivalue_line(
         "markers",
-        "compiled: fits whole models; left out with NUMBA_DISABLE_JIT=1, where it takes hours",
+        "compiled: of what Numba makes, or too slow without it; left out with NUMBA_DISABLE_JIT=1",
     )
 
 

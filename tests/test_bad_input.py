@@ -9,7 +9,6 @@ from sklearn.exceptions import NotFittedError
 
 from softmax_reg import SoftmaxRegression
 
-pytestmark = pytest.mark.compiled
 X, y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(X, columns=list("abcd"))
 

@@ -7,7 +7,6 @@ from sklearn.datasets import load_iris
 from softmax_reg import SoftmaxRegression
 
 pytest.importorskip("sklearn.callback", reason="this scikit-learn has no callbacks")
-pytestmark = pytest.mark.compiled
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
 X, y = load_iris(return_X_y=True)
 

@@ -25,12 +25,12 @@ from softmax_reg import SoftmaxRegression
 
 from .problems import bundled
 
-pytestmark = pytest.mark.compiled
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
 X, y = load_iris(return_X_y=True)
 NAMES = load_iris().target_names[y]
 
 
+@pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore")    # the checks fit to noise and to ten iterations
 @parametrize_with_checks([SoftmaxRegression(solver=solver) for solver in SOLVERS])
 def test_scikit_learns_estimator_checks(estimator, check):

@@ -52,7 +52,6 @@ def test_values_and_coordinates_agree(fit_intercept, n_classes, dtype, backend):
     np.testing.assert_allclose(reduced.from_coef(coef, intercept), theta, atol=1e-7)
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cholesky", "newton-cg"])
@@ -76,7 +75,6 @@ def test_fit_is_certified_on_X_itself(solver, n_classes, fit_intercept):
     assert model.objective_ == pytest.approx(again, rel=1e-6)
 
 
-@pytest.mark.compiled
 def test_constant_columns_leave_the_class_frequencies():
     """X without any variation: W = 0 and the frequencies are the optimum."""
     y = np.arange(30) % 3

@@ -274,15 +274,14 @@ def test_cost_model():
     assert "newton-cholesky" not in solver_costs(Shape(300, 20_000, 5))
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize("max_iter", [3, 1000])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_large_problems_start_in_float32_and_end_in_float64(dtype, max_iter, monkeypatch):
     """Most evaluations are single, the reported value and gap are float64's."""
     rng = np.random.default_rng(0)
-    X = (rng.standard_normal((2000, 100)) + 2).astype(dtype)
-    y = (X[:, :20] + rng.standard_normal((2000, 20))).argmax(axis=1).astype(np.int32)
-    objective = Objective(X, y, np.ones(2000), n_classes=20, binary=False,
+    X = (rng.standard_normal((500, 100)) + 2).astype(dtype)
+    y = (X[:, :8] + rng.standard_normal((500, 8))).argmax(axis=1).astype(np.int32)
+    objective = Objective(X, y, np.ones(500), n_classes=8, binary=False,
                           penalty=L2Penalty(1e-3), fit_intercept=True)
     monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", objective.evaluation_flops)
     precisions = []
@@ -302,7 +301,6 @@ def test_large_problems_start_in_float32_and_end_in_float64(dtype, max_iter, mon
     assert (point.value, objective.gap(point)) == (result.value, result.gap)
 
 
-@pytest.mark.compiled
 def test_columns_that_float32_cannot_hold_are_not_drafted(monkeypatch):
     """Deviations of 1e-12: float64 throughout, and certified all the same."""
     rng = np.random.default_rng(0)
