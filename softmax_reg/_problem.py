@@ -44,10 +44,13 @@ class Problem:
             # Rows of an absent class weigh nothing; any index in range will do.
             y = np.maximum(present_index[data.index], 0)
             self._data = data.X, y, data.weight
+            # The sum of huge weights could overflow.
+            largest = data.weight.max()
+            l2 = 1 / C / largest / (data.weight / largest).sum()
             self._options = {
                 "n_classes": n_present,
                 "binary": self._binary,
-                "penalty": L2Penalty(1 / C / data.weight.sum()),
+                "penalty": L2Penalty(l2),
                 "fit_intercept": fit_intercept,
                 "backend": cpu,
             }

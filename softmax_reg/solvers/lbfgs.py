@@ -37,8 +37,8 @@ class PairMemory:
         H = gamma I + [S, gamma Y] [R^-T (D + gamma Y'Y) R^-1, -R^-T; -R^-1, 0] [S, gamma Y]'.
 
     Pairs are kept in float32: they are what takes memory and time where there are many
-    parameters, and rounding them moves H by less than the next step does. They are scaled by
-    powers of two, which H does not notice.
+    parameters, and rounding them moves H by less than the next step does. Each vector is
+    divided by a power of two close to its length.
 
     Parameters
     ----------
@@ -59,6 +59,7 @@ class PairMemory:
         self._linear = linear
         # The gradient in row 0, s of slot i in row 2 i + 1, y in row 2 i + 2.
         self._vectors = np.empty((2 * MEMORY + 1, size), dtype=dtype)
+        self._scales = np.ones(2 * MEMORY + 1)    # what they were divided by
         self._products = np.zeros((2 * MEMORY + 1, 2 * MEMORY + 1))
         self._slots = []    # oldest first
         self._new_rows = []    # not in _products yet
@@ -75,24 +76,21 @@ class PairMemory:
         """Remember a pair with s'y > 0, and forget the oldest if there are too many."""
         slot = len(self._slots) if len(self._slots) < MEMORY else self._slots.pop(0)
         self._slots.append(slot)
-        rows = [2 * slot + 1, 2 * slot + 2]
-        scale = _power_of_two(s)
-        for row, vector in zip(rows, (s, y), strict=True):
-            np.multiply(vector.ravel(), scale, out=self._vectors[row], casting="same_kind")
-        self._new_rows += rows
+        self._store(2 * slot + 1, s)
+        self._store(2 * slot + 2, y)
 
     def direction(self, grad):
         """-(approximate inverse Hessian) @ grad; -grad without pairs."""
         if not self._slots:
             return -grad
-        vectors = self._vectors[:2 * len(self._slots) + 1]
-        scale = _power_of_two(grad)
-        np.multiply(grad.ravel(), scale, out=vectors[0], casting="same_kind")
-        new = [0, *self._new_rows]
+        self._store(0, grad)
+        vectors, scales = (a[:2 * len(self._slots) + 1] for a in (self._vectors, self._scales))
+        new = self._new_rows
         products = self._linear.inner_products(vectors, new)
+        products *= scales[:, np.newaxis] * scales[new]
         self._products[:len(vectors), new] = products
         self._products[new, :len(vectors)] = products.T
-        self._new_rows.clear()
+        new.clear()
         s = 2 * np.array(self._slots) + 1
         y = s + 1
         s_with_y = self._products[s[:, np.newaxis], y]
@@ -107,15 +105,19 @@ class PairMemory:
         weights[0] = -gamma
         weights[s] = -betas
         weights[y] = gamma * alphas
-        out = self._linear.combination(weights, vectors)
-        out /= scale
+        weights *= scales
+        size = np.abs(weights).max()
+        out = self._linear.combination(weights / size, vectors)
+        out *= size
         return out.reshape(grad.shape)
 
-
-def _power_of_two(vector):
-    """A factor that brings the length of `vector` close to 1 without rounding anything."""
-    _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
-    return np.ldexp(1.0, -exponent)
+    def _store(self, row, vector):
+        _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
+        self._scales[row] = np.ldexp(1.0, exponent)
+        np.divide(
+            vector.ravel(), self._scales[row], out=self._vectors[row], casting="same_kind"
+        )
+        self._new_rows.append(row)
 
 
 def lbfgs(objective, point, monitor):

@@ -10,11 +10,12 @@ HISTORY_DTYPE = np.dtype(
 )
 # Without a penalty nothing bounds the suboptimality, but Newton's decrement
 # tells a finite optimum from a separated one: near the first it collapses, on
-# separated rows every step takes it down by about 1/e and no faster. Counted from
-# half squared decrements of this fraction of the objective on (or of tol).
+# separated rows every step takes it down by about 1/e and no faster. Counted once half its
+# square is below tol times the objective, tol within these bounds: farther out the steps
+# towards a finite optimum are slow too.
 _SLOW = 0.1
 _SLOW_STEPS = 3
-_SLOW_FROM = 1e-8
+_SLOW_FROM = 1e-8, 1e-6
 # A gap of this fraction of the objective is worth one more step of exact Newton:
 # it squares the gap, and the coefficients gain half of those digits.
 _POLISHED = 1e-12
@@ -143,6 +144,9 @@ class Monitor:
         else:
             self._idle_steps += 1
         self._best_gap = min(self.gap, self._best_gap)
+        if half_decrement <= 4 * np.finfo(np.float64).eps * point.value:
+            # Steps from there wander on rounding errors.
+            self._at_floor = True
         if self._idle_steps >= self._patience and half_decrement < np.inf:
             self.stalled(point, half_decrement)
         if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
@@ -160,7 +164,7 @@ class Monitor:
             return
         at_floor = half_decrement <= 4 * np.finfo(np.float64).eps * point.value
         slow = not half_decrement <= _SLOW * previous and not at_floor
-        if slow and half_decrement <= max(self.tol, _SLOW_FROM) * point.value:
+        if slow and half_decrement <= np.clip(self.tol, *_SLOW_FROM) * point.value:
             self._slow_steps += 1
         else:
             self._slow_steps = 0
