@@ -12,9 +12,13 @@ _ROWS = 16_384
 def predictions(X, coef, intercept, kind):
     """Logits, probabilities or log-probabilities of every row.
 
+    A value of X that is not finite makes the logits of its row not finite either, so looking
+    at them tells whether X has to be looked at, which would take as long as all the rest.
+
     Parameters
     ----------
-    X : validated ndarray or CSR of shape (n_samples, n_features), any real dtype
+    X : ndarray or CSR of shape (n_samples, n_features), any real dtype; validated, but for
+        values that are not finite
     coef : ndarray or sparse of shape (1 or n_classes, n_features)
     intercept : array of shape (1 or n_classes,) or a number
     kind : {"logits", "probabilities", "log_probabilities"}
@@ -24,6 +28,8 @@ def predictions(X, coef, intercept, kind):
     out : ndarray of shape (n_samples, n_classes)
         Of the dtype of X and coef together, float64 at most. Two classes have logits 0
         and z.
+    all_finite : bool
+        Whether all logits are finite.
     """
     if sparse.issparse(X):
         # Kernels do not check indices.
@@ -47,9 +53,10 @@ def predictions(X, coef, intercept, kind):
     if fits and (sparse.issparse(X) or X.flags.c_contiguous):
         return cpu.predictions(cpu.make_rows(X), theta, kind)
     blocks = [X[start:start + _ROWS] for start in range(0, X.shape[0], _ROWS)]
-    return np.concatenate([
-        cpu.predictions(cpu.make_rows(_native(block, dtype)), theta, kind) for block in blocks
-    ])
+    parts = [cpu.predictions(cpu.make_rows(_native(block, dtype)), theta, kind)
+             for block in blocks]
+    outs, all_finite = zip(*parts, strict=True)
+    return np.concatenate(outs), all(all_finite)
 
 
 def _native(block, dtype):

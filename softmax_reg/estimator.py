@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -296,8 +297,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _predictions(self, X, kind):
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return predictions(X, self.coef_, self.intercept_, kind)
+        X = validate_data(
+            self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
+        )
+        out, all_finite = predictions(X, self.coef_, self.intercept_, kind)
+        if not all_finite:    # raises unless coef_ is to blame
+            check_array(X, accept_sparse="csr", estimator=self, input_name="X")
+        return out
 
     def predict(self, X):
         """Most probable class of each row.

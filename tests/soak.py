@@ -3,11 +3,13 @@
     python -m tests.soak [--fits N] [--seed SEED]
 
 Dense and CSR, float32 and float64, all solvers, weights, penalties, 1 to 4 kernel threads.
-Every fit's objective is compared with that of exact Newton gone to the rounding floor. Takes
-minutes, so it is no part of the suite.
+Every fit's objective is compared with that of exact Newton gone to the rounding floor: it must
+be within the duality gap, and within `tol` unless the fit warned. Takes minutes, so it is no
+part of the suite.
 """
 
 import argparse
+import ctypes
 import gc
 import time
 import warnings
@@ -21,13 +23,16 @@ from softmax_reg.kernels import _launch
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
 WARM_UP = 200
-# Sizes differ from fit to fit, so the heap breathes by a few of the largest.
-ALLOWED_GROWTH = 8.0
+# MiB; what the C library holds back of freed memory is not in it, where that can be told.
+ALLOWED_GROWTH = 4.0
 
 
 def resident():
     """MiB of memory in use."""
     gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
@@ -58,7 +63,7 @@ def main():
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     _launch.SERIAL_WORK = 0
-    warned = wrong = 0
+    warned = wrong = missed = 0
     worst, at_warm_up = 0.0, None
     started = time.perf_counter()
     for fit in range(arguments.fits):
@@ -80,18 +85,19 @@ def main():
             excess <= model.dual_gap_ + rounding
             and np.isfinite(model.predict_proba(X)).all()
         )
+        missed += not caught and excess > model.tol * model.objective_ + rounding
         worst = max(worst, excess / model.objective_)
         if fit + 1 in (WARM_UP, arguments.fits) or (fit + 1) % 500 == 0:
             memory = resident()
             at_warm_up = memory if at_warm_up is None else at_warm_up
             print(
                 f"{fit + 1} fits, {time.perf_counter() - started:.0f} s: {memory:.1f} MiB, "
-                f"{wrong} wrong certificates, {warned} fits with warnings, relative "
-                f"suboptimality at most {worst:.1e}", flush=True,
+                f"{wrong} wrong certificates, {missed} silently short of tol, {warned} fits with "
+                f"warnings, relative suboptimality at most {worst:.1e}", flush=True,
             )
     growth = resident() - at_warm_up
     print(f"growth after the first {WARM_UP}: {growth:.1f} MiB")
-    raise SystemExit(int(wrong > 0 or growth > ALLOWED_GROWTH))
+    raise SystemExit(int(wrong > 0 or missed > 0 or growth > ALLOWED_GROWTH))
 
 
 if __name__ == "__main__":

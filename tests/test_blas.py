@@ -147,3 +147,43 @@ def _raise(error):
         raise error
 
     return fail
+
+
+class _Held:
+    """A BLAS library whose limit another thread of the user's controls."""
+
+    def __init__(self):
+        self.asked = []
+
+    def get_num_threads(self):
+        """As threadpoolctl's."""
+        return 4
+
+    def set_num_threads(self, n_threads):
+        """As threadpoolctl's; without effect."""
+        self.asked.append(n_threads)
+
+
+def test_a_limit_of_the_users_is_left_alone(monkeypatch):
+    """What could not be set is not restored."""
+    library = _Held()
+    monkeypatch.setattr(_blas, "_libraries", lambda: [library])
+    with one_blas_thread():
+        assert not _blas._limited
+    assert library.asked == [1]
+
+
+def test_other_threads_may_limit_blas_afterwards():
+    """threadpoolctl >= 3.8: no thread stays in control."""
+    with one_blas_thread():
+        pass
+    seen = []
+
+    def limit():
+        with threadpool_limits(1, user_api="blas"):
+            seen.extend(_blas_threads())
+
+    other = threading.Thread(target=limit)
+    other.start()
+    other.join()
+    assert set(seen) == {1}

@@ -95,3 +95,17 @@ def test_scoring_monitor_follows_the_loss():
     scores = logs.loc[logs["task_name"] == "lbfgs-iter", "neg_log_loss"]
     assert len(scores) == model.n_iter_[0]
     assert scores.iloc[-1] > scores.iloc[0]
+
+
+def test_an_exception_at_the_end_of_the_fit_leaves_the_estimator_as_it_was():
+    """The last hook of all raises."""
+
+    class Broken(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            if context.parent is None:
+                raise RuntimeError("at the end")
+
+    model = SoftmaxRegression().set_callbacks(Broken())
+    with pytest.raises(RuntimeError, match="at the end"):
+        model.fit(X, y)
+    assert not hasattr(model, "coef_")

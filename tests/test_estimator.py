@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 from contextlib import redirect_stdout
 
 import joblib
@@ -298,3 +299,43 @@ def test_constructor_is_keyword_only_and_a_subset_of_scikit_learns():
     assert set(ours) <= set(LogisticRegression().get_params())
     with pytest.raises(TypeError):
         SoftmaxRegression(1.0)
+
+
+def test_a_warning_made_an_error_leaves_the_estimator_as_it_was():
+    """As any exception does."""
+    model = SoftmaxRegression(max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning):
+            model.fit(X, y)
+    assert not hasattr(model, "coef_")
+
+
+def test_warm_start_ignores_shifts_common_to_all_classes():
+    """They change no probability."""
+    model = SoftmaxRegression(warm_start=True, tol=1e-8).fit(X, y)
+    model.coef_ += 1.0
+    model.intercept_ += 7.0
+    assert model.fit(X, y).n_iter_[0] == 0
+
+
+def test_absent_classes_are_in_the_gap():
+    """One class carries all weight: what the other adds is bounded, not ignored."""
+    with pytest.warns(UserWarning, match="total weight of zero"):
+        model = SoftmaxRegression().fit(X, y == 0, sample_weight=(y != 0).astype(float))
+    assert 0 < model.dual_gap_ < 1e-12
+
+
+def test_polishing_stays_within_max_iter():
+    """tol is reached at the last iteration allowed: no further one."""
+    for max_iter in range(1, 12):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = SoftmaxRegression(max_iter=max_iter, tol=1e-3, solver="newton-cholesky")
+            assert model.fit(X, y).n_iter_[0] <= max_iter
+
+
+def test_newton_polishes():
+    """One more step at the tolerance takes the gap to rounding."""
+    model = SoftmaxRegression(solver="newton-cholesky", tol=1e-4).fit(X, y)
+    assert model.dual_gap_ <= 1e-9 * model.objective_

@@ -183,3 +183,20 @@ def test_max_iter_bounds_the_time(solver, max_iter):
     model, caught = _fit(_scaled(8), y, max_iter=max_iter, solver=solver, tol=0, C=1e6)
     assert model.n_iter_[0] <= max_iter
     assert model.n_evaluations_ <= 5 + 60 * max_iter * (20 if solver == "newton-cg" else 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_whose_sum_overflows():
+    """Only relative weights matter to the loss."""
+    model = SoftmaxRegression().fit(IRIS, SPECIES, np.full(150, 1e307))
+    assert np.isfinite(model.coef_).all() and np.isfinite(model.objective_)
+
+
+def test_overlapping_classes_at_a_loose_tolerance_are_not_separable():
+    """Two wrong labels: a small loss is no sign of separation."""
+    rng = np.random.default_rng(0)
+    data = np.r_[rng.normal(-3, 1, (200, 1)), rng.normal(3, 1, (200, 1))]
+    labels = np.repeat([0, 1], 200)
+    labels[:2] = 1
+    model, caught = _fit(data, labels, C=np.inf, tol=0.1, solver="newton-cholesky")
+    assert not caught

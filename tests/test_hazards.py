@@ -119,83 +119,6 @@ user.join()
     )
 
 
-@pytest.mark.parametrize("before", ["nothing", "a fit", "a parallel kernel of the user's"])
-def test_fork_then_fit_and_predict(before):
-    """In the child and in the parent; the child of a child too."""
-    run(
-        (USERS_KERNEL if before.endswith("user's") else "")
-        + f"""
-if {before == "a fit"!r}:
-    fit()
-def check():
-    model = SoftmaxRegression().fit(X, y)
-    proba = model.predict_proba(X)
-    assert abs(proba.sum(axis=1) - 1).max() < 1e-12 and (model.predict(X) == y).mean() > 0.6
-def descend(depth):
-    check()
-    if depth == 0:
-        return
-    child = os.fork()
-    if child == 0:
-        descend(depth - 1)
-        os._exit(0)
-    check()
-    assert os.waitpid(child, 0)[1] == 0
-descend(2)
-"""
-    )
-
-
-def test_fork_while_other_threads_fit():
-    """The child holds none of their locks; BLAS has its threads back."""
-    run(
-        """
-        fit()
-        stop = threading.Event()
-        def work():
-            while not stop.is_set():
-                fit("lbfgs")
-        others = [threading.Thread(target=work) for _ in range(2)]
-        for thread in others:
-            thread.start()
-        for _ in range(10):
-            child = os.fork()
-            if child == 0:
-                fit("newton-cg")
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
-        stop.set()
-        for thread in others:
-            thread.join()
-        """
-    )
-
-
-def test_fork_while_another_thread_compiles():
-    """The child does not wait for that thread, which it does not have."""
-    run(
-        """
-        from numba.core.compiler_lock import global_compiler_lock
-        compiling = threading.Event()
-        def compile_something():
-            with global_compiler_lock:
-                compiling.set()
-                time.sleep(1)
-        other = threading.Thread(target=compile_something)
-        other.start()
-        compiling.wait()
-        child = os.fork()
-        if child == 0:
-            signal.alarm(120)
-            fit()
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        other.join()
-        fit()
-        """
-    )
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("parent_first", [True, False])
 def test_multiprocessing(tmp_path, method, parent_first):
@@ -373,3 +296,25 @@ def test_an_interrupted_fit_leaves_the_model_and_the_next_fit_alone():
         assert [library["num_threads"] for library in threadpool_info()] == blas
         """
     )
+
+
+def test_the_number_of_threads_follows_a_later_affinity():    # needs two CPUs, sched_setaffinity
+    """What joblib counted is not kept."""
+    run(
+        """
+        assert _launch.n_threads() > 1
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        assert _launch.n_threads() == 1
+        """
+    )
+
+
+def test_a_damaged_index_is_replaced(cached, tmp_path):
+    """The next process need not compile."""
+    folder, expected = cached
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    indices = {path: path.read_bytes() for path in tmp_path.rglob("*.nbi")}
+    for path, content in indices.items():
+        path.write_bytes(content[: len(content) // 2])
+    assert run(BYTES_OF_A_FIT, NUMBA_CACHE_DIR=str(tmp_path)) == expected
+    assert all(len(path.read_bytes()) > len(indices[path]) // 2 for path in indices)

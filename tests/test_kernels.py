@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.special import log_softmax, softmax
 
 from softmax_reg.kernels import cpu, reference
+from softmax_reg.kernels._csr import _accumulate, sparse_products
 from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
 from softmax_reg.kernels._jit import kernel
 from softmax_reg.kernels._products import add_product, load_rows, transpose
@@ -122,11 +123,31 @@ def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
     """Logits, probabilities and their logarithms, in the dtype of theta."""
     rows, X, _, _, _, theta = _both(n_samples, n_features, n_rows, form, dtype)
     theta = theta.astype(dtype)
-    actual = cpu.predictions(rows, theta, kind)
-    expected = reference.predictions(X, theta.astype(np.float64), kind)
+    actual, all_finite = cpu.predictions(rows, theta, kind)
+    expected, _ = reference.predictions(X, theta.astype(np.float64), kind)
+    assert all_finite
     assert actual.dtype == dtype and actual.shape == expected.shape
     scale = max(1, np.abs(X).max() * np.abs(theta).sum())
     assert np.abs(actual - expected).max() <= 16 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n_rows", [1, 2, 5])
+def test_values_that_are_not_finite_are_seen_in_the_logits(n_rows, value, form, kind):
+    """Whatever they are multiplied by: positive, negative or zero coefficients."""
+    rng = np.random.default_rng(0)
+    for coefficient in (0.0, 1.0, -1.0):
+        theta = rng.standard_normal((n_rows, 10))
+        theta[:, 4] = coefficient
+        for row in (0, 99, 299):
+            X = rng.standard_normal((300, 9))
+            X[row, 4] = value
+            rows = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
+            assert not cpu.predictions(rows, theta, kind)[1]
+            with np.errstate(invalid="ignore"):
+                assert not reference.predictions(X, theta, kind)[1]
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])
@@ -315,3 +336,30 @@ def test_int64_indices_are_used_where_32_bits_do():
     np.testing.assert_array_equal(
         narrow[1], cpu.value_grad(cpu.make_rows(wide), y, weight, shift, theta)[1]
     )
+
+
+@pytest.mark.compiled
+def test_sparse_products_refuse_shapes_that_do_not_fit():
+    """As the compiled tiles check no bounds."""
+    lanes = REGISTER_BYTES // 8
+    rows = cpu.make_rows(sparse.csr_array(np.eye(4)))
+    table, by_row = np.ones((5, lanes)), np.zeros((4, lanes))
+    sparse_products(rows, 0, 4, table, by_row)
+    np.testing.assert_array_equal(by_row, 2.0)
+    bad = [
+        (0, 4, table[1:], by_row), (0, 4, np.ones((5, 2 * lanes)), by_row),
+        (0, 4, np.ones((5, lanes - 1)), np.zeros((4, lanes - 1))),
+        (2, 5, table, by_row), (-1, 3, table, by_row), (0, 4, table, by_row[:3]),
+    ]
+    for first, last, left, right in bad:
+        with pytest.raises(ValueError, match="shapes do not fit"):
+            sparse_products(rows, first, last, left, right)
+        with pytest.raises(ValueError, match="shapes do not fit"):
+            _accumulate(rows, first, last, right, left)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_rows_are_read_only(form):
+    """So a kernel has one signature for arrays and read-only maps."""
+    rows = cpu.make_rows(form(np.eye(4)))
+    assert not any(a.flags.writeable for a in rows if isinstance(a, np.ndarray))

@@ -157,3 +157,13 @@ def test_eigenvectors_are_kept_where_they_are_dear(n_features, keeps):
     after = kronecker_transform(objective, theta, start)
     new = kronecker_transform(objective, theta)
     assert np.array_equal(after.apply(v), new.apply(v)) != keeps
+
+
+@pytest.mark.parametrize("classes, covariance, l2", [
+    (np.eye(3), np.array([1.0, 0.0, 4.0]), 0.0),    # a constant column, unpenalised
+    (np.zeros((3, 3)), np.eye(3), 0.1), (np.zeros((3, 3)), np.ones(3), 0.1),
+])
+def test_factors_without_curvature(classes, covariance, l2):
+    """Diagonals and classes that are zero: nothing is divided by them."""
+    T = KroneckerTransform(Curvature(classes, np.zeros(3), covariance), l2, True)
+    assert np.isfinite(T.apply(np.ones((3, 4)))).all()

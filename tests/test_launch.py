@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -163,3 +165,43 @@ def test_fits_have_the_same_bits_on_one_and_two_threads():
         assert result.returncode == 0, result.stderr
         outputs.add(result.stdout)
     assert len(outputs) == 1
+
+
+def test_the_number_of_threads_follows_later_changes(monkeypatch):
+    """LOKY_MAX_CPU_COUNT may come and go; a zero is no limit."""
+    for name in ("LOKY_MAX_CPU_COUNT", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    most = _launch.n_threads()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert _launch.n_threads() == 1
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
+    monkeypatch.setenv("OMP_NUM_THREADS", "0")
+    assert _launch.n_threads() == most
+
+
+def test_launch_without_helpers(monkeypatch):
+    """A pool that takes no work, as at exit: the caller does it all."""
+
+    def refuse(size):
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(_launch, "n_threads", lambda: 2)
+    monkeypatch.setattr(_launch, "_shared_pool", refuse)
+    assert _launch.launch(lambda x: x + 1, [(1,), (2,), (3,)], work=1e9) == [2, 3, 4]
+
+
+def test_nothing_goes_on_after_an_exception(monkeypatch):
+    """The helpers take no further calls."""
+    monkeypatch.setattr(_launch, "n_threads", lambda: 2)
+    done, caller = [], threading.get_ident()
+
+    def kernel(x):
+        time.sleep(0.02)
+        if threading.get_ident() == caller:
+            raise KeyboardInterrupt
+        done.append(x)
+
+    with pytest.raises(KeyboardInterrupt):
+        _launch.launch(kernel, [(x,) for x in range(30)], work=1e9)
+    time.sleep(0.3)
+    assert len(done) <= 3

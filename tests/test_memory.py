@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from softmax_reg import SoftmaxRegression
 
 pytestmark = pytest.mark.compiled
 
@@ -40,3 +44,15 @@ def test_peak_memory_beyond_X():
     )
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) < 100
+
+
+def test_predictions_do_not_copy_X():
+    """Fortran order is converted block by block."""
+    rng = np.random.default_rng(0)
+    model = SoftmaxRegression().fit(rng.standard_normal((100, 60)), np.arange(100) % 2)
+    X = np.asfortranarray(rng.standard_normal((100_000, 60)))
+    tracemalloc.start()
+    model.predict_proba(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes / 2

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import eigh
 
-from softmax_reg import SoftmaxRegression
+from softmax_reg import SoftmaxRegression, row_space
+from softmax_reg._problem import Problem
+from softmax_reg._validation import check_training_data
 from softmax_reg.kernels import cpu, reference
 from softmax_reg.objective import Objective
 from softmax_reg.penalty import L2Penalty
@@ -88,3 +91,31 @@ def test_when_it_pays():
     assert reduction_pays(300, 20_000, 5)
     assert not reduction_pays(300, 200, 5)
     assert not reduction_pays(20_000, 20_001, 2)
+
+
+def test_what_the_reduction_leaves_out_is_found_on_X(monkeypatch):
+    """Half of the row space lost: the fit is opened again and certified all the same."""
+    X, y, weight = wide_problem(3, n=60, p=3000)
+    whole = SoftmaxRegression().fit(X, y, weight)
+
+    def half(matrix, **options):
+        squares, basis = eigh(matrix, **options)
+        if len(squares) == 60:
+            squares[:30] = 0.0
+        return squares, basis
+
+    monkeypatch.setattr(row_space, "eigh", half)
+    model = SoftmaxRegression().fit(X, y, weight)
+    assert model.dual_gap_ <= 1e-6 * model.objective_
+    assert model.history_["gap"][-1] == model.dual_gap_
+    assert model.history_["objective"][-1] == model.objective_
+    assert model.objective_ <= whole.objective_ * (1 + 1e-6)
+    assert model.n_evaluations_ > whole.n_evaluations_
+
+
+@pytest.mark.parametrize("C, kind", [(1.0, RowSpaceObjective), (np.inf, Objective)])
+def test_only_with_a_penalty(C, kind):
+    """Without one the optimum need not lie in the row space."""
+    X, y, weight = wide_problem(3, n=60, p=3000)
+    data = check_training_data(SoftmaxRegression(), X, y, weight)
+    assert type(Problem(data, C=C, fit_intercept=True).objective) is kind

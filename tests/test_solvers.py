@@ -1,5 +1,7 @@
 """Solvers on functions with known answers, and the monitor's rules."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -341,3 +343,40 @@ def test_line_search_starts_where_it_is_told():
     start = objective.evaluate(np.zeros((1, 1)))
     new, step = line_search(objective, start, np.full((1, 1), 4.0), -8.0, first=0.25)
     assert step == 0.25 and new.value == 0 and objective.n_evaluations == 2
+
+
+def test_curvature_where_all_is_certain():
+    """No row has any: finite factors."""
+    objective = make()
+    theta = np.zeros(objective.shape)
+    theta[0, -1] = 1e6
+    for part in objective.curvature(theta):
+        assert np.isfinite(part).all()
+
+
+def test_one_polishing_step_at_the_tolerance(monkeypatch):
+    """Granted once."""
+    objective = make()
+    point = objective.null_point
+    monkeypatch.setattr(Objective, "gap", lambda self, point: 1e-8 * point.value)
+    monitor = Monitor(objective, tol=1e-6, max_iter=10)
+    assert monitor.wants_more(point, polish=True)
+    assert not monitor.wants_more(point, polish=True) and monitor.status == "converged"
+
+
+def test_line_search_accepts_values_that_tie():
+    """The value rises by a rounding error, the slope is 0: done at the first trial."""
+    objective = Curve(lambda x: 1.0 + (EPS if x > 0 else 0.0), lambda x: 2e-20 * (x - 1))
+    start = objective.evaluate(np.zeros((1, 1)))
+    _, step = line_search(objective, start, np.ones((1, 1)), -2e-20)
+    assert step == 1 and objective.n_evaluations == 2
+
+
+def test_too_many_parameters_for_exact_newton(monkeypatch):
+    """The next solver takes over before a Hessian is formed."""
+    objective = make()
+    module = sys.modules["softmax_reg.solvers.minimise"]
+    monkeypatch.setattr(module, "MAX_NEWTON_SIZE", objective.null_point.theta.size - 1)
+    monitor = Monitor(objective, tol=1e-6, max_iter=100)
+    result = minimise(objective, None, monitor, "newton-cholesky")
+    assert result.solver == "lbfgs" and result.status == "converged"

@@ -1,5 +1,7 @@
 """Predictions for one range of rows."""
 
+import numpy as np
+
 from ._blocks import exponentials, load_block, products
 from ._chunks import logit_space
 from ._csr import sparse_products
@@ -15,6 +17,8 @@ LOGITS, PROBABILITIES, LOG_PROBABILITIES = range(3)
 def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop, out):
     """out[start:stop] = logits, probabilities or their logarithms; (n_samples, n_classes).
 
+    Returns how many logits are not finite.
+
     theta_t : (n_features + 1, n_classes padded)
     width : features and intercept, padded to whole vector registers
     """
@@ -23,6 +27,7 @@ def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop
     logits = padded_logits[:n_classes]
     largest, rest, more = work[0], work[1], work[2]
     one = theta_t.dtype.type(1)
+    n_not_finite = 0
     for first in range(start, stop, block):
         size = min(block, stop - first)
         if rows.is_sparse:
@@ -31,6 +36,9 @@ def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop
         else:
             load_block(rows, shift, first, first + size, x)
             products(x, theta_t, by_row, padded_logits, x.ctypes.data, 0)
+        for k in range(n_classes):
+            for i in range(size):
+                n_not_finite += 0 if abs(logits[k, i]) < np.inf else 1
         if kind == LOG_PROBABILITIES:
             for k in range(n_classes):
                 for i in range(size):
@@ -55,3 +63,4 @@ def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop
             for i in range(size):
                 for k in range(n_classes):
                     out[first + i, k] = logits[k, i]
+    return n_not_finite

@@ -266,7 +266,7 @@ def curvature(rows, weight, shift, theta, full, full_classes=True):
 
 
 def predictions(rows, theta, kind):
-    """Logits, probabilities or their logarithms; see `reference.predictions`."""
+    """Logits or what follows from them, and whether they are finite; see `reference`."""
     n_classes = _n_classes(theta)
     width = padded(theta.shape[1], theta.itemsize)
     block = _csr.CSR_BLOCK if rows.is_sparse else _rows_per_block(width, n_classes, theta.itemsize)
@@ -279,5 +279,4 @@ def predictions(rows, theta, kind):
         )
         for start, stop in chunk_bounds(rows.n_samples, block, 0, work)
     ]
-    launch(_predict.predictions, calls, work)
-    return out
+    return out, not any(launch(_predict.predictions, calls, work))

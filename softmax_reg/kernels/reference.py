@@ -129,9 +129,12 @@ def predictions(rows, theta, kind):
     """Logits (the first 0 if binary), probabilities or their logarithms.
 
     kind : "logits", "probabilities" or "log_probabilities"; (n_samples, n_classes)
+
+    Also returns whether all logits are finite.
     """
     logits = _with_ones(rows, 0.0) @ theta.T
     if logits.shape[1] == 1:
         logits = np.column_stack([np.zeros(len(logits)), logits])
     apply = {"logits": np.array, "probabilities": softmax, "log_probabilities": log_softmax}
-    return apply[kind](logits) if kind == "logits" else apply[kind](logits, axis=1)
+    out = apply[kind](logits) if kind == "logits" else apply[kind](logits, axis=1)
+    return out, bool(np.isfinite(logits).all())

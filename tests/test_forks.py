@@ -1,0 +1,147 @@
+"""Forks: at any moment, the child and the parent go on."""
+
+import os
+
+import pytest
+
+from .test_hazards import USERS_KERNEL, run
+
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+]
+
+
+@pytest.mark.parametrize("before", ["nothing", "a fit", "a parallel kernel of the user's"])
+def test_fork_then_fit_and_predict(before):
+    """In the child and in the parent; the child of a child too."""
+    run(
+        (USERS_KERNEL if before.endswith("user's") else "")
+        + f"""
+if {before == "a fit"!r}:
+    fit()
+def check():
+    model = SoftmaxRegression().fit(X, y)
+    proba = model.predict_proba(X)
+    assert abs(proba.sum(axis=1) - 1).max() < 1e-12 and (model.predict(X) == y).mean() > 0.6
+def descend(depth):
+    check()
+    if depth == 0:
+        return
+    child = os.fork()
+    if child == 0:
+        descend(depth - 1)
+        os._exit(0)
+    check()
+    assert os.waitpid(child, 0)[1] == 0
+descend(2)
+"""
+    )
+
+
+def test_fork_while_other_threads_fit():
+    """The child holds none of their locks; BLAS has its threads back."""
+    run(
+        """
+        fit()
+        stop = threading.Event()
+        def work():
+            while not stop.is_set():
+                fit("lbfgs")
+        others = [threading.Thread(target=work) for _ in range(2)]
+        for thread in others:
+            thread.start()
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                fit("newton-cg")
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in others:
+            thread.join()
+        """
+    )
+
+
+def test_fork_while_another_thread_compiles():
+    """The child does not wait for that thread, which it does not have."""
+    run(
+        """
+        from numba.core.compiler_lock import global_compiler_lock
+        compiling = threading.Event()
+        def compile_something():
+            with global_compiler_lock:
+                compiling.set()
+                time.sleep(1)
+        other = threading.Thread(target=compile_something)
+        other.start()
+        compiling.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(120)
+            fit()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        other.join()
+        fit()
+        """
+    )
+
+
+def test_a_forked_child_limits_blas_on_its_own():
+    """The parent's users do not count in the child."""
+    run(
+        """
+        from softmax_reg.kernels._blas import one_blas_thread
+        from tests.test_blas import _blas_threads
+        with one_blas_thread():
+            child = os.fork()
+            if child == 0:
+                with one_blas_thread():
+                    os._exit(0 if set(_blas_threads()) == {1} else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        """
+    )
+
+
+@pytest.mark.parametrize("locks", ["_blas._lock, _launch._lock", "global_compiler_lock"])
+def test_a_child_forked_while_another_thread_holds_locks(locks):
+    """Ours, and Numba's while a kernel is compiled or loaded: the child has its own."""
+    run(
+        f"""
+        from numba.core.compiler_lock import global_compiler_lock
+        from softmax_reg.kernels import _blas
+        held = threading.Event()
+        def hold():
+            with {locks}:
+                held.set()
+                time.sleep(1)
+        other = threading.Thread(target=hold)
+        other.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            fit()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        other.join()
+        """
+    )
+
+
+def test_a_forked_child_has_threads_of_its_own():
+    """Not the parent's pool, whose threads do not exist there."""
+    run(
+        """
+        _launch.n_threads = lambda: 2
+        fit()
+        child = os.fork()
+        if child == 0:
+            fit("lbfgs")
+            names = [thread.name for thread in threading.enumerate()]
+            os._exit(0 if any(name.startswith("softmax_reg") for name in names) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        """
+    )
