@@ -32,16 +32,15 @@ order = [int(k) for k in sys.argv[1]]
 bits = {k: hash(kernels[k]().tobytes()) for k in order}
 print(sum(value * (k + 1) for k, value in bits.items()) % 2**50)
 """
-LOSS_OF_ONE_ROW = """
+LOGIT_OF_ONE_ROW = """
 import numpy as np
 from softmax_reg.kernels import cpu
 rows = cpu.make_rows(np.zeros((1, 1)))
-y, weight = np.zeros(1, np.int32), np.ones(1)
-print(cpu.value_grad(rows, y, weight, np.zeros(1), np.zeros((2, 2)))[0])
+print(cpu.predictions(rows, np.ones((2, 2)), "logits")[0][0, 0])
 """
 
 
-def _run(folder, *arguments, code=LOSS_OF_ONE_ROW, **environment):
+def _run(folder, *arguments, code=LOGIT_OF_ONE_ROW, **environment):
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(folder), **environment},
@@ -55,7 +54,7 @@ def _run(folder, *arguments, code=LOSS_OF_ONE_ROW, **environment):
 
 
 def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
-    """Editing _blocks.py changes what _chunks.py computes, cache or not."""
+    """Editing _blocks.py changes what _predict.py computes, cache or not."""
     copy = tmp_path / "softmax_reg"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -64,8 +63,8 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     assert _run(tmp_path, **environment) == before
     blocks = copy / "kernels" / "_blocks.py"
     source = blocks.read_text()
-    assert source.count("total += numbers[i]") == 1
-    blocks.write_text(source.replace("total += numbers[i]", "total += 2 * numbers[i]"))
+    assert source.count("x[i, n_features] = 1.0") == 1
+    blocks.write_text(source.replace("x[i, n_features] = 1.0", "x[i, n_features] = 2.0"))
     assert _run(tmp_path, **environment) == 2 * before
 
 

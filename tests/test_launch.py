@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -96,43 +95,6 @@ def test_an_exception_in_a_kernel_reaches_the_caller(monkeypatch):
     monkeypatch.setattr(_launch, "n_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError):
         _launch.launch(lambda x: 1 / x, [(1,), (0,), (2,)], work=1e9)
-
-
-FORK = """
-import os, warnings
-import numpy as np
-from softmax_reg import SoftmaxRegression
-from softmax_reg.kernels import _launch
-_launch.SERIAL_WORK = 0
-_launch.n_threads = lambda: 2
-X = np.random.default_rng(0).standard_normal((2000, 5)); y = np.arange(2000) % 3
-if {parent_first}:
-    expected = SoftmaxRegression().fit(X, y).coef_
-child = os.fork()
-if child == 0:
-    coef = SoftmaxRegression().fit(X, y).coef_
-    np.save({path!r}, coef)
-    os._exit(0)
-_, status = os.waitpid(child, 0)
-assert status == 0, status
-expected = SoftmaxRegression().fit(X, y).coef_
-np.testing.assert_array_equal(np.load({path!r}), expected)
-"""
-
-
-@pytest.mark.compiled
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-@pytest.mark.parametrize("parent_first", [True, False])
-def test_fit_in_a_forked_child(tmp_path, parent_first):
-    """A child forked before or after the parent's first parallel fit fits as well."""
-    code = textwrap.dedent(FORK).format(
-        parent_first=parent_first, path=str(tmp_path / "coef.npy")
-    )
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
-        capture_output=True, text=True, timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
 
 
 BITS_OF_FITS = """
