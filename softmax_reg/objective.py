@@ -161,8 +161,7 @@ class Objective:
             loss, loss_grad, n_errors = self.backend.value_grad(
                 *data, theta.astype(np.float32) if self.is_single else theta
             )
-        if not self.fit_intercept:
-            loss_grad[:, -1] = 0.0
+        self._project(loss_grad)
         grad = loss_grad.copy()
         grad[:, :-1] += self.penalty.grad(theta[:, :-1])
         value = loss + self.penalty.value(theta[:, :-1])
@@ -201,10 +200,20 @@ class Objective:
         """Hessian at theta times direction; one pass, 6 n_samples n_features n_rows flops."""
         self.n_evaluations += 1
         out = self.backend.hess_prod(self._rows, self._weight, self._shift, theta, direction)
+        self._project(out)
         out[:, :-1] += self.penalty.l2 * direction[:, :-1]
-        if not self.fit_intercept:
-            out[:, -1] = 0.0
         return out
+
+    def _project(self, change):
+        """Derivatives of the loss sum to zero over the classes, but for rounding.
+
+        Nothing but rounding would speak against a shift common to all intercepts: near the
+        optimum solvers would follow it to where the loss has no digits left.
+        """
+        if len(change) > 1:
+            change -= np.add.reduce(change) / len(change)
+        if not self.fit_intercept:
+            change[:, -1] = 0.0
 
     def curvature(self, theta):
         """Kronecker factors of the Hessian of the loss at theta; one pass."""

@@ -24,7 +24,7 @@ def check():
     model = SoftmaxRegression().fit(X, y)
     proba = model.predict_proba(X)
     assert abs(proba.sum(axis=1) - 1).max() < 1e-12 and (model.predict(X) == y).mean() > 0.6
-    print(model.coef_.tobytes().hex(), flush=True)
+    os.write(1, model.coef_.tobytes().hex().encode() + b"\\n")    # in one piece
 def descend(depth):
     check()
     if depth == 0:

@@ -380,3 +380,17 @@ def test_too_many_parameters_for_exact_newton(monkeypatch):
     monitor = Monitor(objective, tol=1e-6, max_iter=100)
     result = minimise(objective, None, monitor, "newton-cholesky")
     assert result.solver == "lbfgs" and result.status == "converged"
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_nothing_drives_a_shift_common_to_all_classes(solver):
+    """Derivatives near the optimum sum to zero over the classes to their own last digit."""
+    objective = make(5)
+    result = minimise(objective, None, Monitor(objective, tol=1e-12, max_iter=500), solver)
+    point = objective.evaluate(result.theta)
+    direction = np.random.default_rng(0).standard_normal(objective.shape)
+    direction -= direction.mean(axis=0)
+    for change in (point.loss_grad, objective.hess_prod(point.theta, direction)):
+        sums = np.abs(change.sum(axis=0))
+        assert (sums <= 8 * EPS * np.abs(change).max(axis=0)).all()
+    assert np.abs(result.theta[:, -1].mean()) < 1e-9 * np.abs(result.theta[:, -1]).max()

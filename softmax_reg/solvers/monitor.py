@@ -187,7 +187,8 @@ class Monitor:
         self.half_decrement = half_decrement
         if self.status is None and half_decrement <= self.tol * point.value:
             self._at_floor = True
-            is_certified = self.gap <= self.tol * point.value or not self.objective.is_penalised
+            certified = self.gap <= max(self.tol, _POLISHED) * point.value
+            is_certified = certified or not self.objective.is_penalised
             # Rounding is another one in the steps of another solver.
             if is_certified or self._is_last:
                 self.settle(point)
