@@ -114,7 +114,8 @@ def _hessian(design, weight, theta):
     n_rows, width = theta.shape
     hessian = np.empty((n_rows, width, n_rows, width))
     for k in range(n_rows):
-        for m in range(n_rows):
+        for m in range(k + 1):
             w = weight * q[:, k] * ((k == m) - q[:, m])
             hessian[k, :, m] = (design * w[:, np.newaxis]).T @ design
+            hessian[m, :, k] = hessian[k, :, m]    # each block is symmetric
     return hessian.reshape(theta.size, theta.size)
