@@ -34,8 +34,8 @@ class FitProgress:
             self._root.call_on_fit_task_begin(estimator=estimator, **data)
 
     def begin(self, theta):
-        """An iteration starts from theta."""
-        if self._root is not None:
+        """An iteration starts from theta; the last one goes on if it has not made a step."""
+        if self._root is not None and self._task is None:
             self._task = self._root.subcontext(task_name=f"{self._solver}-iter")
             self._task.call_on_fit_task_begin(
                 estimator=self._estimator,

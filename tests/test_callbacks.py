@@ -109,3 +109,13 @@ def test_an_exception_at_the_end_of_the_fit_leaves_the_estimator_as_it_was():
     with pytest.raises(RuntimeError, match="at the end"):
         model.fit(X, y)
     assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("options", [{"tol": 0}, {"C": np.inf}])
+@pytest.mark.filterwarnings("ignore::softmax_reg.SeparationWarning")
+def test_hooks_are_paired_where_the_last_iteration_takes_no_step(solver, options):
+    """An iteration that ends at the rounding floor, or finds the classes separated, ends."""
+    recorder = Recorder()
+    SoftmaxRegression(solver=solver, **options).set_callbacks(recorder).fit(X, y)
+    assert len(recorder.began) == len(recorder.ended)

@@ -83,7 +83,7 @@ def test_readme_names_files_that_exist():
 
 def test_readme_commands_are_what_ci_runs():
     """README's second command is the one .ci/run calls first."""
-    command = "python -m pip install '.[test]' && python -m pytest"
+    command = "python -m pip install '.[test]' && python -m pytest -n 2 --dist loadfile"
     assert README.count("python -m pip install . && python examples/quickstart.py") == 1
     assert README.count(command) == 1
     assert command in (ROOT / ".ci" / "run").read_text()

@@ -78,12 +78,21 @@ def test_fit_is_certified_on_X_itself(solver, n_classes, fit_intercept):
     assert model.objective_ == pytest.approx(again, rel=1e-6)
 
 
-def test_constant_columns_leave_the_class_frequencies():
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg"])
+@pytest.mark.parametrize("value", [7.0, 0.0])
+def test_constant_columns_leave_the_class_frequencies(value, solver):
     """X without any variation: W = 0 and the frequencies are the optimum."""
     y = np.arange(30) % 3
-    model = SoftmaxRegression().fit(np.full((30, 5000), 7.0), y)
+    model = SoftmaxRegression(solver=solver).fit(np.full((30, 5000), value), y)
     np.testing.assert_allclose(model.coef_, 0, atol=1e-12)
     assert model.objective_ == pytest.approx(np.log(3), rel=16 * EPS)
+
+
+def test_weights_whose_sum_overflows():
+    """60 rows of weight 1e307 are 60 rows of weight 1."""
+    X, y, _ = wide_problem(3, n=60, p=3000)
+    huge = SoftmaxRegression(C=1e-307).fit(X, y, np.full(60, 1e307))
+    np.testing.assert_allclose(huge.coef_, SoftmaxRegression().fit(X, y).coef_, rtol=1e-6)
 
 
 def test_when_it_pays():
