@@ -82,7 +82,7 @@ def test_a_forked_child_limits_blas_on_its_own():
     )
 
 
-@pytest.mark.parametrize("locks", ["_blas._lock, _launch._lock", "global_compiler_lock"])
+@pytest.mark.parametrize("locks", ["_blas._lock", "global_compiler_lock"])
 def test_a_child_forked_while_another_thread_holds_locks(locks):
     """Ours, and Numba's while a kernel is compiled or loaded: the child has its own."""
     run(

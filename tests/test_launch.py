@@ -89,6 +89,47 @@ def test_launches_from_many_threads_at_once(monkeypatch):
             for grad in grads:
                 np.testing.assert_array_equal(grad, expected)
 
+INTERRUPTED_EVERYWHERE = """
+import faulthandler, sys
+from softmax_reg.kernels import _launch
+_launch.n_threads = lambda: 3
+
+def launch():
+    return _launch.launch(lambda x: x + 1, [(i,) for i in range(4)], work=1e9)
+
+def interrupted(after, is_first):
+    if is_first:    # threads are started, too
+        _launch._workers.clear()
+    left = after
+    def trace(frame, event, argument):
+        nonlocal left
+        frame.f_trace_opcodes = True
+        left -= event == "opcode"
+        if left == 0:
+            raise KeyboardInterrupt
+        return trace
+    try:
+        sys.settrace(trace)
+        launch()
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+
+total = 0
+for is_first in (False, True):
+    after = 1
+    while True:
+        faulthandler.dump_traceback_later(60, exit=True)
+        done = not interrupted(after, is_first)
+        assert launch() == [1, 2, 3, 4]
+        total, after = total + 1, after + 1
+        if done:
+            break
+print(total)
+"""
+
 
 def test_an_exception_in_a_kernel_reaches_the_caller(monkeypatch):
     """launch raises what a call raised."""
@@ -142,13 +183,13 @@ def test_the_number_of_threads_follows_later_changes(monkeypatch):
 
 
 def test_launch_without_helpers(monkeypatch):
-    """A pool that takes no work, as at exit: the caller does it all."""
+    """No threads can be started, as at exit: the caller does it all."""
 
     def refuse(size):
-        raise RuntimeError("cannot schedule new futures after shutdown")
+        raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_launch, "n_threads", lambda: 2)
-    monkeypatch.setattr(_launch, "_shared_pool", refuse)
+    monkeypatch.setattr(_launch, "_shared_workers", refuse)
     assert _launch.launch(lambda x: x + 1, [(1,), (2,), (3,)], work=1e9) == [2, 3, 4]
 
 
@@ -167,3 +208,12 @@ def test_nothing_goes_on_after_an_exception(monkeypatch):
         _launch.launch(kernel, [(x,) for x in range(30)], work=1e9)
     time.sleep(0.3)
     assert len(done) <= 3
+
+
+def test_an_interrupt_at_any_moment_of_a_launch_breaks_nothing():
+    """KeyboardInterrupt at the first, second, ... bytecode, until one run is over before."""
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_EVERYWHERE], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 200

@@ -1,21 +1,20 @@
 """Run one kernel on many row ranges at once, from any thread or process.
 
 A kernel releases the GIL, so plain Python threads are all the parallelism it
-needs. One pool serves the whole process: fits that run at the same time, each in
-a thread of its own, share its workers. A forked child starts with no pool and
-makes its own at its first launch.
+needs. One set of workers serves the whole process: fits that run at the same time, each in
+a thread of its own, share them. A forked child starts with none and makes its own at its
+first launch.
 """
 
 import contextlib
 import functools
 import os
-import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 
 from ._blas import n_blas_threads
+from ._workers import Job, Workers
 
 # Accumulators are private to a chunk and added in chunk order, so their number
 # must follow from the shapes alone: then a result does not depend on how many
@@ -28,9 +27,9 @@ SERIAL_WORK = 1_000_000
 # A call from Python takes about as long as a tenth of so many of them.
 MIN_CHUNK_WORK = 1_000_000
 
-_lock = threading.Lock()
-_pool = None
-_pool_size = 0
+# size -> Workers, of one size but for an instant. Every change is a single call of C code, so
+# that neither another thread nor an interrupt can come amid one.
+_workers = {}
 
 
 @functools.lru_cache(maxsize=1)
@@ -62,27 +61,23 @@ def n_threads():
     return max(1, min(limits if blas is None else [*limits, blas]))
 
 
-def _shared_pool(size):
-    global _pool, _pool_size
-    with _lock:
-        if _pool is None or _pool_size != size:
-            # An old pool of another size finishes what it has and then ends.
-            if _pool is not None:
-                _pool.shutdown(wait=False)
-            _pool = ThreadPoolExecutor(size, thread_name_prefix="softmax_reg")
-            _pool_size = size
-        return _pool
-
-
-def _forget_pool():
-    """In a forked child: the parent's threads and lock do not exist here."""
-    global _pool, _pool_size, _lock
-    _lock = threading.Lock()
-    _pool, _pool_size = None, 0
+def _shared_workers(size):
+    workers = _workers.get(size)
+    if workers is None:
+        new = Workers(size)
+        workers = _workers.setdefault(size, new)
+        if workers is not new:    # another thread was faster
+            new.close()
+        for other in [key for key in list(_workers) if key != size]:
+            old = _workers.pop(other, None)
+            if old is not None:
+                old.close()
+    return workers
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    # The parent's threads do not exist in a child.
+    os.register_at_fork(after_in_child=_workers.clear)
 
 
 def chunk_bounds(n_samples, block, accumulator_bytes, work):
@@ -114,8 +109,8 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work):
 def launch(kernel, calls, work):
     """Call ``kernel(*args)`` for every args of `calls`; results in order.
 
-    The caller works too: it and the pool's threads take calls from one queue, so
-    a pool that is busy with other fits delays nothing.
+    The caller works too: it and the workers take calls from one queue, so workers that are
+    busy with other fits delay nothing.
 
     Parameters
     ----------
@@ -141,17 +136,16 @@ def launch(kernel, calls, work):
                 return
             results[c] = kernel(*calls[c])
 
-    helpers = []
-    # RuntimeError: another thread resized the pool just now, or the interpreter is
-    # shutting down and starts no threads any more. The helpers there are will do.
+    jobs = [Job(drain) for _ in range(size - 1)]
+    # RuntimeError: the interpreter is shutting down and starts no threads any more.
     with contextlib.suppress(RuntimeError):
-        for _ in range(size - 1):
-            helpers.append(_shared_pool(budget - 1).submit(drain))
+        workers = _shared_workers(budget - 1)
+        for job in jobs:
+            workers.submit(job)
     try:
         drain()
     finally:
         queue.clear()    # after an exception nobody needs to go on
-        running = [helper for helper in helpers if not helper.cancel()]
-    for helper in running:
-        helper.result()
+    for job in jobs:
+        job.finish()
     return results

@@ -1,0 +1,95 @@
+"""Threads that work for others, and that an interrupt of these cannot break.
+
+A KeyboardInterrupt may come between any two bytecodes. Amid the locks of the standard
+library's executors, futures and conditions, which Python code takes and releases, it leaves one
+that nobody releases, and the next call waits for ever. Here whatever threads share changes in
+single calls of C code: a SimpleQueue of jobs, a deque whose one entry whoever pops it may run
+the job, and a lock that the end of the job releases.
+"""
+
+import threading
+from collections import deque
+from queue import SimpleQueue
+
+
+class Job:
+    """A function without arguments for a worker to call once, or nobody.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function):
+        self._function = function
+        self._error = None
+        self._unclaimed = deque([True])
+        self._running = threading.Lock()
+        self._running.acquire()
+
+    def _claim(self):
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
+
+    def run(self):
+        """In a worker: call the function, unless the job was finished before it began."""
+        if self._claim():
+            try:
+                self._function()
+            except BaseException as error:
+                self._error = error
+            finally:
+                self._running.release()
+
+    def finish(self):
+        """Keep the job from beginning, or wait for its end and raise what it raised."""
+        if not self._claim():
+            self._running.acquire()
+            if self._error is not None:
+                raise self._error
+
+
+class Workers:
+    """A number of daemon threads that run jobs in the order they come.
+
+    Parameters
+    ----------
+    size : int
+
+    Raises
+    ------
+    RuntimeError
+        Where threads cannot be started any more: the interpreter is shutting down.
+    """
+
+    def __init__(self, size):
+        self.size = size
+        self._jobs = SimpleQueue()
+        try:
+            for i in range(size):
+                threading.Thread(
+                    target=_work, args=(self._jobs,), name=f"softmax_reg_{i}", daemon=True
+                ).start()
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, job):
+        """Have a job run, as soon as a worker is free."""
+        self._jobs.put(job)
+
+    def close(self):
+        """End the threads after the jobs that are waiting. Later ones are never begun."""
+        for _ in range(self.size):
+            self._jobs.put(None)
+
+
+def _work(jobs):
+    while True:
+        job = jobs.get()
+        if job is None:
+            return
+        job.run()
+        del job    # and the arrays that it holds, while waiting for the next
