@@ -13,6 +13,7 @@ from .functional import (
     sigmoid,
     softmax,
 )
+from .path import softmax_path
 
 __version__ = "0.1.0"
 
@@ -28,4 +29,5 @@ __all__ = [
     "logsumexp",
     "sigmoid",
     "softmax",
+    "softmax_path",
 ]

@@ -5,24 +5,36 @@ from scipy import sparse
 
 from .kernels import cpu
 from .objective import Objective
-from .penalty import L2Penalty
+from .penalty import penalty_of
 from .row_space import RowSpaceObjective, reduction_pays
 from .sample import sampling_pays, start_from_sample
-from .solvers import minimise
+from .solvers import Monitor, minimise
 
 # Intercept of a class without any weight, where the others average 0. Its optimum
 # is minus infinity; here it adds less than a rounding error to the loss and, with
 # no coefficients, is never predicted.
 _ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
+# By which the gradients that decide what enters a model first may be off: by rounding, and
+# where they belong to an optimum over what is not penalised.
+_MARGIN = 16 * np.finfo(np.float64).eps
+_MARGIN_OF_OPTIMUM = 1e-6
 
 
 class Problem:
-    """One training problem, reduced to the classes that carry weight.
+    """One training problem, reduced to the classes that carry weight and the features allowed.
 
     A class whose rows all weigh nothing has W_k = 0 and b_k -> -inf at the optimum,
     so the problem over the other classes has the same minimum. It is solved
     instead, and the absent classes get `_ABSENT_INTERCEPT`. Without an intercept
-    they stay in: only their coefficients can then make them unlikely.
+    they stay in: only their coefficients can then make them unlikely. Features with an
+    infinite penalty factor are left out.
+
+    Parameters
+    ----------
+    data : TrainingData
+    C, l1_ratio, fit_intercept, grouped
+        As in `SoftmaxRegression`.
+    penalty_factor : (n_features,) float64, or 1.0
 
     Attributes
     ----------
@@ -30,48 +42,107 @@ class Problem:
     absent : ndarray of bool, (n_classes,)
     """
 
-    def __init__(self, data, *, C, fit_intercept):
+    def __init__(
+        self, data, *, C, fit_intercept, l1_ratio=0.0, grouped=False, penalty_factor=1.0
+    ):
         n_classes = len(data.classes)
         self._n_classes = n_classes
         self._n_features = data.X.shape[1]
+        self._kept = slice(None)
+        X = data.X
+        if not np.all(np.isfinite(penalty_factor)):
+            self._kept = np.flatnonzero(np.isfinite(penalty_factor))
+            penalty_factor = penalty_factor[self._kept]
+            X = X[:, self._kept] if sparse.issparse(X) else X.take(self._kept, axis=1)
         weights = np.bincount(data.index, weights=data.weight, minlength=n_classes)
         self.absent = (weights == 0) & fit_intercept
         self._binary = n_classes == 2 and not self.absent.any()
-        self.objective = None
+        self.objective = self._reduced = self._whole = None
         n_present = n_classes - np.count_nonzero(self.absent)
         if n_present > 1:
             present_index = np.cumsum(~self.absent) - 1
             # Rows of an absent class weigh nothing; any index in range will do.
             y = np.maximum(present_index[data.index], 0)
-            self._data = data.X, y, data.weight
-            # The sum of huge weights could overflow.
-            largest = data.weight.max()
-            l2 = 1 / C / largest / (data.weight / largest).sum()
+            self._data = X, y, data.weight
+            self._penalty = {
+                "l1_ratio": l1_ratio,
+                "factor": penalty_factor,
+                "grouped": grouped and not self._binary,
+            }
+            penalty = self._penalty_of(C)
             self._options = {
                 "n_classes": n_present,
                 "binary": self._binary,
-                "penalty": L2Penalty(l2),
+                "penalty": penalty,
                 "fit_intercept": fit_intercept,
                 "backend": cpu,
             }
             reduces = (
-                C < np.inf
-                and not sparse.issparse(data.X)
-                and reduction_pays(*data.X.shape, 1 if self._binary else n_present)
+                penalty.is_strict
+                and not penalty.has_kinks
+                and np.ndim(penalty_factor) == 0
+                and not sparse.issparse(X)
+                and reduction_pays(*X.shape, 1 if self._binary else n_present)
             )
             kind = RowSpaceObjective if reduces else Objective
             self.objective = kind(*self._data, **self._options)
+            if reduces:
+                self._reduced = self.objective
+
+    def _penalty_of(self, C):
+        return penalty_of(self._strength(C), **self._penalty)
+
+    def _strength(self, C):
+        """1 / (C S), S the sum of weights, which could overflow."""
+        weight = self._data[2]
+        largest = weight.max()
+        return 1 / C / largest / (weight / largest).sum()
+
+    def set_C(self, C):
+        """Another strength of the same penalty; what the rows alone decide is kept."""
+        if self.objective is None:
+            return
+        self._options["penalty"] = self._penalty_of(C)
+        if self._reduced is not None:
+            self.objective = self._reduced
+        self.objective.penalty = self._options["penalty"]
+
+    def sparsest_C(self, l1_ratio):
+        """Largest C at which, with this share of L1, all penalised coefficients are zero.
+
+        Then the gradient at the optimum over what is not penalised is within the threshold.
+        """
+        if self.objective is None:
+            return 1.0
+        objective = self.objective if self._reduced is None else self._on_X()
+        factor = np.broadcast_to(self._penalty["factor"], objective.n_features)
+        free = np.flatnonzero(factor == 0)
+        theta, margin = objective.null_point.theta, _MARGIN
+        if len(free):
+            margin = _MARGIN_OF_OPTIMUM
+            objective.penalty = penalty_of(0.0)
+            some = objective.restricted(free)
+            monitor = Monitor(some, tol=0.0, max_iter=1000)
+            theta = np.zeros(objective.shape)
+            theta[:, np.append(free, objective.n_features)] = minimise(some, None, monitor).theta
+        grad = objective.evaluate(theta).loss_grad[:, :-1]
+        unit = penalty_of(1.0, l1_ratio=1.0, factor=factor, grouped=self._penalty["grouped"])
+        largest = unit.dual_norm(grad) if unit.has_kinks else 0.0
+        # On the scale of the mean loss the strength of C = 1 is that of one row's weight.
+        strength = self._strength(1.0)
+        return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
 
     def solve(self, solver, previous, monitor):
         """Minimise, from previous (coef, intercept) or None; a `SolverResult`."""
         result = minimise(self.objective, self._start(previous, solver, monitor), monitor, solver)
-        if not isinstance(self.objective, RowSpaceObjective):
+        if self._reduced is None:
             return result
         # The certificate must hold on X itself, whatever the reduction left out.
-        coef, intercept = self.objective.to_coef(result.theta)
-        n_evaluations = self.objective.n_evaluations
-        self.objective = Objective(*self._data, **self._options)
-        self.objective.n_evaluations += n_evaluations
+        coef, intercept = self._reduced.to_coef(result.theta)
+        self.objective = self._on_X()
+        self.objective.penalty = self._options["penalty"]
+        self.objective.n_evaluations += self._reduced.n_evaluations
+        self._reduced.n_evaluations = 0
         point = self.objective.evaluate(self.objective.from_coef(coef, intercept))
         gap = monitor.transferred(self.objective, point)
         if result.status == "converged" and monitor.status is None:
@@ -88,6 +159,12 @@ class Problem:
         n_absent = np.count_nonzero(self.absent)
         return n_absent / (self._n_classes - n_absent) * np.exp(_ABSENT_INTERCEPT)
 
+    def _on_X(self):
+        """The objective without a reduction."""
+        if self._whole is None:
+            self._whole = Objective(*self._data, **self._options)
+        return self._whole
+
     def _start(self, previous, solver, monitor):
         """Starting point from a previous fit's (coef_, intercept_), or None."""
         if previous is None:
@@ -97,23 +174,30 @@ class Problem:
                 )
             return None
         coef, intercept = previous
+        coef = coef[:, self._kept]
         if not self._binary:
-            # Shifts common to all classes change no probability and cost penalty.
             coef, intercept = coef[~self.absent], intercept[~self.absent]
-            coef = coef - coef.mean(axis=0)
+            # Shifts common to all classes change no probability and cost penalty.
+            if not self.objective.penalty.has_kinks:
+                coef = coef - coef.mean(axis=0)
             intercept = intercept - intercept.mean()
         return self.objective.evaluate(self.objective.from_coef(coef, intercept))
 
     def coef_and_intercept(self, theta):
         """coef_ and intercept_ in float64, all classes included."""
+        coef = np.zeros((1 if self._binary else self._n_classes, self._n_features))
         if self._binary:
-            return self.objective.to_coef(theta)
-        coef = np.zeros((self._n_classes, self._n_features))
+            coef[:, self._kept], intercept = self.objective.to_coef(theta)
+            return coef, intercept
         intercept = np.full(self._n_classes, _ABSENT_INTERCEPT)
         if self.objective is None:
             intercept[~self.absent] = 0.0
         else:
-            coef[~self.absent], intercept[~self.absent] = self.objective.to_coef(theta)
+            some, intercept[~self.absent] = self.objective.to_coef(theta)
+            # One index at a time: two would be taken for pairs.
+            present = np.zeros((len(some), self._n_features))
+            present[:, self._kept] = some
+            coef[~self.absent] = present
         if self.absent.any():
             intercept -= intercept.mean()
         if self._n_classes == 2:

@@ -133,6 +133,28 @@ def check_training_data(estimator, X, y, sample_weight):
     return TrainingData(X, y, classes, index, weight, names)
 
 
+def check_penalty_factor(penalty_factor, n_features):
+    """Penalty factors as a new float64 array (n_features,), non-negative; 1.0 for None."""
+    if penalty_factor is None:
+        return 1.0
+    factor = check_array(
+        penalty_factor, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
+        ensure_all_finite=False, ensure_min_samples=0, input_name="penalty_factor",
+    )
+    if factor.shape != (n_features,):
+        raise ValueError(
+            f"penalty_factor must have shape ({n_features},), one factor for each feature, "
+            f"got shape {factor.shape}."
+        )
+    if not np.all(factor >= 0):
+        worst = factor[~(factor >= 0)][0]
+        raise ValueError(
+            "penalty_factor must be non-negative (0: not penalised, inf: left out), got "
+            f"{worst!r}."
+        )
+    return factor
+
+
 def check_warm_start(estimator, data):
     """Previous (coef, intercept) as dense float64, or None for a cold start."""
     if not estimator.warm_start or not hasattr(estimator, "coef_"):

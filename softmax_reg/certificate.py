@@ -23,6 +23,13 @@ CE(y_i, q_i) - H(q_i) = (q_i - y_i)' (W x_i + b), the bound on the gap is
 
 in which nothing large cancels: every term vanishes at the optimum. It needs no pass
 over the rows beyond the gradient's.
+
+With an L1 penalty h*(-G') is finite (l2 = 0), or small, only where G' stays within the
+threshold. Mixing the q_i' with the labels scales it: (1 - u) q_i' + u y_i keeps the
+constraint, turns G' into (1 - u) G' and has an entropy of at least (1 - u) that of q_i'. The
+bound becomes
+
+    [<(1 - u) G', W> + h(W) + h*(-(1 - u) G')] + (1 - u) (the other terms) + u loss.
 """
 
 import numpy as np
@@ -70,10 +77,37 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
     gap : float
         ``np.inf`` where the penalty is zero.
     """
+    coef = theta[:, :-1]
+    if fit_intercept:
+        mixed, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
+    else:
+        mixed, constant = (lambda columns: loss_grad[:, columns]), 0.0
+    blocks = [(columns, penalty.restricted(columns)) for columns in _blocks(*coef.shape)]
+    scales = {1.0}
+    if penalty.has_kinks:
+        norm = max((part.dual_norm(mixed(columns)) for columns, part in blocks), default=0.0)
+        scales.add(1 / max(1.0, norm))
+    gaps = []
+    for scale in scales:
+        bracket = sum(
+            part.fenchel_gap(coef[:, columns], scale * mixed(columns)) for columns, part in blocks
+        )
+        gaps.append(bracket + scale * constant + (1 - scale) * loss)
+    return min(gaps)
+
+
+def _feasible(theta, loss, loss_grad, class_sums, row_mean):
+    """The gradient G' of probabilities that meet the constraint, and the terms beside it.
+
+    Returns
+    -------
+    mixed : callable
+        G' of some columns, a slice.
+    constant : float
+        All but the bracket.
+    """
     coef, intercept = theta[:, :-1], theta[:, -1]
     grad, excess = loss_grad[:, :-1], loss_grad[:, -1]
-    if not fit_intercept:
-        return penalty.fenchel_gap(coef, grad)
     frequencies = class_sums[:, -1]
     if len(theta) == 1:
         t, r = _repair(
@@ -83,14 +117,17 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
     else:
         t, r = _repair(excess, frequencies)
         r_rows = r
-    gap = (1 - t) * (excess @ intercept) + t * (loss - entr(r).sum())
+
+    def repair(columns):
+        return r_rows[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
+
+    def mixed(columns):
+        return (1 - t) * grad[:, columns] + t * repair(columns)
+
+    constant = (1 - t) * (excess @ intercept) + t * (loss - entr(r).sum())
     for columns in _blocks(*coef.shape):
-        some_coef = coef[:, columns]
-        repair = r_rows[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
-        mixed = (1 - t) * grad[:, columns] + t * repair
-        gap += penalty.fenchel_gap(some_coef, mixed)
-        gap -= t * np.einsum("kj,kj->", repair, some_coef)
-    return gap
+        constant -= t * np.einsum("kj,kj->", repair(columns), coef[:, columns])
+    return mixed, constant
 
 
 def _blocks(n_rows, n_features):

@@ -1,25 +1,23 @@
 """`SoftmaxRegression`, the scikit-learn estimator."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._callbacks import CallbackSupportMixin, FitProgress
+from ._outcome import warn_of_outcome
 from ._prediction import predictions
 from ._problem import Problem
-from ._validation import check_training_data, check_warm_start
-from .exceptions import SeparationWarning
+from ._validation import check_penalty_factor, check_training_data, check_warm_start
 from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, solver_costs
 
 # scikit-learn's other solvers, and what does their work here.
-_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "lbfgs"}
+_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -27,20 +25,22 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     Minimises, over coef_ W and intercept_ b,
 
-        (1/S) sum_i s_i [logsumexp(W x_i + b) - (W x_i + b)[y_i]]  +  ||W||_F^2 / (2 C S)
+        (1/S) sum_i s_i [logsumexp(W x_i + b) - (W x_i + b)[y_i]]
+            + 1/(C S) sum_j v_j [l1_ratio |W_j| + (1 - l1_ratio)/2 ||W_j||^2]
 
-    in nats, with s_i the sample weight times the class weight of row i and S their
-    sum: scikit-learn's `LogisticRegression` objective divided by C S, so the same
-    optimum for every C and weight. Two classes use one coefficient vector and the
-    sigmoid, as scikit-learn does. Raw, unscaled columns are welcome: the solvers
-    rescale the problem themselves.
+    in nats, with s_i the sample weight times the class weight of row i, S their sum, W_j the
+    coefficients of feature j and v_j its penalty factor: scikit-learn's `LogisticRegression`
+    objective divided by C S, so the same optimum for every C, l1_ratio and weight. Two classes
+    use one coefficient vector and the sigmoid, as scikit-learn does. Raw, unscaled columns are
+    welcome: the solvers rescale the problem themselves.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse of the regularisation strength, positive; ``np.inf`` for none.
     l1_ratio : float in [0, 1], default=0.0
-        Share of the L1 penalty. Only 0, a pure L2 penalty, is available so far.
+        Share of the L1 penalty: 0 is ridge, 1 lasso, between them elastic net. Above 0
+        coefficients that do not help enough are exactly 0.
     tol : float, default=1e-6
         Relative duality gap at which to stop: the objective is then at most
         ``tol * objective_`` above the optimum. 0 goes on to the rounding floor.
@@ -52,13 +52,20 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Accepted for compatibility; no solver draws random numbers.
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}, default="auto"
         "auto" takes exact Newton where its cost model says so and preconditioned
-        L-BFGS elsewhere. A solver that cannot go on hands over to another.
+        L-BFGS elsewhere, and the proximal versions of both, which no other name gives, where
+        l1_ratio > 0. A solver that cannot go on hands over to another.
     max_iter : int, default=1000
         Most iterations; 0 returns the starting point.
     verbose : int, default=0
         Positive: print the cost model's figures and a line per iteration.
     warm_start : bool, default=False
         Start from the previous fit's coefficients.
+    grouped : bool, default=False
+        Take ``|W_j|`` above as the Euclidean norm of the feature's coefficients instead of
+        the sum of their absolute values: a feature is then in for all classes or for none.
+    penalty_factor : array-like of shape (n_features,), default=None
+        Factors v_j of the features' penalties, used as they are: 0 leaves a feature
+        unpenalised, ``np.inf`` leaves it out. None is 1 for all.
 
     Attributes
     ----------
@@ -74,10 +81,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     dual_gap_ : float
         Proven upper bound on ``objective_`` minus its optimum, for the float64
         parameters before `coef_` is cast to the dtype of X. At most ``objective_``,
-        for no optimum is negative; ``np.inf`` without a penalty, where no bound exists.
+        for no optimum is negative; ``np.inf`` where C is infinite or a penalty factor is 0,
+        for then no bound exists.
     newton_decrement_ : float
-        sqrt(g' H^-1 g) at the last step of a Newton solver; half its square
-        estimates the suboptimality. NaN where no Newton step was taken.
+        sqrt(g' H^-1 g) at the last step of a Newton solver, or what takes its place with L1;
+        half its square estimates the suboptimality. NaN where no Newton step was taken.
     n_iter_ : ndarray of shape (1,), int32
         Iterations, over all solvers that took part.
     n_evaluations_ : int
@@ -115,6 +123,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
+        "grouped": ["boolean"],
+        "penalty_factor": ["array-like", None],
     }
 
     def __init__(
@@ -130,6 +140,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         max_iter=1000,
         verbose=0,
         warm_start=False,
+        grouped=False,
+        penalty_factor=None,
     ):
         self.C = C
         self.l1_ratio = l1_ratio
@@ -141,11 +153,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.max_iter = max_iter
         self.verbose = verbose
         self.warm_start = warm_start
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
 
     @property
     def penalty(self):
-        """What is penalised, in scikit-learn's words: "l2" or None."""
-        return None if self.C == np.inf else "l2"
+        """What is penalised, in scikit-learn's words: "l1", "l2", "elasticnet" or None."""
+        if self.C == np.inf:
+            return None
+        return {0: "l2", 1: "l1"}.get(self.l1_ratio, "elasticnet")
 
     def _validate_params(self):
         if isinstance(self.solver, str) and self.solver in _REPLACEMENTS:
@@ -154,10 +170,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
             )
         super()._validate_params()
-        if self.l1_ratio != 0:
+        if self.l1_ratio != 0 and self.solver != "auto":
             raise ValueError(
-                f"l1_ratio must be 0, got {self.l1_ratio!r}: only the L2 penalty is "
-                "available so far."
+                f"solver={self.solver!r} minimises smooth penalties only, got "
+                f"l1_ratio={self.l1_ratio!r}. Use solver='auto'."
             )
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -183,7 +199,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         data = check_training_data(self, X, y, sample_weight)
         previous = check_warm_start(self, data)
-        problem = Problem(data, C=self.C, fit_intercept=self.fit_intercept)
+        problem = Problem(
+            data,
+            C=self.C,
+            l1_ratio=self.l1_ratio,
+            fit_intercept=self.fit_intercept,
+            grouped=self.grouped,
+            penalty_factor=check_penalty_factor(self.penalty_factor, data.X.shape[1]),
+        )
         objective = problem.objective
 
         def attributes(theta):
@@ -228,56 +251,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "history_": history,
         }
         progress.close(fitted)
-        self._warn(result, problem.absent, data.classes)
+        warn_of_outcome(result, data.classes[problem.absent], self.tol, self.max_iter)
         self.__dict__.pop("feature_names_in_", None)
         vars(self).update(fitted)
         return self
-
-    def _warn(self, result, absent, classes):
-        if absent.any():
-            warnings.warn(
-                f"Classes {classes[absent].tolist()} have a total weight of zero; they stay in "
-                "classes_ but are never predicted.",
-                UserWarning,
-                stacklevel=3,
-            )
-        if result.status == "separable":
-            warnings.warn(
-                "The classes can be separated (at least in part) and C=np.inf does not "
-                f"penalise the coefficients, so there is no optimum: {result.solver} stopped "
-                f"after {result.n_iter} iteration(s) with objective {result.value:.1e}. "
-                "Use a finite C.",
-                SeparationWarning,
-                stacklevel=3,
-            )
-        elif result.status == "uncertified":
-            warnings.warn(
-                f"{result.solver} stopped at the rounding floor after {result.n_iter} "
-                "iteration(s): Newton's decrement puts the objective within "
-                f"{result.newton_decrement**2 / 2:.1e} of the optimum, but rounding hides the "
-                f"duality gap (<= {result.gap:.1e}) where columns of X or weights differ by so "
-                "many orders of magnitude. Scale them for a certificate.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        elif result.status in ("max_iter", "stalled"):
-            reached = (
-                f"duality gap {result.gap:.1e} > tol * objective = "
-                f"{self.tol * result.value:.1e}"
-                if np.isfinite(result.gap)
-                else f"objective {result.value:.6g}, no certificate since C=np.inf"
-            )
-            advice = (
-                f"Increase the number of iterations (max_iter={self.max_iter})."
-                if result.status == "max_iter"
-                else "Rounding stops it from going on: scale the data or raise tol."
-            )
-            warnings.warn(
-                f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
-                f"{reached}. {advice}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
     def decision_function(self, X):
         """Logits of the classes, ``X @ coef_.T + intercept_``.

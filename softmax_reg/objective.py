@@ -10,6 +10,7 @@ penalised, but a far better conditioned one on raw columns. Without an intercept
 the last column of theta stays zero.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class Point(NamedTuple):
 
     theta: np.ndarray
     value: float    # loss + penalty, nats
-    grad: np.ndarray
+    grad: np.ndarray    # of what is smooth in it
     loss: float
     loss_grad: np.ndarray
     n_errors: int    # rows of positive weight not strictly classified right
@@ -58,8 +59,9 @@ class Objective:
     n_classes : int
     binary : bool
         One row of parameters and the sigmoid instead of two and the softmax.
-    penalty : `L2Penalty`
-        Already on the scale of the mean loss.
+    penalty : `L2Penalty` or `SparsePenalty`
+        Already on the scale of the mean loss. May be assigned anew: points evaluated before
+        are then of another objective.
     fit_intercept : bool
     backend : module, default=`kernels.cpu`
 
@@ -86,6 +88,7 @@ class Objective:
         self.n_rows = 1 if binary else n_classes
         self.n_evaluations = 0
         self.is_single = False
+        self._matrix = X
         self._rows = backend.make_rows(X)
         self._y = np.array(y, dtype=np.int32)
         # Scale by the largest first: the sum of huge weights could overflow.
@@ -126,8 +129,14 @@ class Objective:
 
     @property
     def is_penalised(self):
-        """Whether the optimum is unique and the duality gap finite."""
-        return self.penalty.l2 > 0
+        """Whether all features are penalised and the duality gap finite."""
+        return self.penalty.is_strict
+
+    @property
+    def unpenalised_columns(self):
+        """Columns of theta that no penalty acts on: features, and the intercept."""
+        factor = np.broadcast_to(self.penalty.weight, self.n_features)
+        return np.append(np.flatnonzero(factor == 0), self.n_features)
 
     @property
     def eps(self):
@@ -170,7 +179,7 @@ class Objective:
     def _penalise(self, hessian):
         """Add the penalty's part to the Hessian of the loss."""
         diagonal = np.einsum("ii->i", hessian).reshape(self.shape)    # a view
-        diagonal[:, :-1] += self.penalty.l2
+        diagonal[:, :-1] += self.penalty.curvature
         if not self.fit_intercept:
             intercepts = slice(self.n_features, None, self.n_features + 1)
             hessian[intercepts] = 0.0
@@ -201,7 +210,7 @@ class Objective:
         self.n_evaluations += 1
         out = self.backend.hess_prod(self._rows, self._weight, self._shift, theta, direction)
         self._project(out)
-        out[:, :-1] += self.penalty.l2 * direction[:, :-1]
+        out[:, :-1] += self.penalty.grad(direction[:, :-1])
         return out
 
     def _project(self, change):
@@ -239,15 +248,39 @@ class Objective:
             covariance = np.maximum(moments[1, :-1] - mean**2, 0.0)
         return Curvature(classes, mean, covariance)
 
+    def restricted(self, features):
+        """The same function of the coefficients of some features, the others being zero.
+
+        Holds a copy of their columns.
+
+        features : (m,) integers, ascending
+        """
+        out = copy.copy(self)
+        X = self._matrix
+        out._matrix = X[:, features] if sparse.issparse(X) else X.take(features, axis=1)
+        out._rows = self.backend.make_rows(out._matrix)
+        out.n_features = len(features)
+        out.n_entries = out._matrix.nnz if sparse.issparse(out._matrix) else out._matrix.size
+        out.n_evaluations = 0
+        out.penalty = self.penalty.restricted(features)
+        kept = np.append(features, self.n_features)
+        out._shift, out._row_mean = self._shift[features], self._row_mean[features]
+        out._class_sums = self._class_sums[:, kept]
+        null = self.null_point
+        out.null_point = null._replace(
+            theta=null.theta[:, kept], grad=null.grad[:, kept], loss_grad=null.loss_grad[:, kept]
+        )
+        return out
+
     def to_coef(self, theta):
         """(coef, intercept) of the user's columns; both sum to zero over the classes.
 
         A shift common to all classes changes no probability: without a penalty the
         sum is free and this is the representative of least norm, with L2 it is zero
-        at the optimum and rounding before.
+        at the optimum and rounding before. With L1 the sums of `coef` are what they are.
         """
         coef = theta[:, :-1].copy()
-        if self.n_rows > 1:
+        if self.n_rows > 1 and not self.penalty.has_kinks:
             coef -= coef.mean(axis=0)
         intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self._shift)
         if self.n_rows > 1:

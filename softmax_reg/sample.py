@@ -25,11 +25,12 @@ def sampling_pays(objective):
     """Whether a start from a sample saves time; not without a penalty.
 
     Classes that overlap may be separable on a sample, and would then lead to a start far
-    beyond the optimum.
+    beyond the optimum. Nor with an L1 penalty, where sparsity makes the first digits cheap.
     """
     size = objective.n_rows * (objective.n_features + 1)
     return (
         objective.is_penalised
+        and not objective.penalty.has_kinks
         and objective.evaluation_flops >= _MIN_FLOPS
         and objective.n_samples >= _FRACTION * _ROWS_PER_PARAMETER * size
     )

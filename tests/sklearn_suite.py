@@ -106,7 +106,6 @@ class LogisticRegression(SoftmaxRegression):
 
 
 _CSR = ("csr_matrix", "csr_array")
-_C4 = (0.001, 0.046415888336127795, 2.1544346900318843, 100.0)
 _SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga")
 _NOT_CONVERGED = {
     "liblinear": "Liblinear failed to converge, increase the number of iterations.",
@@ -118,32 +117,6 @@ _NOT_CONVERGED = {
 # "*" at the end stands for every id that starts so.
 LEFT_OUT = {
     "(a) parameters or private functions we lack": {
-        "l1_ratio other than 0 is refused until the L1 penalty exists": [
-            "test_sample_and_class_weight_equivalence_liblinear[42]",
-            *(f"test_logreg_l1[42-{csr}]" for csr in _CSR),
-            "test_logistic_regression_cv_refit[42-1]",
-            *(f"test_saga_vs_liblinear[42-{csr}-1]" for csr in _CSR),
-            "test_elastic_net_coeffs[42]",
-            *(
-                f"test_elastic_net_l1_l2_equivalence[42-l1-1-{C}]"
-                for C in (0.001, 0.1, 1, 10, 100, 1000, 1e6)
-            ),
-            *(f"test_elastic_net_vs_l1_l2[{C}]" for C in (0.001, 1, 100, 1e6)),
-            *(
-                f"test_LogisticRegression_elastic_net_objective[{l1_ratio}-{C}]"
-                for l1_ratio in (0.1, 0.5, 0.9)
-                for C in _C4
-            ),
-            "test_LogisticRegressionCV_GridSearchCV_elastic_net[3]",
-            *(
-                f"test_elastic_net_versus_sgd[42-{l1_ratio}-{C}]"
-                for l1_ratio in (0.1, 0.5, 0.9)
-                for C in _C4
-            ),
-            "test_logisticregression_liblinear_sample_weight[42-params0]",
-            "test_scores_attribute_layout_elasticnet",
-            "test_liblinear_not_stuck[42]",
-        ],
         "no parameter `penalty`, so no warning that it is deprecated, is inconsistent "
         "with l1_ratio or overrides C": [
             *(f"test_penalty_none[42-{solver}]" for solver in _SOLVERS),

@@ -11,7 +11,8 @@ PACKAGE = ROOT / "softmax_reg"
 LAYERS = [
     ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py", "kernels/_workers.py"],
     ["kernels/_launch.py"],
-    ["kernels/_elementary.py", "kernels/_simd.py", "kernels/_linear.py"],
+    ["kernels/_elementary.py", "kernels/_simd.py", "kernels/_linear.py",
+     "kernels/_descent.py"],
     ["kernels/_products.py", "kernels/_simd_sparse.py"],
     ["kernels/_blocks.py"],
     ["kernels/_chunks.py"],
@@ -23,11 +24,15 @@ LAYERS = [
     ["row_space.py"],
     ["solvers/line_search.py", "solvers/kronecker.py", "solvers/monitor.py"],
     ["solvers/lbfgs.py", "solvers/newton.py"],
+    ["solvers/quadratic.py", "solvers/working_set.py"],
+    ["solvers/proximal.py", "solvers/proximal_lbfgs.py"],
     ["solvers/minimise.py"],
     ["solvers/__init__.py"],
     ["sample.py"],
     ["exceptions.py", "_callbacks.py", "_prediction.py", "_problem.py", "_validation.py"],
+    ["_outcome.py"],
     ["estimator.py"],
+    ["path.py"],
     ["__init__.py"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -37,7 +42,8 @@ ONLY_HERE = {
     "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
     "joblib": {"kernels/_launch.py"},
     "threadpoolctl": {"kernels/_blas.py"},
-    "sklearn": {"exceptions.py", "_callbacks.py", "_validation.py", "estimator.py"},
+    "sklearn": {"exceptions.py", "_callbacks.py", "_outcome.py", "_validation.py", "estimator.py",
+                "path.py"},
 }
 MAX_LINES = 400
 

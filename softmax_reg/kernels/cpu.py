@@ -13,6 +13,12 @@ import numpy as np
 
 from . import _chunks, _csr, _predict
 from ._blas import one_blas_thread
+from ._descent import (
+    coordinate_descent,
+    group_descent,
+    kronecker_descent,
+    kronecker_group_descent,
+)
 from ._launch import chunk_bounds, launch
 from ._linear import (
     add_up,
@@ -28,9 +34,11 @@ from ._rows import make_rows
 from ._simd import REGISTER_BYTES
 
 __all__ = [
-    "centred_gram", "centred_product", "column_sums", "combination", "curvature",
-    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product",
-    "value_grad", "value_grad_hessian",
+    "centred_gram", "centred_product", "column_sums", "combination", "coordinate_descent",
+    "curvature", "group_descent", "hess_prod", "inner_products", "kronecker_descent",
+    "kronecker_group_descent", "make_rows",
+    "one_blas_thread",
+    "predictions", "product", "value_grad", "value_grad_hessian",
 ]
 
 # A block of rows and twice its logits should fit into half of an L2 cache.

@@ -66,11 +66,11 @@ def _eigenbasis(covariance):
 
 
 def _equilibrated(covariance, penalty):
-    """(m, basis) of the module's docstring; `penalty` is l2 / gamma."""
+    """(m, basis) of the module's docstring; `penalty` is l2 / gamma, of all features or each."""
     covariance = covariance.copy()
-    if penalty == 0:    # nothing depends on the coefficient of a constant column
-        is_constant = np.diag(covariance) <= 0
-        covariance[is_constant, is_constant] = 1.0
+    # Nothing depends on the coefficient of a constant column without a penalty.
+    is_constant = (np.diag(covariance) <= 0) & (penalty == 0)
+    covariance[is_constant, is_constant] = 1.0
     scale = np.sqrt(np.maximum(np.diag(covariance), 0.0) + penalty)
     with np.errstate(over="ignore"):
         correlation = covariance / scale / scale[:, np.newaxis]
@@ -99,7 +99,7 @@ class KroneckerTransform:
     ----------
     curvature : Curvature
         Factors; either may be a diagonal.
-    l2 : float
+    l2 : float or array of shape (n_features,)
     fit_intercept : bool
     product : callable
         Matrix product of two 2-D arrays.
@@ -134,7 +134,7 @@ class KroneckerTransform:
         if covariance.ndim == 1:
             spread, self._feature_basis = np.where(covariance > 0, covariance, 1.0), None
             self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * spread + l2)
-        elif l2 > 0 and gamma.max() * _rounding(covariance) <= l2:
+        elif np.ndim(l2) == 0 and l2 > 0 and gamma.max() * _rounding(covariance) <= l2:
             self._is_orthonormal = True
             if previous is not None and previous._is_orthonormal:
                 self._feature_basis = previous._feature_basis
@@ -193,6 +193,6 @@ def kronecker_transform(objective, theta, previous=None):
     if previous is not None and _EIGEN_FLOPS * objective.n_features**3 <= iterations:
         previous = None
     return KroneckerTransform(
-        objective.curvature(theta), objective.penalty.l2, objective.fit_intercept,
+        objective.curvature(theta), objective.penalty.curvature, objective.fit_intercept,
         objective.backend.product, previous,
     )

@@ -6,6 +6,8 @@ import numpy as np
 
 from .lbfgs import lbfgs
 from .newton import newton, newton_cg
+from .proximal import proximal_newton
+from .proximal_lbfgs import proximal_lbfgs
 
 # Exact Newton is out of the question above this many parameters (512 MiB).
 MAX_NEWTON_SIZE = 8192
@@ -26,13 +28,26 @@ _MEMORY_RATE = 3e10
 _NEWTON_OVERHEAD = 3e-4
 _LBFGS_OVERHEAD = 4e-4
 
+# With kinks: the first is far more reliable where columns are correlated.
+_PROXIMAL_ITERATIONS = 15
+_PROXIMAL_EVALUATIONS = 400
+_PROXIMAL_OVERHEAD = 2e-3
+_MODEL_PRODUCTS = 20
+_MODEL_RATE = 1e10
+
+# Those of smooth penalties, to choose from, and those that "auto" takes for kinks.
 SOLVERS = {"lbfgs": lbfgs, "newton-cholesky": newton, "newton-cg": newton_cg}
+_PROXIMAL = {"proximal-newton": proximal_newton, "proximal-lbfgs": proximal_lbfgs}
+_FUNCTIONS = SOLVERS | _PROXIMAL
 # The duality gap of L-BFGS falls in jumps, that of Newton's method at every step.
-_PATIENCE = {"lbfgs": 10, "newton-cholesky": 3, "newton-cg": 3}
+_PATIENCE = {"lbfgs": 10, "newton-cholesky": 3, "newton-cg": 3, "proximal-newton": 5,
+             "proximal-lbfgs": 25}
 _FALLBACKS = {
     "newton-cholesky": ("newton-cholesky", "lbfgs", "newton-cg"),
     "lbfgs": ("lbfgs", "newton-cg"),
     "newton-cg": ("newton-cg", "lbfgs"),
+    "proximal-newton": ("proximal-newton", "proximal-lbfgs"),
+    "proximal-lbfgs": ("proximal-lbfgs", "proximal-newton"),
 }
 
 
@@ -80,6 +95,13 @@ def solver_costs(objective):
     stands for no penalty). p^2 and p^3 only where the covariance is kept in full. Exact
     Newton needs t <= 8192.
 
+    With an L1 penalty, K rows of parameters and a working set of w <= min(n, p) features:
+
+    ==================  ================================================================
+    proximal-newton     15 (2e-3 + max(n K^2 w^2 / 1e11, 8 n p / 3e10)); K w <= 8192
+    proximal-lbfgs      400 (2e-3 + max(4 n t / 1e11, 8 n p / 3e10) + 40 K p (K + p) / 1e10)
+    ==================  ================================================================
+
     Returns
     -------
     costs : dict, solver -> seconds
@@ -89,7 +111,9 @@ def solver_costs(objective):
     entries = objective.n_entries
     read = 8 * entries / _MEMORY_RATE
     evaluation = max(4 * entries * objective.n_rows / _PRODUCT_RATE, read)
-    weakness = 1 / (objective.penalty.l2 * n) if objective.is_penalised else np.inf
+    if objective.penalty.has_kinks:
+        return _proximal_costs(objective, evaluation, read)
+    weakness = 1 / (np.min(objective.penalty.curvature) * n) if objective.is_penalised else np.inf
     n_evaluations = _LBFGS_EVALUATIONS * min(max(1.0, weakness), _UNPENALISED) ** _LBFGS_GROWTH
     lbfgs = n_evaluations * (_LBFGS_OVERHEAD + evaluation)
     if objective.has_full_covariance:
@@ -99,6 +123,20 @@ def solver_costs(objective):
         hessian = max(n * size**2 / _PRODUCT_RATE, read)
         factor = size**3 / 3 / _FACTOR_RATE
         costs["newton-cholesky"] = _NEWTON_ITERATIONS * (_NEWTON_OVERHEAD + hessian + factor)
+    return costs
+
+
+def _proximal_costs(objective, evaluation, read):
+    n, p, n_rows = objective.n_samples, objective.n_features, objective.n_rows
+    depth = n_rows + (p if objective.has_full_covariance else n_rows)
+    products = _MODEL_PRODUCTS * 2 * n_rows * p * depth / _MODEL_RATE
+    costs = {
+        "proximal-lbfgs": _PROXIMAL_EVALUATIONS * (_PROXIMAL_OVERHEAD + evaluation + products)
+    }
+    size = n_rows * (min(n, p) + 1)
+    if size <= MAX_NEWTON_SIZE:
+        hessian = max(n * size**2 / _PRODUCT_RATE, read)
+        costs["proximal-newton"] = _PROXIMAL_ITERATIONS * (_PROXIMAL_OVERHEAD + hessian)
     return costs
 
 
@@ -121,6 +159,7 @@ def minimise(objective, point, monitor, solver="auto"):
     point : Point of `objective`, or None for the null model
     monitor : Monitor
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}
+        "auto" for penalties with kinks.
 
     Returns
     -------
@@ -136,7 +175,7 @@ def minimise(objective, point, monitor, solver="auto"):
             ):
                 continue
             monitor.next_solver(_PATIENCE[name], name == _FALLBACKS[solver][-1])
-            point, done = SOLVERS[name](objective, point, monitor)
+            point, done = _FUNCTIONS[name](objective, point, monitor)
             last = name
             if done:
                 break

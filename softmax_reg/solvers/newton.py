@@ -15,18 +15,21 @@ _MAX_CG = 200
 _LAST = 1e-2
 
 
-def _fill_null_space(hessian, n_rows, is_penalised):
+def fill_null_space(hessian, n_rows, columns):
     """Add curvature along the shifts that leave all probabilities as they are.
 
     Moving every class's intercept (or, unpenalised, every class's weight of one
     feature) by the same amount changes nothing. The gradient has no component
     there, so the step has none either, and W keeps summing to zero over classes.
+
+    columns : iterable of int
+        Of theta: the intercept, and the features without a penalty.
     """
     if n_rows == 1:
         return
     width = len(hessian) // n_rows
     blocks = hessian.reshape(n_rows, width, n_rows, width)
-    for j in range(width) if not is_penalised else [width - 1]:
+    for j in columns:
         blocks[:, j, :, j] += np.trace(blocks[:, j, :, j]) / n_rows**2
 
 
@@ -76,7 +79,7 @@ def newton(objective, point, monitor):
         if hessian is None:    # at the start, and where the last step was not the first tried
             hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         point = point._replace(hessian=None)    # its memory is needed
-        _fill_null_space(hessian, objective.n_rows, objective.is_penalised)
+        fill_null_space(hessian, objective.n_rows, objective.unpenalised_columns)
         step = newton_step(hessian, point.grad)
         del hessian
         if step is None:

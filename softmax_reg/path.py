@@ -1,0 +1,204 @@
+"""The regularisation path: one fit for each of many values of C, each from the last."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from ._problem import Problem
+from ._validation import check_penalty_factor, check_training_data
+from .estimator import SoftmaxRegression
+from .solvers import Monitor, SolverResult
+
+# Share of L1 that the start of a default grid is for where the penalty has less.
+_LEAST_L1 = 1e-3
+
+
+class SoftmaxPath(NamedTuple):
+    """Fits along a grid of C, in its order.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+    coefs : ndarray of shape (n_Cs, 1 or n_classes, n_features)
+    intercepts : ndarray of shape (n_Cs, 1 or n_classes)
+    objectives, dual_gaps : ndarray of shape (n_Cs,)
+        As `objective_` and `dual_gap_` of `SoftmaxRegression`, in nats.
+    n_iters : ndarray of shape (n_Cs,), int32
+    degrees_of_freedom : ndarray of shape (n_Cs,), int64
+        Coefficients that are not zero.
+    deviances_explained : ndarray of shape (n_Cs,)
+        1 - loss / loss of the model without features.
+    classes : ndarray of shape (n_classes,)
+    """
+
+    Cs: np.ndarray
+    coefs: np.ndarray
+    intercepts: np.ndarray
+    objectives: np.ndarray
+    dual_gaps: np.ndarray
+    n_iters: np.ndarray
+    degrees_of_freedom: np.ndarray
+    deviances_explained: np.ndarray
+    classes: np.ndarray
+
+
+def softmax_path(
+    X,
+    y,
+    *,
+    Cs=None,
+    n_Cs=100,
+    eps=1e-3,
+    l1_ratio=1.0,
+    sample_weight=None,
+    class_weight=None,
+    fit_intercept=True,
+    solver="auto",
+    tol=1e-6,
+    max_iter=1000,
+    grouped=False,
+    penalty_factor=None,
+):
+    """Fit softmax regressions for many values of C, each started from the last.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    Cs : array-like of shape (n_Cs,), default=None
+        Positive and finite. None takes `n_Cs` values, evenly spaced in the logarithm, from
+        the largest C at which all penalised coefficients are zero to 1 / eps times that. With
+        l1_ratio < 0.001 as if it were 0.001: ridge never gives zeros.
+    n_Cs : int, default=100
+    eps : float in (0, 1), default=1e-3
+    l1_ratio : float in [0, 1], default=1.0
+    sample_weight : array-like of shape (n_samples,) or float, default=None
+    class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor
+        As in `SoftmaxRegression`.
+
+    Returns
+    -------
+    SoftmaxPath
+
+    Raises
+    ------
+    ValueError
+        On what `SoftmaxRegression` refuses, and on a grid that is empty or not positive.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, if fits ended short of `tol`.
+
+    References
+    ----------
+    Friedman, Hastie & Tibshirani (2010), Regularization paths for generalized linear models
+    via coordinate descent, J. Stat. Softw. 33(1).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import softmax_path
+    >>> X, y = load_wine(return_X_y=True)
+    >>> path = softmax_path(X, y, n_Cs=5)
+    >>> path.coefs.shape
+    (5, 3, 13)
+    >>> int(path.degrees_of_freedom[0])
+    0
+    """
+    estimator = SoftmaxRegression(
+        l1_ratio=l1_ratio, class_weight=class_weight, fit_intercept=fit_intercept,
+        solver=solver, tol=tol, max_iter=max_iter, grouped=grouped,
+        penalty_factor=penalty_factor,
+    )
+    estimator._validate_params()
+    data = check_training_data(estimator, X, y, sample_weight)
+    problem = Problem(
+        data, C=1.0, l1_ratio=l1_ratio, fit_intercept=fit_intercept, grouped=grouped,
+        penalty_factor=check_penalty_factor(penalty_factor, data.X.shape[1]),
+    )
+    Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (
+        check_grid(Cs)
+    )
+    order = np.argsort(Cs, kind="stable")
+    fits = [None] * len(Cs)
+    for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
+        fits[i] = fit
+    _warn(fits, max_iter)
+    null = 0.0 if problem.objective is None else problem.objective.null_point.value
+    losses = np.array([fit.loss for fit in fits])
+    coefs = np.array([fit.coef for fit in fits])
+    return SoftmaxPath(
+        Cs=Cs,
+        coefs=coefs.astype(data.X.dtype, copy=False),
+        intercepts=np.array([fit.intercept for fit in fits]).astype(data.X.dtype, copy=False),
+        objectives=np.array([fit.result.value for fit in fits]),
+        dual_gaps=np.array([fit.result.gap for fit in fits]) + problem.absent_loss,
+        n_iters=np.array([fit.result.n_iter for fit in fits], dtype=np.int32),
+        degrees_of_freedom=np.count_nonzero(coefs, axis=(1, 2)),
+        deviances_explained=1 - losses / null if null > 0 else np.ones(len(fits)),
+        classes=data.classes,
+    )
+
+
+class PathFit(NamedTuple):
+    """One fit of a path, in float64."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    result: SolverResult
+    loss: float
+
+
+def path_fits(problem, Cs, solver, tol, max_iter):
+    """Yield a `PathFit` for each C, in the order given, each started from the last."""
+    previous = None
+    for C in Cs:
+        if problem.objective is None:
+            result = SolverResult(None, 0.0, 0.0, np.nan, 0, "converged", solver)
+            yield PathFit(*problem.coef_and_intercept(None), result, 0.0)
+            continue
+        problem.set_C(C)
+        monitor = Monitor(problem.objective, tol=tol, max_iter=max_iter)
+        result = problem.solve(solver, previous, monitor)
+        previous = problem.coef_and_intercept(result.theta)
+        penalty = problem.objective.penalty.value(result.theta[:, :-1])
+        yield PathFit(*previous, result, result.value - penalty)
+
+
+def default_grid(problem, n_Cs, eps, l1_ratio):
+    """n_Cs values from the largest C at which nothing penalised is in the model."""
+    _check(n_Cs >= 1 and n_Cs == int(n_Cs), "n_Cs", "a positive integer", n_Cs)
+    _check(0 < eps < 1, "eps", "between 0 and 1", eps)
+    first = problem.sparsest_C(l1_ratio)
+    return first * np.logspace(0, -np.log10(eps), int(n_Cs))
+
+
+def check_grid(Cs):
+    """Values of C as a float64 array, positive and finite, at least one."""
+    grid = np.array(Cs, dtype=np.float64)
+    _check(grid.ndim == 1 and grid.size > 0, "Cs", "a list of at least one number", Cs)
+    _check(np.all((grid > 0) & (grid < np.inf)), "Cs", "positive and finite", Cs)
+    return grid
+
+
+def _check(holds, name, expected, given):
+    if not holds:
+        raise ValueError(f"{name} must be {expected}, got {given!r}.")
+
+
+def _warn(fits, max_iter):
+    """One warning for all fits that fell short."""
+    short = [fit.result for fit in fits if fit.result.status not in ("converged", "stopped")]
+    if short:
+        worst = max(short, key=lambda result: result.gap / result.value)
+        warnings.warn(
+            f"{worst.solver} failed to converge for {len(short)} of {len(fits)} values of C; the "
+            f"largest duality gap is {worst.gap:.1e} at objective {worst.value:.6g} "
+            f"({worst.status}). Increase the number of iterations (max_iter={max_iter}), or "
+            "leave out the largest values of C.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

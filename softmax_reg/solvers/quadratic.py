@@ -1,0 +1,239 @@
+"""The minimum of a quadratic model with an L1 or grouped penalty: descent, and Newton between.
+
+Coordinate descent finds the support of the minimum from anywhere but is slow where coordinates
+are correlated; Newton's method on the support does not mind, and tells nothing about the
+rest. So they take turns. What the Hessian looks like only the models know.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .line_search import inner
+from .newton import newton_step
+
+# Steps that change signs are shortened by halves down to this, then to the first change.
+_SHORTEST = 1e-3
+_MAX_HALVINGS = 12
+# Largest support whose Hessian is factorised.
+_MAX_SUPPORT = 3000
+
+
+class ModelMinimum(NamedTuple):
+    """Where a model is smallest, as far as it was asked.
+
+    Attributes
+    ----------
+    x : ndarray, shape of the parameters
+    slope : float
+        Of the objective from the start to x, its kinks taken at x: negative but for rounding.
+    decrease : float
+        By how much the model is lower at x than at the start.
+    """
+
+    x: np.ndarray
+    slope: float
+    decrease: float
+
+
+class QuadraticModel:
+    """grad' d + d' H d / 2 + kinks(start + d); what `minimise_model` asks of a model.
+
+    Parameters
+    ----------
+    grad : (n_rows, width)
+    threshold : (width,)
+        Of every coefficient, or grouped of every column; 0 where there is no kink.
+    grouped : bool
+    """
+
+    def __init__(self, grad, threshold, grouped):
+        self.grad = grad
+        self.threshold = threshold
+        self.grouped = grouped
+
+    def times(self, change):
+        """H d."""
+        raise NotImplementedError
+
+    def descend(self, start, x, n_sweeps):
+        """Passes of descent over all of x, overwritten; the largest change's h d^2."""
+        raise NotImplementedError
+
+    def newton(self, x, support, slope):
+        """The step on the support, a mask, that takes the slope there to zero; or None."""
+        raise NotImplementedError
+
+    def kinks_gained(self, old, new):
+        """What the penalty's kinks gain; close points cost few digits."""
+        if self.grouped:
+            return (self.threshold * (column_norms(new) - column_norms(old))).sum()
+        return (self.threshold * (np.abs(new) - np.abs(old))).sum()
+
+    def pull(self, x):
+        """Gradient of the kinks where x is not zero."""
+        return self.threshold * (unit_columns(x) if self.grouped else np.sign(x))
+
+    def bend(self, x, change):
+        """Hessian of the kinks there times a change: threshold (I - u u') / |x_j| of groups."""
+        if not self.grouped:
+            return 0.0
+        norms, unit = column_norms(x), unit_columns(x)
+        share = np.divide(self.threshold, norms, out=np.zeros_like(norms), where=norms > 0)
+        return share * (change - unit * np.einsum("kj,kj->j", unit, change))
+
+
+def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
+    """Minimise a `QuadraticModel` from `start`.
+
+    Parameters
+    ----------
+    sweeps, rounds, newton_steps : int
+        Passes of descent and Newton steps, at most, of each of at most so many rounds.
+    accuracy : float
+        Ends where no coordinate moves the model by more than this fraction of the most that
+        one did at first.
+
+    Returns
+    -------
+    ModelMinimum
+    """
+    x = start.copy()
+    first = model.descend(start, x, 1)
+    for _ in range(rounds):
+        model.descend(start, x, sweeps)
+        for _ in range(newton_steps):
+            if not _newton(model, start, x):
+                break
+        if model.descend(start, x, 1) <= accuracy * first:
+            break
+    change = x - start
+    slope = inner(model.grad, change) + float(model.kinks_gained(start, x))
+    return ModelMinimum(x, slope, -slope - inner(change, model.times(change)) / 2)
+
+
+def _newton(model, start, x):
+    """A Newton step on the support of x, overwritten, as far as it lowers the model.
+
+    Returns
+    -------
+    shortened : bool
+        Whether coefficients met zero on the way, so that another step may help.
+    """
+    support = (x != 0) | (model.threshold == 0)
+    if not np.any(support):
+        return False
+    slope = model.grad + model.times(x - start)
+    step = model.newton(x, support, np.where(support, slope + model.pull(x), 0.0))
+    if step is None:
+        return False
+    best, taken, is_whole = 0.0, None, False
+    for change in _candidates(model, x, step):
+        new = x + change    # x + (0 - x) is 0
+        gained = inner(slope, change) + inner(change, model.times(change)) / 2
+        gained += model.kinks_gained(x, new)
+        if gained < best:
+            best, taken, is_whole = gained, new, change is step
+    if taken is None:
+        return False
+    x[:] = taken
+    return not is_whole
+
+
+def _candidates(model, x, step):
+    """Changes of x to try: the step, or with what would change its sign at 0, and shorter."""
+    if model.grouped:
+        for halving in range(_MAX_HALVINGS):
+            yield step / 2**halving if halving else step
+        return
+    has_kink = np.broadcast_to(model.threshold > 0, x.shape)
+    crosses = has_kink & ((x + step) * x < 0)
+    if not np.any(crosses):
+        yield step
+        return
+    first = (-x[crosses] / step[crosses]).min()
+    length = 1.0
+    while length > first and length > _SHORTEST:
+        shorter = length * step
+        yield np.where(has_kink & ((x + shorter) * x < 0), -x, shorter)
+        length /= 2
+    # Up to the first change of sign the model only falls.
+    shorter = first * step
+    yield np.where(crosses & (np.abs(x) <= np.abs(shorter)), -x, shorter)
+
+
+class DenseModel(QuadraticModel):
+    """A model whose Hessian, (m, m) with m = n_rows * width, is held in memory.
+
+    Parameters
+    ----------
+    backend : module with ``coordinate_descent`` and ``group_descent``
+    hessian : (m, m)
+    grad, threshold, grouped : as in `QuadraticModel`
+    """
+
+    def __init__(self, backend, hessian, grad, threshold, grouped):
+        super().__init__(grad, threshold, grouped)
+        self._backend = backend
+        self._hessian = hessian
+        if grouped:
+            n_rows, width = grad.shape
+            blocks = np.einsum("kjmj->jkm", hessian.reshape(n_rows, width, n_rows, width))
+            values, vectors = np.linalg.eigh(blocks)
+            self._blocks = np.maximum(values, 0.0), vectors
+
+    def times(self, change):
+        moved = np.flatnonzero(change)
+        if 2 * len(moved) > change.size:
+            return (self._hessian @ change.ravel()).reshape(change.shape)
+        return (change.ravel()[moved] @ self._hessian[moved]).reshape(change.shape)
+
+    def descend(self, start, x, n_sweeps):
+        slope = (self.grad + self.times(x - start)).ravel()
+        flat = x.ravel()
+        if self.grouped:
+            largest = self._backend.group_descent(
+                self._hessian, *self._blocks, slope, flat, self.threshold, n_sweeps
+            )
+        else:
+            threshold = np.tile(self.threshold, len(x))
+            largest = self._backend.coordinate_descent(
+                self._hessian, slope, flat, threshold, n_sweeps
+            )
+        x[:] = flat.reshape(x.shape)
+        return largest
+
+    def newton(self, x, support, slope):
+        index = np.flatnonzero(support)
+        if len(index) > _MAX_SUPPORT:
+            return None
+        hessian = self._hessian[np.ix_(index, index)]
+        if self.grouped:
+            hessian += self._bend(x, index)
+        step = newton_step(hessian, slope.ravel()[index][np.newaxis])
+        if step is None:
+            return None
+        out = np.zeros(x.shape)
+        out.ravel()[index] = step[0]
+        return out
+
+    def _bend(self, x, index):
+        """Hessian of the groups' norms: threshold (I - u u') / |x_j| for every column."""
+        n_rows, width = x.shape
+        norms = column_norms(x)
+        share = np.divide(self.threshold, norms, out=np.zeros(width), where=norms > 0)
+        column, unit = index % width, unit_columns(x).ravel()[index]
+        share = share[column]
+        same = column[:, np.newaxis] == column
+        return np.diag(share) - np.where(same, share * np.outer(unit, unit), 0.0)
+
+
+def column_norms(columns):
+    """Euclidean norm of every column."""
+    return np.sqrt(np.einsum("kj,kj->j", columns, columns))
+
+
+def unit_columns(columns):
+    """Every column over its norm; zeros stay."""
+    norms = column_norms(columns)
+    return np.divide(columns, norms, out=np.zeros_like(columns), where=norms > 0)
