@@ -101,7 +101,7 @@ def newton(objective, point, monitor):
     return point._replace(hessian=None), monitor.status is not None
 
 
-def conjugate_gradients(product, grad, reduction):
+def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
     """Solve H x = -grad until the residual is `reduction` times the right side.
 
     Nocedal & Wright (2006), Numerical Optimization, algorithm 7.1, for H positive
@@ -112,7 +112,7 @@ def conjugate_gradients(product, grad, reduction):
     search = -residual
     squared = inner(residual, residual)
     enough = reduction**2 * squared
-    for _ in range(_MAX_CG):
+    for _ in range(max_iter):
         image = product(search)
         curvature = inner(search, image)
         if curvature <= np.finfo(np.float64).eps * inner(search, search):

@@ -18,13 +18,16 @@ inexact proximal quasi-Newton method with global complexity analysis, Math. Prog
 import numpy as np
 
 from .line_search import inner
+from .newton import conjugate_gradients
 from .quadratic import QuadraticModel, minimise_model
 from .working_set import WorkingSet
 
 _MEMORY = 10
+# More on a model than this saves fewer evaluations than it costs.
 _EFFORT = {"sweeps": 1, "rounds": 1, "newton_steps": 1, "accuracy": 1e-4}
 _MAX_CG = 10
 _CG_REDUCTION = 0.03
+# Iterations after which the factors are taken anew, as in `lbfgs`.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
 _REFRESH_BELOW = 0.9
@@ -32,6 +35,7 @@ _REFRESH_BELOW = 0.9
 _CLASS_FLOOR = 1e-3
 _LEAST_COSINE = 1e-8
 _ARMIJO = 1e-4
+# Times that a model may be made to bend more, and the least that it is made to.
 _MAX_DAMPINGS = 20
 _LEAST_DAMPING = 0.5
 # Rounding may take the diagonal of B below that of B0 by no more than this factor.
@@ -178,39 +182,27 @@ class KroneckerModel(QuadraticModel):
         curvature = np.broadcast_to(self._curvature.T, x.shape)
         usable = support & (curvature > 0)
         scale = np.where(usable, 1 / np.sqrt(np.where(usable, curvature, 1.0)), 0.0)
-        step = np.zeros_like(slope)
-        residual = scale * slope
-        search_direction = -residual
-        squared = inner(residual, residual)
-        enough = _CG_REDUCTION**2 * squared
-        for _ in range(_MAX_CG):
-            change = scale * search_direction
-            image = scale * (self.times(change) + self.bend(x, change))
-            bend = inner(search_direction, image)
-            if not bend > 0:
-                break
-            length = squared / bend
-            step += length * search_direction
-            residual += length * image
-            before, squared = squared, inner(residual, residual)
-            if squared <= enough:
-                break
-            search_direction = -residual + squared / before * search_direction
-        return scale * step
+
+        def product(v):
+            change = scale * v
+            return scale * (self.times(change) + self.bend(x, change))
+
+        return scale * conjugate_gradients(product, scale * slope, _CG_REDUCTION, _MAX_CG)
 
 
 def proximal_lbfgs(objective, point, monitor):
-    """Minimise a smooth convex loss plus an L1 or elastic net penalty.
+    """Minimise a smooth convex loss plus an L1, elastic net or grouped penalty.
 
     Cost per iteration: one evaluation, and on the model a few passes of descent and some
     dozens of products with B, 2 n_rows m (n_rows + m) flops for m features in the working
-    set, m n_rows (1 + 2 n_rows) where their covariance is taken for a diagonal. Linear
-    convergence at least; no n_samples x n_rows array.
+    set, m n_rows (1 + 2 n_rows) where their covariance is taken for a diagonal. No
+    n_samples x n_rows array.
 
     Returns
     -------
     point : Point
     done : bool
+        False where no metric gives a lower point.
     """
     working = WorkingSet(objective, objective.has_full_covariance)
     metric, damping = None, 1.0
@@ -257,7 +249,7 @@ def _step(objective, point, working, metric, start, grad, damping):
             break
         with np.errstate(over="ignore", invalid="ignore"):
             new = objective.evaluate(working.scatter(minimum.x))
-        bend = 2 * (minimum.decrease + minimum.slope) * -1
+        bend = -2 * (minimum.decrease + minimum.slope)
         gained = new.value - point.value
         shown = 2 * (gained - slope) / bend if bend > 0 else np.inf
         if gained <= (_ARMIJO * slope if -slope > rounding else rounding):

@@ -5,6 +5,7 @@ are correlated; Newton's method on the support does not mind, and tells nothing 
 rest. So they take turns. What the Hessian looks like only the models know.
 """
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class ModelMinimum(NamedTuple):
     decrease: float
 
 
-class QuadraticModel:
+class QuadraticModel(ABC):
     """grad' d + d' H d / 2 + kinks(start + d); what `minimise_model` asks of a model.
 
     Parameters
@@ -52,17 +53,17 @@ class QuadraticModel:
         self.threshold = threshold
         self.grouped = grouped
 
+    @abstractmethod
     def times(self, change):
         """H d."""
-        raise NotImplementedError
 
+    @abstractmethod
     def descend(self, start, x, n_sweeps):
         """Passes of descent over all of x, overwritten; the largest change's h d^2."""
-        raise NotImplementedError
 
+    @abstractmethod
     def newton(self, x, support, slope):
         """The step on the support, a mask, that takes the slope there to zero; or None."""
-        raise NotImplementedError
 
     def kinks_gained(self, old, new):
         """What the penalty's kinks gain; close points cost few digits."""
