@@ -99,9 +99,10 @@ class Problem:
         return 1 / C / largest / (weight / largest).sum()
 
     def set_C(self, C):
-        """Another strength of the same penalty; what the rows alone decide is kept."""
-        if self.objective is None:
-            return
+        """Another strength of the same penalty; what the rows alone decide is kept.
+
+        Only where there is an objective.
+        """
         self._options["penalty"] = self._penalty_of(C)
         if self._reduced is not None:
             self.objective = self._reduced

@@ -12,6 +12,8 @@ def pytest_configure(config):
         "markers",
         "compiled: of what Numba makes, or too slow without it; left out with NUMBA_DISABLE_JIT=1",
     )
+    # pytest-xdist would take files of few tests last, which here are among the slowest.
+    config.option.loadscopereorder = False
 
 
 def pytest_collection_modifyitems(config, items):

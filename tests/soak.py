@@ -2,10 +2,10 @@
 
     python -m tests.soak [--fits N] [--seed SEED]
 
-Dense and CSR, float32 and float64, all solvers, weights, penalties, 1 to 4 kernel threads.
-Every fit's objective is compared with that of exact Newton gone to the rounding floor: it must
-be within the duality gap, and within `tol` unless the fit warned. Takes minutes, so it is no
-part of the suite.
+Dense and CSR, float32 and float64, all solvers, weights, L2, elastic net, L1 and grouped
+penalties, 1 to 4 kernel threads. Every fit's objective is compared with that of Newton's
+method, exact or proximal, gone to the rounding floor or near it: it must be within the duality
+gap, and within `tol` unless the fit warned. Takes minutes, so it is no part of the suite.
 """
 
 import argparse
@@ -18,10 +18,13 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from softmax_reg import SoftmaxRegression
+from softmax_reg import SoftmaxRegression, estimator
 from softmax_reg.kernels import _launch
+from softmax_reg.solvers import choose_solver
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
+# Those that "auto" takes for penalties with kinks.
+SPARSE_SOLVERS = ("proximal-newton", "proximal-lbfgs")
 WARM_UP = 200
 # MiB; what the C library holds back of freed memory is not in it, where that can be told.
 ALLOWED_GROWTH = 4.0
@@ -70,11 +73,18 @@ def main():
         n_threads = int(rng.integers(1, 5))
         _launch.n_threads = lambda n_threads=n_threads: n_threads
         X, y, weight, parameters = problem(rng)
-        solver = SOLVERS[fit % len(SOLVERS)]
+        solver = (SOLVERS + SPARSE_SOLVERS)[fit % 6]
+        best_solver, best_tol = "newton-cholesky", 0.0
+        if solver in SPARSE_SOLVERS:
+            parameters |= {"l1_ratio": rng.choice([0.1, 0.5, 1.0]), "grouped": rng.random() < 0.4}
+            estimator.choose_solver = lambda objective, solver=solver: solver
+            solver = best_solver = "auto"
+            best_tol = 1e-10    # far from the floor, which takes grouped fits long to reach
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = SoftmaxRegression(solver=solver, **parameters).fit(X, y, weight)
-            best = SoftmaxRegression(solver="newton-cholesky", tol=0, **parameters)
+            estimator.choose_solver = choose_solver
+            best = SoftmaxRegression(solver=best_solver, tol=best_tol, **parameters)
             best.fit(X, y, weight)
         warned += bool(caught)
         excess = model.objective_ - min(best.objective_, model.objective_)

@@ -12,6 +12,9 @@ from softmax_reg.exceptions import SeparationWarning
 
 pytestmark = pytest.mark.compiled
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
+WAYS = [{"solver": solver} for solver in SOLVERS] + [
+    {"l1_ratio": 1.0}, {"l1_ratio": 0.5}, {"l1_ratio": 1.0, "grouped": True},
+]
 IRIS, SPECIES = load_iris(return_X_y=True)
 IS_SETOSA = (SPECIES == 0).astype(int)
 RNG = np.random.default_rng(0)
@@ -65,11 +68,11 @@ CERTIFIED = {
 }
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("data", CERTIFIED.values(), ids=CERTIFIED.keys())
-def test_certified(data, solver):
+def test_certified(data, way):
     """The default tolerance is reached and proven, without a warning."""
-    model, caught = _fit(*data, solver=solver)
+    model, caught = _fit(*data, **way)
     assert not caught, [str(warning.message) for warning in caught]
     assert model.dual_gap_ <= 1e-6 * model.objective_
 
@@ -81,11 +84,11 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("data", HIDDEN.values(), ids=HIDDEN.keys())
-def test_rounding_that_hides_the_certificate_is_named(data, solver):
+def test_rounding_that_hides_the_certificate_is_named(data, way):
     """The optimum all the same, by Newton's decrement; the warning says what to scale."""
-    model, caught = _fit(*data, solver=solver)
+    model, caught = _fit(*data, **way)
     (warning,) = caught
     assert warning.category is ConvergenceWarning
     assert "rounding hides the duality gap" in str(warning.message)

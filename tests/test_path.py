@@ -9,7 +9,6 @@ from softmax_reg import SoftmaxRegression, softmax_path
 
 from .problems import bundled
 
-pytestmark = pytest.mark.compiled
 X, y = bundled("wine")
 
 
@@ -100,6 +99,7 @@ def test_a_single_class_with_weight():
     assert softmax_path(X, y, n_Cs=2, sample_weight=(y == 1).astype(float)).Cs[0] == 1.0
 
 
+@pytest.mark.compiled
 def test_default_grid_of_ridge_on_wide_data():
     """Starts where lasso's share of 0.001 would: a fact of X, not of its reduction."""
     rng = np.random.default_rng(0)

@@ -12,8 +12,6 @@ from softmax_reg.solvers import proximal
 from .problems import EPS, bundled
 from .sparse_reference import reference_optimum, value_and_bound
 
-pytestmark = pytest.mark.compiled
-
 
 def _gaussian(n, p, n_classes, seed, correlation=0.0, scales=0.0):
     """Rows with a common factor, labels from three columns; scales over so many decades."""
@@ -83,6 +81,7 @@ def _reference(name):
     return found, (*arguments, factor, grouped, fit_intercept)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_reaches_the_certified_optimum(name, kind):

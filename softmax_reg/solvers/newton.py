@@ -42,11 +42,9 @@ def newton_step(hessian, grad):
     diagonal = np.diag(hessian)
     is_positive = diagonal > 0
     scale = 1 / np.sqrt(np.where(is_positive, diagonal, 1.0))
-    with np.errstate(invalid="ignore"):    # an overflown Hessian is refused right here
+    with np.errstate(invalid="ignore"):    # an overflown Hessian gives no finite step
         scaled = hessian * scale
         scaled *= scale[:, np.newaxis]
-    if not np.isfinite(scaled).all():
-        return None
     for ridge in _RIDGES:
         np.fill_diagonal(scaled, is_positive + ridge)
         # LAPACK itself: SciPy's functions around it take as long as a small factor. In its

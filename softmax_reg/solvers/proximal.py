@@ -50,14 +50,16 @@ def proximal_newton(objective, point, monitor):
         start = working.gather(point.theta)
         here = some.evaluate(start, with_hessian=True)
         fill_null_space(here.hessian, some.n_rows, some.unpenalised_columns)
-        model = DenseModel(
-            objective.backend, here.hessian, here.grad, working.threshold,
-            objective.penalty.grouped,
-        )
         accuracy = float(np.clip(progress**2, *_ACCURACY))
         closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
         effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
-        minimum = minimise_model(model, start, accuracy=accuracy, **effort)
+        # What overflows gives a point that is no lower.
+        with np.errstate(over="ignore", invalid="ignore"):
+            model = DenseModel(
+                objective.backend, here.hessian, here.grad, working.threshold,
+                objective.penalty.grouped,
+            )
+            minimum = minimise_model(model, start, accuracy=accuracy, **effort)
         del here, model
         progress = abs(minimum.decrease) / max(point.value, np.finfo(np.float64).tiny)
         monitor.newton_decrement(point, abs(minimum.decrease))

@@ -218,15 +218,15 @@ def proximal_lbfgs(objective, point, monitor):
                 refresh_after *= _REFRESH_FACTOR
             since, refreshed_value = 0, point.value
         grad = working.gather(point.grad)
-        new, minimum, damping = _step(objective, point, working, metric, start, grad, damping)
+        new, decrement, damping = _step(objective, point, working, metric, start, grad, damping)
         if new is None:
             if len(metric) == 0:
-                return point, monitor.stalled(point, abs(minimum.decrease))
+                return point, monitor.stalled(point, decrement)
             metric.clear()
             continue
         since += 1
         metric.append(working.gather(new.theta) - start, working.gather(new.grad) - grad)
-        monitor.iterated(point, new, abs(minimum.decrease))
+        monitor.iterated(point, new, decrement)
         point = new
     return point, monitor.status is not None
 
@@ -236,25 +236,37 @@ def _step(objective, point, working, metric, start, grad, damping):
 
     Shorter steps on the way to a minimum would lose its zeros: a metric that bends too little
     is multiplied instead, by what the step has shown.
+
+    Returns
+    -------
+    new : Point or None
+    decrement : float
+        What the first model promised. Later ones promise the less, the more they bend.
+    damping : float
+        For the next iteration.
     """
     rounding = 8 * objective.eps * abs(point.value)
+    decrement = None
     for _ in range(_MAX_DAMPINGS):
-        model = KroneckerModel(
-            metric, grad / damping, working.threshold / damping, objective.penalty.grouped
-        )
-        minimum = minimise_model(model, start, **_EFFORT)
-        slope = damping * minimum.slope
-        change = minimum.x - start
-        if not np.any(change):
-            break
+        # What overflows gives a point that is no lower.
         with np.errstate(over="ignore", invalid="ignore"):
+            model = KroneckerModel(
+                metric, grad / damping, working.threshold / damping, objective.penalty.grouped
+            )
+            minimum = minimise_model(model, start, **_EFFORT)
+            slope = damping * minimum.slope
+            if decrement is None:
+                decrement = damping * abs(minimum.decrease)
+            change = minimum.x - start
+            if not np.any(change):
+                break
             new = objective.evaluate(working.scatter(minimum.x))
-        bend = -2 * (minimum.decrease + minimum.slope)
-        gained = new.value - point.value
-        shown = 2 * (gained - slope) / bend if bend > 0 else np.inf
+            bend = -2 * (minimum.decrease + minimum.slope)
+            gained = new.value - point.value
+            shown = 2 * (gained - slope) / bend if bend > 0 else np.inf
         if gained <= (_ARMIJO * slope if -slope > rounding else rounding):
             if -slope > rounding:
                 damping = np.sqrt(damping * min(max(shown, damping / 4), damping))
-            return new, minimum, max(damping, _LEAST_DAMPING)
+            return new, decrement, max(damping, _LEAST_DAMPING)
         damping = min(max(shown if np.isfinite(shown) else 0.0, 2 * damping), 10 * damping)
-    return None, minimum, 1.0
+    return None, decrement, 1.0
