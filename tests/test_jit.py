@@ -73,7 +73,7 @@ def test_bits_do_not_depend_on_what_was_compiled_or_loaded_first(tmp_path):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": "0"}
     folder = PACKAGE.parent
     first = _run(folder, "0123", code=BITS_OF_EVERY_KERNEL, **environment)
-    for order in ("0123", "3210", "2031"):
+    for order in ("3210", "2031"):
         assert _run(folder, order, code=BITS_OF_EVERY_KERNEL, **environment) == first
 
 
