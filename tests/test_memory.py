@@ -51,6 +51,7 @@ def test_predictions_do_not_copy_X():
     rng = np.random.default_rng(0)
     model = SoftmaxRegression().fit(rng.standard_normal((100, 60)), np.arange(100) % 2)
     X = np.asfortranarray(rng.standard_normal((100_000, 60)))
+    model.predict_proba(X[:10])    # compiles, or loads what was
     tracemalloc.start()
     model.predict_proba(X)
     _, peak = tracemalloc.get_traced_memory()
