@@ -132,9 +132,9 @@ class Sweep:
             if first is None:
                 continue
             self.first[peer, solver] = first
-            if first < 3 * self.limit:    # the first fit compiled and loaded libraries
-                self.runs[peer, solver, None]["seconds"].clear()
-                self.measure(peer, solver, None)
+            # The first fit compiled and loaded libraries: another, if it ends, takes its place.
+            if self.measure(peer, solver, None) is not None:
+                del self.runs[peer, solver, None]["seconds"][0]
             best, idle = np.inf, 0
             for tol in TOLERANCES:
                 seconds = self.measure(peer, solver, tol)
