@@ -1,5 +1,6 @@
 """Softmax (multinomial logistic) regression with a certified optimum."""
 
+from .cross_validation import SoftmaxRegressionCV
 from .estimator import SoftmaxRegression
 from .exceptions import SeparationWarning
 from .functional import (
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SeparationWarning",
     "SoftmaxRegression",
+    "SoftmaxRegressionCV",
     "binary_cross_entropy",
     "cross_entropy",
     "entropy",

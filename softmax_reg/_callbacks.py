@@ -19,10 +19,12 @@ class FitProgress:
     solver : str
         Names the iterations.
     attributes : callable
-        theta -> fitted attributes, for callbacks that want a fitted estimator.
+        theta -> fitted attributes, for callbacks that want a fitted estimator, or None.
+    n_tasks : int
+        How many there will be at most.
     """
 
-    def __init__(self, estimator, data, solver, attributes):
+    def __init__(self, estimator, data, solver, attributes, n_tasks):
         self._estimator = estimator
         self._data = data
         self._solver = solver
@@ -30,7 +32,7 @@ class FitProgress:
         self._root = None
         self._task = None
         if hasattr(estimator, "_skl_callbacks"):
-            self._root = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+            self._root = estimator._init_callback_context(max_subtasks=n_tasks)
             self._root.call_on_fit_task_begin(estimator=estimator, **data)
 
     def begin(self, theta):
@@ -51,9 +53,10 @@ class FitProgress:
                 f"[{type(self._estimator).__name__}] {self._solver} iteration {iteration:4d}  "
                 f"objective {value:.9g}  gap {gap:.2e}  {seconds:.3f} s"
             )
-        return self._end_task(lambda: self._attributes(theta))
+        return self.end_task(lambda: self._attributes(theta))
 
-    def _end_task(self, attributes):
+    def end_task(self, attributes):
+        """It ended, with these attributes or None; no line is printed."""
         task, self._task = self._task, None
         if task is None:
             return False
@@ -63,7 +66,7 @@ class FitProgress:
 
     def close(self, attributes):
         """The fit ended with these attributes."""
-        self._end_task(None)    # an iteration that could not make a step
+        self.end_task(None)    # an iteration that could not make a step
         if self._root is not None:
             self._root.call_on_fit_task_end(
                 estimator=self._estimator, reconstruction_attributes=attributes, **self._data

@@ -1,4 +1,4 @@
-"""Warnings about the end of a fit."""
+"""Warnings about the end of a fit, or of many."""
 
 import warnings
 
@@ -59,6 +59,27 @@ def warn_of_outcome(result, absent, tol, max_iter):
         warnings.warn(
             f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
             f"{reached}. {advice}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_path(results, max_iter):
+    """One warning for all fits of a path, or of several, that fell short.
+
+    Parameters
+    ----------
+    results : list of SolverResult
+    max_iter : int
+    """
+    short = [result for result in results if result.status not in ("converged", "stopped")]
+    if short:
+        worst = max(short, key=lambda result: result.gap / result.value)
+        warnings.warn(
+            f"{worst.solver} failed to converge for {len(short)} of {len(results)} values of C; "
+            f"the largest duality gap is {worst.gap:.1e} at objective {worst.value:.6g} "
+            f"({worst.status}). Increase the number of iterations (max_iter={max_iter}), or "
+            "leave out the largest values of C.",
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -3,24 +3,18 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import check_array
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._callbacks import CallbackSupportMixin, FitProgress
+from ._callbacks import FitProgress
+from ._classifier import LinearSoftmaxClassifier
 from ._outcome import warn_of_outcome
-from ._prediction import predictions
 from ._problem import Problem
 from ._validation import check_penalty_factor, check_training_data, check_warm_start
 from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, solver_costs
 
-# scikit-learn's other solvers, and what does their work here.
-_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
 
-
-class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class SoftmaxRegression(LinearSoftmaxClassifier):
     """Multinomial (softmax) logistic regression with a certified optimum.
 
     Minimises, over coef_ W and intercept_ b,
@@ -164,11 +158,6 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return {0: "l2", 1: "l1"}.get(self.l1_ratio, "elasticnet")
 
     def _validate_params(self):
-        if isinstance(self.solver, str) and self.solver in _REPLACEMENTS:
-            raise ValueError(
-                f"solver={self.solver!r} does not exist here. "
-                f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
-            )
         super()._validate_params()
         if self.l1_ratio != 0 and self.solver != "auto":
             raise ValueError(
@@ -230,7 +219,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "y": data.y,
             "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
         }
-        progress = FitProgress(self, hook_data, solver, attributes)
+        progress = FitProgress(self, hook_data, solver, attributes, self.max_iter)
         if objective is None:
             result = SolverResult(None, 0.0, 0.0, np.nan, 0, "converged", solver)
             history, n_evaluations = np.empty(0, dtype=HISTORY_DTYPE), 0
@@ -255,99 +244,3 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.__dict__.pop("feature_names_in_", None)
         vars(self).update(fitted)
         return self
-
-    def decision_function(self, X):
-        """Logits of the classes, ``X @ coef_.T + intercept_``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        logits : ndarray of shape (n_samples, n_classes), or (n_samples,) if binary
-            Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
-            together.
-        """
-        logits = self._predictions(X, "logits")
-        return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
-
-    def _predictions(self, X, kind):
-        check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
-        )
-        out, all_finite = predictions(X, self.coef_, self.intercept_, kind)
-        if not all_finite:    # raises unless coef_ is to blame
-            check_array(X, accept_sparse="csr", estimator=self, input_name="X")
-        return out
-
-    def predict(self, X):
-        """Most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-        """
-        logits = self.decision_function(X)
-        index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
-        return self.classes_[index]
-
-    def predict_proba(self, X):
-        """Probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`.
-        """
-        return self._predictions(X, "probabilities")
-
-    def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, from the logits: finite where that is 0.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-        """
-        return self._predictions(X, "log_probabilities")
-
-    def sparsify(self):
-        """Make `coef_` a SciPy CSR array; worth it when most of it is zero.
-
-        Returns
-        -------
-        self : SoftmaxRegression
-        """
-        check_is_fitted(self)
-        self.coef_ = sparse.csr_array(self.coef_)
-        return self
-
-    def densify(self):
-        """Make `coef_` an ndarray again.
-
-        Returns
-        -------
-        self : SoftmaxRegression
-        """
-        check_is_fitted(self)
-        if sparse.issparse(self.coef_):
-            self.coef_ = self.coef_.toarray()
-        return self
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

@@ -1,11 +1,10 @@
 """The regularisation path: one fit for each of many values of C, each from the last."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
+from ._outcome import warn_of_path
 from ._problem import Problem
 from ._validation import check_penalty_factor, check_training_data
 from .estimator import SoftmaxRegression
@@ -126,7 +125,7 @@ def softmax_path(
     fits = [None] * len(Cs)
     for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
         fits[i] = fit
-    _warn(fits, max_iter)
+    warn_of_path([fit.result for fit in fits], max_iter)
     null = 0.0 if problem.objective is None else problem.objective.null_point.value
     losses = np.array([fit.loss for fit in fits])
     coefs = np.array([fit.coef for fit in fits])
@@ -176,29 +175,16 @@ def default_grid(problem, n_Cs, eps, l1_ratio):
     return first * np.logspace(0, -np.log10(eps), int(n_Cs))
 
 
-def check_grid(Cs):
-    """Values of C as a float64 array, positive and finite, at least one."""
+def check_grid(Cs, finite=True):
+    """Values of C as a float64 array, positive and finite or infinite, at least one."""
     grid = np.array(Cs, dtype=np.float64)
     _check(grid.ndim == 1 and grid.size > 0, "Cs", "a list of at least one number", Cs)
-    _check(np.all((grid > 0) & (grid < np.inf)), "Cs", "positive and finite", Cs)
+    if finite:
+        _check(np.all((grid > 0) & (grid < np.inf)), "Cs", "positive and finite", Cs)
+    _check(np.all(grid > 0), "Cs", "positive", Cs)
     return grid
 
 
 def _check(holds, name, expected, given):
     if not holds:
         raise ValueError(f"{name} must be {expected}, got {given!r}.")
-
-
-def _warn(fits, max_iter):
-    """One warning for all fits that fell short."""
-    short = [fit.result for fit in fits if fit.result.status not in ("converged", "stopped")]
-    if short:
-        worst = max(short, key=lambda result: result.gap / result.value)
-        warnings.warn(
-            f"{worst.solver} failed to converge for {len(short)} of {len(fits)} values of C; the "
-            f"largest duality gap is {worst.gap:.1e} at objective {worst.value:.6g} "
-            f"({worst.status}). Increase the number of iterations (max_iter={max_iter}), or "
-            "leave out the largest values of C.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )

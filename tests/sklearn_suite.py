@@ -5,9 +5,9 @@
 
 from the root of the repository (``-c /dev/null`` keeps pyproject.toml's options and
 warning filters out; without SCIPY_ARRAY_API=1 the array API tests are skipped) runs
-the installed module with the name `LogisticRegression` bound to the adapter below.
-`LogisticRegressionCV` stays scikit-learn's own. The summary prints what the adapter
-translated and which tests are left out, and why.
+the installed module with the names `LogisticRegression` and `LogisticRegressionCV` bound to the
+adapters below. The summary prints what the adapters translated and which tests are left out,
+and why.
 An id of `LEFT_OUT` that the module no longer has is an error. ``--left-out`` runs
 the tests left out instead of the others: one that passes has no place in the list.
 """
@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
-from softmax_reg import SoftmaxRegression
+from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV
 
 MODULE = "sklearn.linear_model.tests.test_logistic"
 DEFAULTS = SoftmaxRegression().get_params()
+CV_DEFAULTS = SoftmaxRegressionCV().get_params()
 # scikit-learn's keywords that do not exist here, and their defaults there.
 DROPPED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
 TRANSLATED = Counter()
@@ -105,6 +106,98 @@ class LogisticRegression(SoftmaxRegression):
             vars(self).update(given)
 
 
+def translate_cv(params):
+    """As `translate`, for `SoftmaxRegressionCV`."""
+    changes = translate({"l1_ratio": None, **params})
+    l1_ratio = changes.pop("l1_ratio", None)
+    if changes.pop("C", None) is not None:
+        changes["Cs"] = [np.inf]
+    named = params["penalty"] != "elasticnet"    # which has to have ratios
+    if named and (isinstance(params["l1_ratios"], str) or params["l1_ratios"] is None):
+        changes["l1_ratios"] = (0 if l1_ratio is None else l1_ratio,)
+    if isinstance(params["scoring"], str) and params["scoring"] == "warn":
+        changes["scoring"] = None
+    for name in ("l1_ratios", "scoring"):
+        if name in changes:
+            TRANSLATED[f"{name}={params[name]!r} -> {changes[name]!r}"] += 1
+    return changes
+
+
+class LogisticRegressionCV(SoftmaxRegressionCV):
+    """`SoftmaxRegressionCV` with the keywords of scikit-learn's class; see above."""
+
+    def __init__(
+        self,
+        *,
+        Cs=CV_DEFAULTS["Cs"],
+        l1_ratios="warn",
+        fit_intercept=CV_DEFAULTS["fit_intercept"],
+        cv=CV_DEFAULTS["cv"],
+        dual=DROPPED["dual"],
+        penalty="deprecated",
+        scoring="warn",
+        solver=CV_DEFAULTS["solver"],
+        tol=CV_DEFAULTS["tol"],
+        max_iter=CV_DEFAULTS["max_iter"],
+        class_weight=CV_DEFAULTS["class_weight"],
+        n_jobs=CV_DEFAULTS["n_jobs"],
+        verbose=CV_DEFAULTS["verbose"],
+        refit=CV_DEFAULTS["refit"],
+        intercept_scaling=DROPPED["intercept_scaling"],
+        random_state=CV_DEFAULTS["random_state"],
+        use_legacy_attributes="warn",
+    ):
+        super().__init__(
+            Cs=Cs,
+            l1_ratios=l1_ratios,
+            fit_intercept=fit_intercept,
+            cv=cv,
+            scoring=scoring,
+            solver=solver,
+            tol=tol,
+            max_iter=max_iter,
+            class_weight=class_weight,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            refit=refit,
+            random_state=random_state,
+        )
+        self.dual = dual
+        self.penalty = penalty
+        self.intercept_scaling = intercept_scaling
+        self.use_legacy_attributes = use_legacy_attributes
+
+    def fit(self, X, y, sample_weight=None, **params):
+        given = self.get_params(deep=False)
+        vars(self).update(translate_cv({**given, "n_jobs": None}))
+        try:
+            super().fit(X, y, sample_weight, **params)
+        finally:
+            vars(self).update(given)
+        if self.use_legacy_attributes:
+            TRANSLATED["attributes in the older form"] += 1
+            without_ratios = self.l1_ratios is None or isinstance(self.l1_ratios, str)
+            vars(self).update(legacy(self, without_ratios))
+        return self
+
+
+def legacy(model, without_ratios):
+    """Attributes of scikit-learn's older form: by class, and axes in another order."""
+    is_binary = len(model.classes_) == 2
+    classes = model.classes_[1:] if is_binary else model.classes_
+    paths = np.moveaxis(model.coefs_paths_, (3, 2), (0, 2))
+    scores, n_iter = (np.swapaxes(a, 1, 2) for a in (model.scores_, model.n_iter_))
+    if without_ratios:
+        paths, scores, n_iter = paths[:, :, :, 0], scores[:, :, 0], n_iter[:, :, 0]
+    return {
+        "coefs_paths_": dict(zip(classes, paths, strict=True)),
+        "scores_": dict.fromkeys(classes, scores),
+        "n_iter_": n_iter[np.newaxis],
+        "C_": np.full(len(classes), model.C_),
+        "l1_ratio_": np.full(len(classes), model.l1_ratio_),
+    }
+
+
 _CSR = ("csr_matrix", "csr_array")
 _SOLVERS = ("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga")
 _NOT_CONVERGED = {
@@ -120,7 +213,7 @@ LEFT_OUT = {
         "no parameter `penalty`, so no warning that it is deprecated, is inconsistent "
         "with l1_ratio or overrides C": [
             *(f"test_penalty_none[42-{solver}]" for solver in _SOLVERS),
-            "test_penalty_deprecated[LogisticRegression]",
+            *(f"test_penalty_deprecated[LogisticRegression{cv}]" for cv in ("", "CV")),
             "test_l1_ratio_non_elasticnet",
             "test_lr_penalty_l1ratio_incompatible[l1-0.0]",
             "test_lr_penalty_l1ratio_incompatible[l2-1.0]",
@@ -134,8 +227,8 @@ LEFT_OUT = {
         ],
         "no solver liblinear, which refuses three classes, dual=True with others and "
         "X > 1e30": [
-            "test_check_solver_option[LogisticRegression]",
-            "test_liblinear_multiclass_raises[LogisticRegression]",
+            *(f"test_check_solver_option[LogisticRegression{cv}]" for cv in ("", "CV")),
+            *(f"test_liblinear_multiclass_raises[LogisticRegression{cv}]" for cv in ("", "CV")),
             "test_liblinear_with_large_values",
         ],
         "no solver liblinear, which alone returns float64 for float32": [
@@ -148,6 +241,10 @@ LEFT_OUT = {
             for csr in _CSR
             for solver in ("liblinear", "sag", "saga")
         ],
+        "no parameter `use_legacy_attributes`, so no warning about it": [
+            "test_logisticregressioncv_warns_with_use_legacy_attributes",
+        ],
+        "no method _get_scorer": ["test_get_default_scorer"],
         "no method _predict_proba_lr": ["test_logreg_predict_proba_multinomial[42]"],
         "no arrays of other libraries than NumPy (skipped where they are not installed)": [
             f"test_logistic_regression_array_api_{test}[{library}-*"
@@ -176,15 +273,15 @@ LEFT_OUT = {
             f"test_zero_max_iter[{solver}]"
             for solver in ("liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
         ],
-        "iterate: liblinear's last one, 1.6e-5 from the optimum, to 6 decimals": [
-            f"test_logistic_cv[42-{use_legacy_attributes}]"
-            for use_legacy_attributes in (True, False)
-        ],
         "iterate: the Hessian fails to factorise in the first iteration, and n_iter_ is that "
         "of lbfgs": ["test_newton_cholesky_fallback_to_lbfgs"],
     },
     "(c) silent convergence on separable data, where we warn by design": {},
-    "(d) defaults we change on purpose": {},
+    "(d) defaults we change on purpose": {
+        "scoring is neg_log_loss already, so no warning that it will be": [
+            "test_lr_scoring_warns",
+        ],
+    },
 }
 
 
@@ -210,14 +307,15 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
-    """Let the module import the adapter: its parametrize marks need it too."""
-    original = linear_model.LogisticRegression
+    """Let the module import the adapters: its parametrize marks need them too."""
+    originals = linear_model.LogisticRegression, linear_model.LogisticRegressionCV
     try:
         if isinstance(collector, pytest.Module):
             linear_model.LogisticRegression = LogisticRegression
+            linear_model.LogisticRegressionCV = LogisticRegressionCV
         return (yield)
     finally:
-        linear_model.LogisticRegression = original
+        linear_model.LogisticRegression, linear_model.LogisticRegressionCV = originals
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,9 +30,11 @@ LAYERS = [
     ["solvers/__init__.py"],
     ["sample.py"],
     ["exceptions.py", "_callbacks.py", "_prediction.py", "_problem.py", "_validation.py"],
-    ["_outcome.py"],
+    ["_outcome.py", "_scoring.py", "_classifier.py"],
     ["estimator.py"],
     ["path.py"],
+    ["_folds.py"],
+    ["cross_validation.py"],
     ["__init__.py"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -40,10 +42,10 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY_HERE = {
     "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py"},
     "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
-    "joblib": {"kernels/_launch.py"},
+    "joblib": {"kernels/_launch.py", "cross_validation.py"},
     "threadpoolctl": {"kernels/_blas.py"},
-    "sklearn": {"exceptions.py", "_callbacks.py", "_outcome.py", "_validation.py", "estimator.py",
-                "path.py"},
+    "sklearn": {"exceptions.py", "_callbacks.py", "_classifier.py", "_outcome.py", "_scoring.py",
+                "_validation.py", "estimator.py", "cross_validation.py"},
 }
 MAX_LINES = 400
 

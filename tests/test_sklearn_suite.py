@@ -1,4 +1,4 @@
-"""scikit-learn's own test_logistic.py, run on `SoftmaxRegression` (see sklearn_suite.py)."""
+"""scikit-learn's own test_logistic.py, run on our estimators (see sklearn_suite.py)."""
 
 import os
 import re

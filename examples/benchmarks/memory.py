@@ -29,22 +29,23 @@ def status(key):
     return int(values[0]) * 1024 / MEBIBYTE
 
 
-def measure(fit, X, y, C, connection):
+def measure(fit, X, y, workload, connection):
     """Send the MiB by which a fit raises the high-water mark; a child process."""
     some = np.r_[np.unique(y, return_index=True)[1], np.arange(min(3000, len(y)))]
-    fit(X[some], y[some], C, None)
+    penalty = workload.C, workload.l1_ratio
+    fit(X[some], y[some], *penalty, None)
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")    # VmHWM = VmRSS
     before = status("VmRSS")
-    fit(X, y, C, None)
+    fit(X, y, *penalty, None)
     connection.send(status("VmHWM") - before)
 
 
-def peak(fit, X, y, C, limit):
+def peak(fit, X, y, workload, limit):
     """MiB, or None where the fit takes longer than the limit, or fails."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=measure, args=(fit, X, y, C, theirs), daemon=True)
+    process = context.Process(target=measure, args=(fit, X, y, workload, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -74,7 +75,7 @@ def main():
     for name in arguments.workloads:
         workload = WORKLOADS[name]
         X, y = workload.load()
-        peaks = [peak(fit, X, y, workload.C, arguments.limit) for fit in solvers.values()]
+        peaks = [peak(fit, X, y, workload, arguments.limit) for fit in solvers.values()]
         cells = ["-" if value is None else f"{value:.0f}" for value in peaks]
         limit = budget(*X.shape, len(np.unique(y)))
         print(f"| {name} | " + " | ".join(cells) + f" | {limit:.0f} |", flush=True)

@@ -1,4 +1,4 @@
-"""The solvers that are compared, each behind ``fit(X, y, C, tol) -> coef, intercept``.
+"""The solvers that are compared, each behind ``fit(X, y, C, l1_ratio, tol) -> coef, intercept``.
 
 `tol` is the peer's own stopping tolerance, None for its default settings, whole. A peer
 that is not installed is left out; one that cannot run a workload says so by raising.
@@ -14,11 +14,12 @@ _UNLIMITED = 100_000
 
 
 def _sklearn_like(estimator, max_iter=_UNLIMITED, **options):
-    def fit(X, y, C, tol):
+    def fit(X, y, C, l1_ratio, tol):
         budget = {} if tol is None else {"tol": tol, "max_iter": max_iter}
+        penalty = {"l1_ratio": l1_ratio} if l1_ratio else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = estimator(C=C, **options, **budget).fit(X, y)
+            model = estimator(C=C, **penalty, **options, **budget).fit(X, y)
         return np.atleast_2d(model.coef_), model.intercept_
 
     return fit
@@ -54,20 +55,22 @@ def scikit_learn_intelex():
 
     run = _sklearn_like(LogisticRegression, solver="lbfgs")
 
-    def fit(X, y, C, tol):
+    def fit(X, y, C, l1_ratio, tol):
         if sparse.issparse(X):
             raise NotImplementedError("sparse X falls back to scikit-learn")
-        return run(X, y, C, tol)
+        return run(X, y, C, l1_ratio, tol)
 
     return {"lbfgs": fit}
 
 
 def cyanure():
-    """{solver: fit} of Cyanure's Classifier; lambda_1 = 1 / (C n)."""
+    """{solver: fit} of Cyanure's Classifier; lambda_1 = 1 / (C n), L2 or L1."""
     from cyanure.estimators import Classifier
 
     def make(solver):
-        def fit(X, y, C, tol):
+        def fit(X, y, C, l1_ratio, tol):
+            if l1_ratio not in (0, 1):
+                raise NotImplementedError("its elastic net has another scale: left out")
             n = X.shape[0]
             loss = "logistic" if len(np.unique(y)) == 2 else "multiclass-logistic"
             budget = {"tol": tol, "max_iter": 2000, "duality_gap_interval": 5}
@@ -75,8 +78,8 @@ def cyanure():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model = Classifier(
-                    loss=loss, penalty="l2", lambda_1=1 / (C * n), fit_intercept=True,
-                    solver=solver, verbose=False, random_state=0, **budget,
+                    loss=loss, penalty="l1" if l1_ratio else "l2", lambda_1=1 / (C * n),
+                    fit_intercept=True, solver=solver, verbose=False, random_state=0, **budget,
                 ).fit(X, y)
             # (n_features, n_classes), or one vector of n_features.
             coef = np.asarray(model.coef_, dtype=np.float64).reshape(X.shape[1], -1)

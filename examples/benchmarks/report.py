@@ -114,12 +114,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE)
     rows = load(parser.parse_args().results)
-    by_workload = {}
+    smooth, sparse = {}, {}
     for row in rows:
-        by_workload.setdefault(row["workload"], []).append(row)
-    for level in (1e-3, 1e-6, 1e-9):
-        print("\n".join(time_table(by_workload, level)), end="\n\n")
-    print("\n".join(default_table(by_workload)))
+        group = sparse if float(row.get("l1_ratio", 0)) else smooth
+        group.setdefault(row["workload"], []).append(row)
+    for by_workload in (smooth, sparse):
+        for level in (1e-3, 1e-6, 1e-9) if by_workload else ():
+            print("\n".join(time_table(by_workload, level)), end="\n\n")
+    print("\n".join(default_table(smooth)))
 
 
 if __name__ == "__main__":

@@ -38,23 +38,25 @@ from workloads import WORKLOADS
 HERE = Path(__file__).resolve().parent
 LEVELS = (1e-3, 1e-6, 1e-9)
 FIELDS = (
-    "workload", "n_samples", "n_features", "n_classes", "dtype", "C", "peer", "solver", "tol",
+    "workload", "n_samples", "n_features", "n_classes", "dtype", "C", "l1_ratio", "peer",
+    "solver", "tol",
     "first_seconds", "seconds", "repeats", "objective", "suboptimality",
 )
 PACKAGES = ("softmax_reg", "scikit-learn", "scikit-learn-intelex", "cyanure", "numpy", "scipy",
             "numba", "threadpoolctl")
 
 
-def objective(X, y, C, coef, intercept):
+def objective(X, y, C, l1_ratio, coef, intercept):
     """scikit-learn's objective over C n, in float64, a block of rows at a time."""
     index = np.unique(y, return_inverse=True)[1]
     coef, intercept = np.asarray(coef, np.float64), np.asarray(intercept, np.float64)
-    penalty = (coef**2).sum() / (2 * C * len(y))
+    penalty = (1 - l1_ratio) * (coef**2).sum() / 2 + l1_ratio * np.abs(coef).sum()
     if len(coef) == 1:
         coef, intercept = np.vstack([0 * coef, coef]), np.append(0.0, intercept)
-    else:
+    elif l1_ratio == 0:
         # The common shift of all intercepts, and of all coefficients, is free.
-        penalty -= len(coef) * (coef.mean(axis=0) ** 2).sum() / (2 * C * len(y))
+        penalty -= len(coef) * (coef.mean(axis=0) ** 2).sum() / 2
+    penalty /= C * len(y)
     block = max(1, 10_000_000 // (X.shape[1] + len(coef)))
     total = 0.0
     for start in range(0, len(y), block):
@@ -66,19 +68,19 @@ def objective(X, y, C, coef, intercept):
     return total / len(y) + penalty
 
 
-def serve(fit, X, y, C, connection):
+def serve(fit, X, y, C, l1_ratio, connection):
     """Answer every tolerance that comes with (seconds, objective) of a fit; a child process."""
     while True:
         tol = connection.recv()
         started = time.perf_counter()
         try:
-            coef, intercept = fit(X, y, C, tol)
+            coef, intercept = fit(X, y, C, l1_ratio, tol)
         except Exception as error:    # a peer's refusal, of whatever kind
             print(f"    {type(error).__name__}: {str(error)[:80]}", flush=True)
             connection.send(None)
             continue
         seconds = time.perf_counter() - started
-        value = objective(X, y, C, coef, intercept)
+        value = objective(X, y, C, l1_ratio, coef, intercept)
         connection.send((seconds, value if np.isfinite(value) else np.inf))
 
 
@@ -88,7 +90,8 @@ class Sweep:
     def __init__(self, name, limit, peers, solvers):
         workload = WORKLOADS[name]
         self.X, self.y = workload.load()
-        self.C, self.limit, self.name = workload.C, limit, name
+        self.C, self.l1_ratio = workload.C, workload.l1_ratio
+        self.limit, self.name = limit, name
         self.runs = {}    # (peer, solver, tol) -> {"seconds": [...], "objective": ...}
         self.first = {}    # (peer, solver) -> seconds of the very first fit
         self.workers = {}
@@ -98,7 +101,7 @@ class Sweep:
             if key[0] not in peers or solvers and key[1] not in solvers:
                 continue
             ours, theirs = context.Pipe()
-            arguments = fit, self.X, self.y, self.C, theirs
+            arguments = fit, self.X, self.y, self.C, self.l1_ratio, theirs
             process = context.Process(target=serve, args=arguments, daemon=True)
             process.start()
             self.workers[key] = process, ours
@@ -188,7 +191,8 @@ class Sweep:
             yield {
                 "workload": self.name, "n_samples": self.X.shape[0],
                 "n_features": self.X.shape[1], "n_classes": n_classes,
-                "dtype": self.X.dtype.name, "C": self.C, "peer": peer, "solver": solver,
+                "dtype": self.X.dtype.name, "C": self.C, "l1_ratio": self.l1_ratio,
+                "peer": peer, "solver": solver,
                 "tol": "default" if tol is None else f"{tol:.0e}",
                 "first_seconds": f"{self.first[peer, solver]:.4f}",
                 "seconds": f"{statistics.median(run['seconds']):.5f}",
@@ -223,7 +227,7 @@ def read(path):
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [{"l1_ratio": "0.0", **row} for row in csv.DictReader(file)]
 
 
 def write(path, rows):

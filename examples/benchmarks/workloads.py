@@ -127,6 +127,7 @@ class Workload(NamedTuple):
 
     load: object
     C: float = 1.0
+    l1_ratio: float = 0.0
 
 
 WORKLOADS = {
@@ -145,4 +146,16 @@ WORKLOADS = {
     "many classes": Workload(many_classes),
     "wide": Workload(wide),
     "text": Workload(text),
+    "wine L1": Workload(lambda: bundled("wine"), l1_ratio=1.0),
+    "digits L1": Workload(lambda: bundled("digits"), l1_ratio=1.0),
+    "digits standardised L1": Workload(lambda: bundled("digits", standardised=True), l1_ratio=1.0),
+    "digits standardised elastic net": Workload(
+        lambda: bundled("digits", standardised=True), l1_ratio=0.5
+    ),
+    "mnist L1": Workload(mnist, 0.01, l1_ratio=1.0),
+    "tall L1": Workload(tall, l1_ratio=1.0),
+    "binary L1": Workload(binary, l1_ratio=1.0),
+    "embeddings C=1 L1": Workload(embeddings, l1_ratio=1.0),
+    "wide L1": Workload(wide, l1_ratio=1.0),
+    "text L1": Workload(text, l1_ratio=1.0),
 }

@@ -1,0 +1,121 @@
+"""What a linear softmax model does once it has coefficients."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._callbacks import CallbackSupportMixin
+from ._prediction import predictions
+
+# scikit-learn's other solvers, and what does their work here.
+_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
+
+
+class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Predictions of a model with `coef_`, `intercept_` and `classes_`."""
+
+    def _validate_params(self):
+        if isinstance(self.solver, str) and self.solver in _REPLACEMENTS:
+            raise ValueError(
+                f"solver={self.solver!r} does not exist here. "
+                f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
+            )
+        super()._validate_params()
+
+    def decision_function(self, X):
+        """Logits of the classes, ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes), or (n_samples,) if binary
+            Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
+            together.
+        """
+        logits = self._predictions(X, "logits")
+        return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
+
+    def _predictions(self, X, kind):
+        check_is_fitted(self)
+        X = validate_data(
+            self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
+        )
+        out, all_finite = predictions(X, self.coef_, self.intercept_, kind)
+        if not all_finite:    # raises unless coef_ is to blame
+            check_array(X, accept_sparse="csr", estimator=self, input_name="X")
+        return out
+
+    def predict(self, X):
+        """Most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        logits = self.decision_function(X)
+        index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        return self.classes_[index]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+        return self._predictions(X, "probabilities")
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, from the logits: finite where that is 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+        """
+        return self._predictions(X, "log_probabilities")
+
+    def sparsify(self):
+        """Make `coef_` a SciPy CSR array; worth it when most of it is zero.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_array(self.coef_)
+        return self
+
+    def densify(self):
+        """Make `coef_` an ndarray again.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        if sparse.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
