@@ -49,7 +49,6 @@ def in_threads(n, function, *args):
     assert not errors, errors
     return results
 """
-BYTES_OF_A_FIT = "print(fit().tobytes().hex())"
 # Compiles the least.
 PREDICTIONS = """
 from softmax_reg.kernels import cpu
@@ -227,9 +226,9 @@ def test_racing_first_fits_in_one_process(tmp_path):
     )
 
 
-def test_racing_first_fits_in_two_processes(tmp_path):
+def test_racing_first_predictions_in_two_processes(tmp_path):
     """Both compile into the same cache folder; a third then loads what they left."""
-    command = [sys.executable, "-c", COMMON + BYTES_OF_A_FIT]
+    command = [sys.executable, "-c", COMMON + PREDICTIONS]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     both = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -237,7 +236,7 @@ def test_racing_first_fits_in_two_processes(tmp_path):
     ]
     outputs = {process.communicate(timeout=180)[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
-    outputs.add(run(BYTES_OF_A_FIT, NUMBA_CACHE_DIR=str(tmp_path)))
+    outputs.add(run(PREDICTIONS, NUMBA_CACHE_DIR=str(tmp_path)))
     assert len(outputs) == 1
 
 
