@@ -133,9 +133,9 @@ class Problem:
         strength = self._strength(1.0)
         return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
 
-    def solve(self, solver, previous, monitor):
-        """Minimise, from previous (coef, intercept) or None; a `SolverResult`."""
-        result = minimise(self.objective, self._start(previous, solver, monitor), monitor, solver)
+    def solve(self, solver, starts, monitor):
+        """Minimise, from the best of some (coef, intercept), or of none; a `SolverResult`."""
+        result = minimise(self.objective, self._start(starts, solver, monitor), monitor, solver)
         if self._reduced is None:
             return result
         # The certificate must hold on X itself, whatever the reduction left out.
@@ -166,15 +166,18 @@ class Problem:
             self._whole = Objective(*self._data, **self._options)
         return self._whole
 
-    def _start(self, previous, solver, monitor):
-        """Starting point from a previous fit's (coef_, intercept_), or None."""
-        if previous is None:
-            if monitor.max_iter > 0 and sampling_pays(self.objective):
-                return start_from_sample(
-                    self.objective, self._data, self._options, solver, monitor.max_iter
-                )
-            return None
-        coef, intercept = previous
+    def _start(self, starts, solver, monitor):
+        """The lowest `Point` of some (coef_, intercept_); without any, one to begin with."""
+        if starts:
+            return min((self._point(*start) for start in starts), key=lambda point: point.value)
+        if monitor.max_iter > 0 and sampling_pays(self.objective):
+            return start_from_sample(
+                self.objective, self._data, self._options, solver, monitor.max_iter
+            )
+        return None
+
+    def _point(self, coef, intercept):
+        """The objective at (coef_, intercept_) of all classes and features."""
         coef = coef[:, self._kept]
         if not self._binary:
             coef, intercept = coef[~self.absent], intercept[~self.absent]

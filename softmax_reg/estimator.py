@@ -227,7 +227,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             monitor = Monitor(
                 objective, tol=self.tol, max_iter=self.max_iter, callbacks=progress
             )
-            result = problem.solve(solver, previous, monitor)
+            result = problem.solve(solver, [previous] if previous else [], monitor)
             history, n_evaluations = monitor.history, problem.objective.n_evaluations
         fitted = {
             **attributes(result.theta),

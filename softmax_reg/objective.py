@@ -71,6 +71,8 @@ class Objective:
         Numbers that X stores.
     n_evaluations : int
         Passes over the rows so far, of any kind.
+    kept : object or None
+        What a solver leaves there for its next start from another strength of the penalty.
     is_single : bool
         Whether `evaluate` works in float32, twice as fast, within blocks of rows. Its
         values and gradients are then good to some 1e-7 of their terms, which serves
@@ -88,6 +90,7 @@ class Objective:
         self.n_rows = 1 if binary else n_classes
         self.n_evaluations = 0
         self.is_single = False
+        self.kept = None
         self._matrix = X
         self._rows = backend.make_rows(X)
         self._y = np.array(y, dtype=np.int32)
@@ -262,6 +265,7 @@ class Objective:
         out.n_features = len(features)
         out.n_entries = out._matrix.nnz if sparse.issparse(out._matrix) else out._matrix.size
         out.n_evaluations = 0
+        out.kept = None
         out.penalty = self.penalty.restricted(features)
         kept = np.append(features, self.n_features)
         out._shift, out._row_mean = self._shift[features], self._row_mean[features]

@@ -152,8 +152,11 @@ class PathFit(NamedTuple):
 
 
 def path_fits(problem, Cs, solver, tol, max_iter):
-    """Yield a `PathFit` for each C, in the order given, each started from the last."""
-    previous = None
+    """Yield a `PathFit` for each C, in ascending order, each started from the last.
+
+    Or from the line through the last two, in log C, where the objective is lower there.
+    """
+    fits = []
     for C in Cs:
         if problem.objective is None:
             result = SolverResult(None, 0.0, 0.0, np.nan, 0, "converged", solver)
@@ -161,10 +164,28 @@ def path_fits(problem, Cs, solver, tol, max_iter):
             continue
         problem.set_C(C)
         monitor = Monitor(problem.objective, tol=tol, max_iter=max_iter)
-        result = problem.solve(solver, previous, monitor)
-        previous = problem.coef_and_intercept(result.theta)
+        result = problem.solve(
+            solver, _starts(fits, np.log(C), problem.objective.penalty.has_kinks), monitor
+        )
+        fits = [*fits[-1:], (np.log(C), problem.coef_and_intercept(result.theta))]
         penalty = problem.objective.penalty.value(result.theta[:, :-1])
-        yield PathFit(*previous, result, result.value - penalty)
+        yield PathFit(*fits[-1][1], result, result.value - penalty)
+
+
+def _starts(fits, at, has_kinks):
+    """The last of [(log C, (coef, intercept)), ...], and its continuation to log C = at.
+
+    With kinks what was zero stays zero, and nothing changes its sign.
+    """
+    starts = [fit for _, fit in fits[-1:]]
+    if len(fits) == 2 and fits[0][0] < fits[1][0] < at < np.inf:
+        (before, (old, old_intercept)), (last, (new, new_intercept)) = fits
+        share = (at - last) / (last - before)
+        coef = new + share * (new - old)
+        if has_kinks:
+            coef[new * coef <= 0] = 0.0
+        starts.append((coef, new_intercept + share * (new_intercept - old_intercept)))
+    return starts
 
 
 def default_grid(problem, n_Cs, eps, l1_ratio):

@@ -17,10 +17,11 @@ from softmax_reg.solvers import (
     solver_costs,
 )
 from softmax_reg.solvers import lbfgs as lbfgs_module
-from softmax_reg.solvers.kronecker import kronecker_transform
+from softmax_reg.solvers.hessian import newton_step
 from softmax_reg.solvers.lbfgs import MEMORY, PairMemory
 from softmax_reg.solvers.line_search import line_search
-from softmax_reg.solvers.newton import conjugate_gradients, newton_step
+from softmax_reg.solvers.newton import conjugate_gradients
+from softmax_reg.solvers.preconditioner import Preconditioner
 
 from .problems import EPS, random_problem
 
@@ -272,9 +273,9 @@ def test_large_problems_start_in_float32_and_end_in_float64(dtype, max_iter, mon
     precisions = []
     evaluate = Objective.evaluate
 
-    def recorded(self, theta, *args):
+    def recorded(self, theta, *args, **options):
         precisions.append(self.is_single)
-        return evaluate(self, theta, *args)
+        return evaluate(self, theta, *args, **options)
 
     monkeypatch.setattr(Objective, "evaluate", recorded)
     monitor = Monitor(objective, tol=1e-6, max_iter=max_iter)
@@ -294,8 +295,8 @@ def test_columns_that_float32_cannot_hold_are_not_drafted(monkeypatch):
     objective = Objective(X, y, np.ones(500), n_classes=5, binary=False,
                           penalty=L2Penalty(1e-3), fit_intercept=True)
     monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", 0)
-    transform = kronecker_transform(objective, objective.null_point.theta)
-    assert not lbfgs_module._single_serves(objective, transform)
+    preconditioner = Preconditioner(objective, objective.null_point, left=1.0)
+    assert not lbfgs_module._single_serves(objective, *preconditioner.deviations)
     result = minimise(objective, None, Monitor(objective, tol=1e-6, max_iter=1000), "lbfgs")
     assert result.gap <= 1e-6 * result.value
 

@@ -1,6 +1,7 @@
 """Solvers: they see an objective, never X, a device or an estimator."""
 
-from .minimise import SOLVERS, SolverResult, choose_solver, minimise, solver_costs
+from .costs import choose_solver, solver_costs
+from .minimise import SOLVERS, SolverResult, minimise
 from .monitor import HISTORY_DTYPE, Monitor
 
 __all__ = [

@@ -1,18 +1,12 @@
-"""Limited-memory BFGS in Kronecker-preconditioned variables."""
+"""Limited-memory BFGS in preconditioned variables."""
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
-from .kronecker import kronecker_transform
 from .line_search import inner, line_search
+from .preconditioner import Preconditioner
 
 MEMORY = 20
-# Iterations after which the preconditioner is rebuilt at the current point:
-# early, since it starts from equal probabilities, then ever more rarely, and only
-# where the objective has fallen to this fraction of what it was at the last time.
-_FIRST_REFRESH = 10
-_REFRESH_FACTOR = 3
-_REFRESH_BELOW = 0.9
 # Steps far below 1 come in series: the next is tried at so many times the last.
 _GROWTH = 2.0
 # Evaluations of so many operations are worth doing in float32, until L-BFGS estimates its
@@ -121,12 +115,13 @@ class PairMemory:
 
 
 def lbfgs(objective, point, monitor):
-    """Minimise by L-BFGS in the variables v with theta = T v (`kronecker`).
+    """Minimise by L-BFGS in the variables v with theta = T v (`preconditioner`).
 
     Cost per iteration: one evaluation (4 n_samples n_features n_rows flops, rarely
     two), one application of T and of its transpose, and 4 MEMORY theta.size flops;
-    a refresh of T costs n_samples n_features^2 + 9 n_features^3 flops. Memory:
-    2 MEMORY theta.size float32 numbers.
+    new Kronecker factors cost n_samples n_features^2 + 9 n_features^3 flops, a Hessian and
+    its factor n_samples theta.size^2 + theta.size^3 / 3. Memory:
+    2 MEMORY theta.size float32 numbers, and the Hessian twice if it is taken.
 
     Stops when `monitor` says so, or when the line search finds no decrease even
     along the preconditioned gradient.
@@ -137,12 +132,12 @@ def lbfgs(objective, point, monitor):
     done : bool
         False where it stalled short of the tolerance.
     """
-    transform = kronecker_transform(objective, point.theta)
+    preconditioner = Preconditioner(objective, point, _left(monitor, point))
+    transform = preconditioner.transform
     grad = transform.apply_transposed(point.grad)
     pairs = PairMemory(objective.backend, grad.size)
-    since_refresh, refresh_after, last_step = 0, _FIRST_REFRESH, 1.0
-    refreshed_value = point.value
-    objective.is_single = _single_serves(objective, transform)
+    last_step = 1.0
+    objective.is_single = _single_serves(objective, *preconditioner.deviations)
     try:
         while True:
             v = pairs.direction(grad)
@@ -155,49 +150,38 @@ def lbfgs(objective, point, monitor):
                 point = objective.evaluate(point.theta)
                 grad = transform.apply_transposed(point.grad)
                 continue
+            if preconditioner.update(point, -slope / 2, _left(monitor, point, -slope / 2)):
+                transform = preconditioner.transform
+                grad = transform.apply_transposed(point.grad)
+                pairs.clear()
+                continue
             if not monitor.wants_more(point):
                 break
             if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
                 # By its own estimate it is there; Newton's decrement has to agree.
                 return point, False
-            new, step = (None, 0.0)
+            new = None
             if slope < 0:
                 first = min(1.0, _GROWTH * last_step)
                 new, step = line_search(objective, point, transform.apply(v), slope, first)
-            if new is None:
-                if len(pairs) == 0 and not objective.is_single:
-                    # Whether that is the rounding floor only Newton's decrement tells.
-                    return point, False
-                # The memory may be at fault, or float32: look again from here.
-                refresh = True
-            else:
+            if new is not None:
                 last_step = step
-                since_refresh += 1
-                refresh = (
-                    since_refresh >= refresh_after
-                    and new.value <= _REFRESH_BELOW * refreshed_value
-                )
                 new_grad = transform.apply_transposed(new.grad)
-                y = new_grad - grad
-                s = step * v
-                lengths = inner(s, s), inner(y, y)
-                # Where they underflow there is nothing left to learn, nor from an s'y that
-                # float32 could not tell from 0.
-                least = _LEAST_COSINE * np.sqrt(lengths[0]) * np.sqrt(lengths[1])
-                if min(lengths) >= _TINY and inner(s, y) > least:
-                    pairs.append(s, y)
+                _remember(pairs, step * v, new_grad - grad)
                 monitor.iterated(point, new)
                 point, grad = new, new_grad
-            if refresh and monitor.status is None:
-                if new is None and objective.is_single:
-                    objective.is_single = False
-                    point = objective.evaluate(point.theta)
-                transform = kronecker_transform(objective, point.theta, transform)
-                grad = transform.apply_transposed(point.grad)
-                pairs.clear()
-                refreshed_value = point.value
-                if new is not None:
-                    since_refresh, refresh_after = 0, refresh_after * _REFRESH_FACTOR
+                continue
+            if len(pairs) == 0 and not objective.is_single:
+                # Whether that is the rounding floor only Newton's decrement tells.
+                return point, False
+            # The memory may be at fault, or float32: look again from here.
+            if objective.is_single:
+                objective.is_single = False
+                point = objective.evaluate(point.theta)
+            preconditioner.renew(point)
+            transform = preconditioner.transform
+            grad = transform.apply_transposed(point.grad)
+            pairs.clear()
         if objective.is_single:
             objective.is_single = False
             point = objective.evaluate(point.theta)
@@ -206,12 +190,28 @@ def lbfgs(objective, point, monitor):
     return point, monitor.status is not None
 
 
-def _single_serves(objective, transform):
+def _left(monitor, point, promise=np.inf):
+    """Logarithm of what `point` may be above the optimum, over what is asked for."""
+    gap = monitor.gap_at(point)
+    bound = min(point.value, gap if np.isfinite(gap) else promise)
+    asked = monitor.tol * point.value
+    return float(np.log(bound / asked)) if bound > 0 and asked > 0 else 0.0
+
+
+def _remember(pairs, s, y):
+    """Keep the pair unless its lengths underflow or float32 could not tell s'y from 0."""
+    lengths = inner(s, s), inner(y, y)
+    least = _LEAST_COSINE * np.sqrt(lengths[0]) * np.sqrt(lengths[1])
+    if min(lengths) >= _TINY and inner(s, y) > least:
+        pairs.append(s, y)
+
+
+def _single_serves(objective, smallest_deviation, largest_deviation):
     """Whether float32 is faster here and can hold the numbers."""
     low, high = _SINGLE_RANGE
     return bool(
         objective.is_penalised
         and objective.evaluation_flops >= _SINGLE_FLOPS
-        and low <= transform.smallest_deviation
-        and transform.largest_deviation <= high
+        and low <= smallest_deviation
+        and largest_deviation <= high
     )

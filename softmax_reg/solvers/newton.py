@@ -1,62 +1,15 @@
 """Exact Newton with a dense Hessian, and truncated Newton on Hessian products."""
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
 
+from .hessian import fill_null_space, newton_step
 from .kronecker import kronecker_transform
 from .line_search import inner, line_search
 
-# Added to the unit diagonal of the scaled Hessian, in turn, until it factorises:
-# it slows only directions of less curvature than that.
-_RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 _MAX_CG = 200
 # Half a squared decrement of this times what is asked for says that the step to come will
 # be the last, and no Hessian needed after it.
 _LAST = 1e-2
-
-
-def fill_null_space(hessian, n_rows, columns):
-    """Add curvature along the shifts that leave all probabilities as they are.
-
-    Moving every class's intercept (or, unpenalised, every class's weight of one
-    feature) by the same amount changes nothing. The gradient has no component
-    there, so the step has none either, and W keeps summing to zero over classes.
-
-    columns : iterable of int
-        Of theta: the intercept, and the features without a penalty.
-    """
-    if n_rows == 1:
-        return
-    width = len(hessian) // n_rows
-    blocks = hessian.reshape(n_rows, width, n_rows, width)
-    for j in columns:
-        blocks[:, j, :, j] += np.trace(blocks[:, j, :, j]) / n_rows**2
-
-
-def newton_step(hessian, grad):
-    """-H^-1 g by Cholesky on the diagonally scaled Hessian, or None if that fails.
-
-    Scaling to a unit diagonal makes the ridge mean the same for every column,
-    whatever its units.
-    """
-    diagonal = np.diag(hessian)
-    is_positive = diagonal > 0
-    scale = 1 / np.sqrt(np.where(is_positive, diagonal, 1.0))
-    with np.errstate(invalid="ignore"):    # an overflown Hessian gives no finite step
-        scaled = hessian * scale
-        scaled *= scale[:, np.newaxis]
-    for ridge in _RIDGES:
-        np.fill_diagonal(scaled, is_positive + ridge)
-        # LAPACK itself: SciPy's functions around it take as long as a small factor. In its
-        # order of axes the lower triangle is the upper one.
-        factor, failed = dpotrf(scaled.T, lower=False, clean=False)
-        if failed:
-            continue
-        solution, _ = dpotrs(factor, scale * grad.ravel(), lower=False)
-        step = -scale * solution
-        if np.isfinite(step).all():
-            return step.reshape(grad.shape)
-    return None
 
 
 def newton(objective, point, monitor):

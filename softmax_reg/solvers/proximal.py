@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .newton import fill_null_space
+from .hessian import fill_null_space
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .hessian import newton_step
 from .line_search import inner
-from .newton import newton_step
 
 # Steps that change signs are shortened by halves down to this, then to the first change.
 _SHORTEST = 1e-3

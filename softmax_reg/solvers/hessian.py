@@ -1,0 +1,85 @@
+"""The dense Hessian: its null space, its factor, and the change of variables that gives."""
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
+
+# Added to the unit diagonal of the scaled Hessian, in turn, until it factorises:
+# it slows only directions of less curvature than that.
+_RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
+
+
+def fill_null_space(hessian, n_rows, columns):
+    """Add curvature along the shifts that leave all probabilities as they are.
+
+    Moving every class's intercept (or, unpenalised, every class's weight of one
+    feature) by the same amount changes nothing. The gradient has no component
+    there, so the step has none either, and W keeps summing to zero over classes.
+
+    columns : iterable of int
+        Of theta: the intercept, and the features without a penalty.
+    """
+    if n_rows == 1:
+        return
+    width = len(hessian) // n_rows
+    blocks = hessian.reshape(n_rows, width, n_rows, width)
+    for j in columns:
+        blocks[:, j, :, j] += np.trace(blocks[:, j, :, j]) / n_rows**2
+
+
+class HessianTransform:
+    """theta = T v with T' H T = I; H = D R'R D, T = D^-1 R^-1.
+
+    Parameters
+    ----------
+    factor : (m, m), R in the upper triangle
+    scale : (m,), the diagonal of D^-1
+    """
+
+    def __init__(self, factor, scale):
+        self._factor = factor
+        self._scale = scale
+
+    def apply(self, v):
+        """T v: a change of theta from a change of the new variables."""
+        solution, _ = dtrtrs(self._factor, v.ravel())
+        return (self._scale * solution).reshape(v.shape)
+
+    def apply_transposed(self, grad):
+        """T' g: the gradient in the new variables from that in theta."""
+        solution, _ = dtrtrs(self._factor, self._scale * grad.ravel(), trans=1)
+        return solution.reshape(grad.shape)
+
+    def solve(self, grad):
+        """H^-1 g."""
+        solution, _ = dpotrs(self._factor, self._scale * grad.ravel(), lower=False)
+        return (self._scale * solution).reshape(grad.shape)
+
+
+def factorisations(hessian):
+    """Yield a `HessianTransform` with every ridge that is enough for one, from the smallest.
+
+    Scaling to a unit diagonal makes the ridge mean the same for every column,
+    whatever its units.
+    """
+    diagonal = np.diag(hessian)
+    is_positive = diagonal > 0
+    scale = 1 / np.sqrt(np.where(is_positive, diagonal, 1.0))
+    with np.errstate(invalid="ignore"):    # an overflown Hessian gives no finite step
+        scaled = hessian * scale
+        scaled *= scale[:, np.newaxis]
+    for ridge in _RIDGES:
+        np.fill_diagonal(scaled, is_positive + ridge)
+        # LAPACK itself: SciPy's functions around it take as long as a small factor. In its
+        # order of axes the lower triangle is the upper one.
+        factor, failed = dpotrf(scaled.T, lower=False, clean=False)
+        if not failed and np.isfinite(factor.diagonal()).all():
+            yield HessianTransform(factor, scale)
+
+
+def newton_step(hessian, grad):
+    """-H^-1 g, or None where no factorisation gives a finite one."""
+    for transform in factorisations(hessian):
+        step = -transform.solve(grad)
+        if np.isfinite(step).all():
+            return step
+    return None
