@@ -10,7 +10,7 @@ from softmax_reg.penalty import SparsePenalty
 from softmax_reg.solvers.proximal_lbfgs import KroneckerModel, Metric
 from softmax_reg.solvers.quadratic import DenseModel, column_norms, minimise_model, unit_columns
 
-from .problems import random_problem
+from .problems import EPS, random_problem
 
 EFFORT = {"sweeps": 5, "rounds": 300, "newton_steps": 50, "accuracy": 1e-24}
 N_ROWS, WIDTH = 3, 5
@@ -141,3 +141,18 @@ def test_a_tiny_fit(monkeypatch, solver, grouped):
     assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
     path = softmax_path(X, y, Cs=[C], grouped=grouped, tol=1e-4)
     assert path.objectives[0] == pytest.approx(model.objective_, rel=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_at_its_minimum_is_left_at_once(monkeypatch, seed):
+    """Rounding is no reason to go on: accuracy is asked for of changes that count."""
+    model, start = _dense_model(seed, grouped=False)
+    x = minimise_model(model, start, **EFFORT).x
+    model.grad = model.grad + model.times(x - start)    # the same model around its minimum
+    passes = []
+    descend = model.descend
+    monkeypatch.setattr(model, "descend", lambda *args: passes.append(args[2]) or descend(*args))
+    again = minimise_model(model, x, **EFFORT)
+    assert len(passes) < EFFORT["rounds"] / 10
+    np.testing.assert_array_equal(again.x != 0, x != 0)
+    np.testing.assert_allclose(again.x, x, rtol=1e4 * 64 * EPS)    # the condition number

@@ -8,7 +8,7 @@ import numpy as np
 
 # Exact Newton is out of the question above this many parameters (512 MiB).
 MAX_NEWTON_SIZE = 8192
-# L-BFGS keeps a Hessian of up to so many numbers, or as many as X has (64 MiB).
+# A Hessian is kept of up to so many numbers, or as many as X has (64 MiB).
 _MAX_FACTOR = 2**23
 _NEWTON_ITERATIONS = 12
 # L-BFGS, preconditioned by Kronecker factors alone, or in time by the Hessian.
@@ -35,6 +35,8 @@ _LBFGS_OVERHEAD = 4e-4
 _PROXIMAL_ITERATIONS = 15
 _PROXIMAL_EVALUATIONS = 400
 _PROXIMAL_OVERHEAD = 2e-3
+_PROXIMAL_STEP = 1e-3
+_MODEL_PASSES = 40
 _MODEL_PRODUCTS = 20
 _MODEL_RATE = 1e10
 
@@ -51,11 +53,20 @@ def evaluation_cost(objective):
     return max(products, reading_cost(objective)) + softmax
 
 
-def hessian_cost(objective):
-    """Seconds of a dense Hessian and its factor."""
-    size = objective.n_rows * (objective.n_features + 1)
+def hessian_cost(objective, size):
+    """Seconds of a dense Hessian of so many parameters."""
     product = objective.n_samples * size**2 / _PRODUCT_RATE
-    return max(product, reading_cost(objective)) + size**3 / 3 / _FACTOR_RATE
+    return max(product, reading_cost(objective))
+
+
+def factor_cost(size):
+    """Seconds of its Cholesky factor."""
+    return size**3 / 3 / _FACTOR_RATE
+
+
+def is_kept(objective, size):
+    """Whether a Hessian of so many parameters may take memory from one step to the next."""
+    return size**2 <= max(_MAX_FACTOR, objective.n_entries)
 
 
 def iterations_per_hessian(objective):
@@ -64,9 +75,16 @@ def iterations_per_hessian(objective):
     For one row of parameters the Kronecker factors are the Hessian.
     """
     size = objective.n_rows * (objective.n_features + 1)
-    if objective.n_rows == 1 or size**2 > max(_MAX_FACTOR, objective.n_entries):
+    if objective.n_rows == 1 or not is_kept(objective, size):
         return np.inf
-    return hessian_cost(objective) / (_LBFGS_OVERHEAD + evaluation_cost(objective))
+    hessian = hessian_cost(objective, size) + factor_cost(size)
+    return hessian / (_LBFGS_OVERHEAD + evaluation_cost(objective))
+
+
+def steps_per_hessian(objective, size):
+    """What a Hessian of a working set costs proximal Newton, in steps with an old one."""
+    step = _PROXIMAL_STEP + evaluation_cost(objective) + _MODEL_PASSES * size**2 / _MODEL_RATE
+    return hessian_cost(objective, size) / step
 
 
 def solver_costs(objective):
@@ -109,7 +127,7 @@ def solver_costs(objective):
     if objective.has_full_covariance:
         refresh = n * p**2 / _PRODUCT_RATE + 9 * p**3 / _FACTOR_RATE
         costs["lbfgs"] += _LBFGS_REFRESHES * refresh
-    hessian = hessian_cost(objective)
+    hessian = hessian_cost(objective, size) + factor_cost(size)
     if objective.is_penalised and np.isfinite(iterations_per_hessian(objective)):
         solves = 2 * 8 * size**2 / _MEMORY_RATE
         factored = _FACTORED_EVALUATIONS * weakness**_FACTORED_GROWTH * (iteration + solves)
@@ -128,7 +146,7 @@ def _proximal_costs(objective):
     costs = {"proximal-lbfgs": _PROXIMAL_EVALUATIONS * evaluation}
     size = n_rows * (min(n, p) + 1)
     if size <= MAX_NEWTON_SIZE:
-        hessian = max(n * size**2 / _PRODUCT_RATE, reading_cost(objective))
+        hessian = hessian_cost(objective, size)
         costs["proximal-newton"] = _PROXIMAL_ITERATIONS * (_PROXIMAL_OVERHEAD + hessian)
     return costs
 

@@ -1,7 +1,10 @@
 """Proximal Newton on a working set of features, for penalties with kinks."""
 
+from typing import NamedTuple
+
 import numpy as np
 
+from .costs import is_kept, steps_per_hessian
 from .hessian import fill_null_space
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
@@ -14,10 +17,27 @@ _MAX_HALVINGS = 40
 # out, else to rounding.
 _ACCURACY = 1e-16, 1e-3
 _ROUGH_ABOVE = 1e-6
+_QUICKLY = {"sweeps": 2, "rounds": 6, "newton_steps": 6}
 _ROUGHLY = {"sweeps": 128, "rounds": 6, "newton_steps": 6}
 _CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 1000}
 # Newton's method cannot end at a norm's kink: groups on their way out are for descent.
 _GROUPS_CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 6}
+
+
+# A step with a new Hessian takes the suboptimality down by some such factor. An old one serves
+# as long as its steps gain as much for what they cost.
+_GAIN = 1e4
+_ROUNDING = 16 * np.finfo(np.float64).eps
+# A Hessian of a fit whose penalty was up to so many times as strong, or as weak, is tried.
+_NEAR = 2.0
+
+
+class KeptHessian(NamedTuple):
+    """Of the loss and the smooth part of the penalty; left to the next fit of a path."""
+
+    features: np.ndarray
+    hessian: np.ndarray
+    penalty: object
 
 
 def proximal_newton(objective, point, monitor):
@@ -27,7 +47,8 @@ def proximal_newton(objective, point, monitor):
     the working set (`working_set`, `quadratic`), and searches along the way there. Cost per
     iteration: one evaluation of all features, one of the working set with its Hessian
     (n_samples m^2 flops for m parameters in it), and m^2 per pass of descent. Quadratic
-    convergence; any descent of the model is enough for convergence at all.
+    convergence; any descent of the model is enough for convergence at all. Where the last
+    Hessian, or that of the last fit of a path, still serves, no other is computed.
 
     Returns
     -------
@@ -40,39 +61,88 @@ def proximal_newton(objective, point, monitor):
     Lee, Sun & Saunders (2014), Proximal Newton-type methods for minimizing composite
     functions, SIAM J. Optim. 24(3), algorithm 1.
     """
-    working = WorkingSet(objective)
-    progress = 1.0
-    while monitor.wants_more(point):
-        working.update(point)
-        some = working.objective
-        if some.n_rows * (some.n_features + 1) > MAX_SIZE:
-            return point, False
-        start = working.gather(point.theta)
-        here = some.evaluate(start, with_hessian=True)
-        fill_null_space(here.hessian, some.n_rows, some.unpenalised_columns)
-        accuracy = float(np.clip(progress**2, *_ACCURACY))
-        closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
-        effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
-        # What overflows gives a point that is no lower.
-        with np.errstate(over="ignore", invalid="ignore"):
-            model = DenseModel(
-                objective.backend, here.hessian, here.grad, working.threshold,
-                objective.penalty.grouped,
-            )
-            minimum = minimise_model(model, start, accuracy=accuracy, **effort)
-        del here, model
-        progress = abs(minimum.decrease) / max(point.value, np.finfo(np.float64).tiny)
-        monitor.newton_decrement(point, abs(minimum.decrease))
-        if monitor.status == "separable":
-            break
-        new = None
-        if np.any(minimum.x != start):
-            new = search(objective, point, working.scatter(minimum.x), minimum.slope)
-        if new is None:
-            return point, monitor.stalled(point, abs(minimum.decrease))
-        monitor.iterated(point, new, abs(minimum.decrease))
-        point = new
+    kept = _inherited(objective)
+    working = WorkingSet(objective, features=None if kept is None else kept.features)
+    hessian = None if kept is None else kept.hessian
+    progress, last = 1.0, np.inf
+    try:
+        while monitor.wants_more(point):
+            if working.update(point):
+                hessian = None
+            start = working.gather(point.theta)
+            if start.size > MAX_SIZE:
+                return point, False
+            new = None
+            if hessian is not None:
+                grad = working.gather(point.grad)
+                minimum = _minimum(
+                    objective, working, hessian, grad, start, _ACCURACY[1], _QUICKLY
+                )
+                steps = steps_per_hessian(objective, start.size)
+                # The gap has digits to gain when what is left of the objective is rounding:
+                # only exact steps go on to gain them.
+                rounding = _ROUNDING * point.value
+                if rounding < abs(minimum.decrease) <= last * _GAIN ** (-1 / (1 + steps)):
+                    new = _searched(objective, point, working, start, minimum)
+            if new is None:
+                hessian = None    # its memory is needed
+                here = working.objective.evaluate(start, with_hessian=True)
+                hessian = here.hessian
+                fill_null_space(hessian, len(start), working.objective.unpenalised_columns)
+                accuracy = float(np.clip(progress**2, *_ACCURACY))
+                minimum = _minimum(objective, working, hessian, here.grad, start, accuracy)
+            last = abs(minimum.decrease)
+            progress = last / max(point.value, np.finfo(np.float64).tiny)
+            monitor.newton_decrement(point, last)
+            if monitor.status == "separable":
+                break
+            if new is None:
+                new = _searched(objective, point, working, start, minimum)
+            if new is None:
+                return point, monitor.stalled(point, last)
+            if not (objective.is_penalised and is_kept(objective, start.size)):
+                hessian = None
+            monitor.iterated(point, new, last)
+            point = new
+    finally:
+        objective.kept = (
+            None if hessian is None else KeptHessian(working.features, hessian, objective.penalty)
+        )
     return point, monitor.status is not None
+
+
+def _inherited(objective):
+    """The Hessian of the last fit with the penalty of this one; None where it would not do."""
+    kept, new = objective.kept, objective.penalty
+    if kept is None:
+        return None
+    old = kept.penalty
+    if not np.all((old.threshold <= _NEAR * new.threshold)
+                  & (new.threshold <= _NEAR * old.threshold)):
+        return None
+    change = np.broadcast_to(new.curvature - old.curvature, objective.n_features)[kept.features]
+    diagonal = np.einsum("ii->i", kept.hessian).reshape(objective.n_rows, -1)    # a view
+    diagonal[:, :-1] += change
+    return kept
+
+
+def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
+    """Of the model around `start`, a `ModelMinimum`."""
+    grouped = objective.penalty.grouped
+    closely = _GROUPS_CLOSELY if grouped else _CLOSELY
+    if effort is None:
+        effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
+    # What overflows gives a point that is no lower.
+    with np.errstate(over="ignore", invalid="ignore"):
+        model = DenseModel(objective.backend, hessian, grad, working.threshold, grouped)
+        return minimise_model(model, start, accuracy=accuracy, **effort)
+
+
+def _searched(objective, point, working, start, minimum):
+    """The `Point` that a search towards a model's minimum ends at, or None."""
+    if not np.any(minimum.x != start):
+        return None
+    return search(objective, point, working.scatter(minimum.x), minimum.slope)
 
 
 def search(objective, point, end, slope):

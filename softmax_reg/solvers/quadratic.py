@@ -16,6 +16,9 @@ from .line_search import inner
 # Steps that change signs are shortened by halves down to this, then to the first change.
 _SHORTEST = 1e-3
 _MAX_HALVINGS = 12
+# Coordinates that move the model by less than this fraction of the kinks follow rounding: they
+# change by some 1e-14 of themselves.
+_FLOOR = (16 * np.finfo(np.float64).eps) ** 2
 # Largest support whose Hessian is factorised.
 _MAX_SUPPORT = 3000
 
@@ -93,7 +96,7 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
         Passes of descent and Newton steps, at most, of each of at most so many rounds.
     accuracy : float
         Ends where no coordinate moves the model by more than this fraction of the most that
-        one did at first.
+        one did at first, or by more than rounding.
 
     Returns
     -------
@@ -106,7 +109,8 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
         for _ in range(newton_steps):
             if not _newton(model, start, x):
                 break
-        if model.descend(start, x, 1) <= accuracy * first:
+        floor = _FLOOR * float(model.kinks_gained(np.zeros_like(x), x))
+        if model.descend(start, x, 1) <= max(accuracy * first, floor):
             break
     change = x - start
     slope = inner(model.grad, change) + float(model.kinks_gained(start, x))

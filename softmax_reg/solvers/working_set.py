@@ -6,6 +6,9 @@ import numpy as np
 _LEAST_ROOM = 32
 _GROWTH = 2
 _ROUNDING = 16 * np.finfo(np.float64).eps
+# Along a path those whose gradients are this close to the threshold are let in too: few are
+# left to enter at the next strengths of the penalty.
+_CLOSE = 0.25
 
 
 class WorkingSet:
@@ -15,20 +18,43 @@ class WorkingSet:
     threshold: at the optimum nothing else is asked for, and most features of most sparse
     models never have to be looked at.
 
+    Parameters
+    ----------
+    objective : Objective
+        Of all features.
+    everything : bool, default=False
+        No feature stays out.
+    features : ndarray of int, default=None
+        To begin with, those of the last fit of a path.
+
     Attributes
     ----------
     features : ndarray of int, ascending
-    objective : Objective
-        Restricted to them.
-    threshold : ndarray, (n_features in the set + 1,)
-        Of every column of theta, the intercept's 0.
     """
 
-    def __init__(self, objective, everything=False):
+    def __init__(self, objective, everything=False, features=None):
         self._whole = objective
         self._everything = everything
+        self._margin = _ROUNDING if features is None else -_CLOSE
         self._is_free = np.broadcast_to(objective.penalty.threshold == 0, objective.n_features)
-        self.features = self.objective = self.threshold = None
+        self.features = features
+        self._objective = None
+
+    @property
+    def objective(self):
+        """Restricted to the features; holds a copy of their columns from the first use."""
+        if self._objective is None:
+            everything = len(self.features) == self._whole.n_features
+            self._objective = (
+                self._whole if everything else self._whole.restricted(self.features)
+            )
+        return self._objective
+
+    @property
+    def threshold(self):
+        """(n_features in the set + 1,): of every column of theta, the intercept's 0."""
+        threshold = np.broadcast_to(self._whole.penalty.threshold, self._whole.n_features)
+        return np.append(threshold[self.features], 0.0)
 
     def update(self, point):
         """Let in what violates its optimality condition at `point` the most.
@@ -39,29 +65,21 @@ class WorkingSet:
         """
         coef, grad = point.theta[:, :-1], point.grad[:, :-1]
         penalty = self._whole.penalty
-        is_in = np.any(coef != 0, axis=0) | self._is_free
+        keeps = np.any(coef != 0, axis=0) | self._is_free | self._everything
         sizes = penalty.sizes(grad).max(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            excess = np.where(is_in, 0.0, sizes / penalty.threshold - 1)
-        violators = np.flatnonzero(excess > _ROUNDING)
-        room = max(_LEAST_ROOM, (_GROWTH - 1) * np.count_nonzero(is_in))
-        if self._everything:
-            violators = np.arange(len(is_in))
-        elif len(violators) > room:
-            violators = violators[np.argsort(-excess[violators], kind="stable")[:room]]
-        is_in[violators] = True
+            excess = np.where(keeps, -np.inf, sizes / penalty.threshold - 1)
         if self.features is not None:
-            held = np.zeros(len(is_in), dtype=bool)
+            held = np.zeros(len(keeps), dtype=bool)
             held[self.features] = True
-            if not np.any(is_in & ~held):
+            if held[keeps | (excess > _ROUNDING)].all():
                 return False
-        self.features = np.flatnonzero(is_in)
-        everything = len(self.features) == self._whole.n_features
-        self.objective = self._whole if everything else self._whole.restricted(self.features)
-        penalty = self.objective.penalty
-        self.threshold = np.append(
-            np.broadcast_to(penalty.threshold, self.objective.n_features), 0.0
-        )
+        entering = np.flatnonzero(excess > self._margin)
+        room = max(_LEAST_ROOM, (_GROWTH - 1) * np.count_nonzero(keeps))
+        if len(entering) > room:
+            entering = entering[np.argsort(-excess[entering], kind="stable")[:room]]
+        keeps[entering] = True
+        self.features, self._objective = np.flatnonzero(keeps), None
         return True
 
     def gather(self, theta):
