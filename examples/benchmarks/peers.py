@@ -13,9 +13,9 @@ TOLERANCES = [10.0**-k for k in range(1, 13)]
 _UNLIMITED = 100_000
 
 
-def _sklearn_like(estimator, max_iter=_UNLIMITED, **options):
+def _sklearn_like(estimator, **options):
     def fit(X, y, C, l1_ratio, tol):
-        budget = {} if tol is None else {"tol": tol, "max_iter": max_iter}
+        budget = {} if tol is None else {"tol": tol, "max_iter": _UNLIMITED}
         penalty = {"l1_ratio": l1_ratio} if l1_ratio else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -39,12 +39,8 @@ def scikit_learn():
     """{solver: fit} of scikit-learn's LogisticRegression."""
     from sklearn.linear_model import LogisticRegression
 
-    # 1,000 epochs of sag and saga are far more than any workload's time limit.
-    epochs = {"sag": 1000, "saga": 1000}
     return {
-        solver: _sklearn_like(
-            LogisticRegression, epochs.get(solver, _UNLIMITED), solver=solver
-        )
+        solver: _sklearn_like(LogisticRegression, solver=solver)
         for solver in ("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga")
     }
 
