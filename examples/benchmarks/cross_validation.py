@@ -1,6 +1,7 @@
 """Cross-validation over C: SoftmaxRegressionCV, scikit-learn's and GridSearchCV; a table.
 
-    python examples/benchmarks/cross_validation.py [--workloads NAME ...] [--folds N] [--Cs N]
+    python examples/benchmarks/cross_validation.py [--workloads NAME ...] [--rows N] [--folds N]
+        [--Cs N] [--without-scikit-learn]
 
 10 values of C from 1e-4 to 1e4, 5 folds, log loss, default settings otherwise. Each fit of the
 grid is held against the best objective that any of them reaches there: the columns "worst"
@@ -42,6 +43,7 @@ def objectives(model, X, y, folds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=["iris", "digits"])
+    parser.add_argument("--rows", type=int, help="only the first so many")
     parser.add_argument("--Cs", type=int, default=10)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--without-scikit-learn", action="store_true")
@@ -50,7 +52,7 @@ def main():
           "| LogisticRegressionCV | worst | ratio | farther at |")
     print("|---" * 9 + "|")
     for name in arguments.workloads:
-        X, y = WORKLOADS[name].load()
+        X, y = (a[:arguments.rows] for a in WORKLOADS[name].load())
         folds = list(StratifiedKFold(arguments.folds).split(X, y))
         SoftmaxRegressionCV(Cs=2, cv=2).fit(X[:2000], y[:2000])    # compiles
         ours, model = timed(SoftmaxRegressionCV(Cs=arguments.Cs, cv=folds), X, y)
