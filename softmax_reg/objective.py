@@ -67,6 +67,7 @@ class Objective:
 
     Attributes
     ----------
+    is_sparse : bool
     n_entries : int
         Numbers that X stores.
     n_evaluations : int
@@ -86,7 +87,8 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.backend = backend
         self.n_samples, self.n_features = X.shape
-        self.n_entries = X.nnz if sparse.issparse(X) else X.size
+        self.is_sparse = sparse.issparse(X)
+        self.n_entries = X.nnz if self.is_sparse else X.size
         self.n_rows = 1 if binary else n_classes
         self.n_evaluations = 0
         self.is_single = False
@@ -136,10 +138,18 @@ class Objective:
         return self.penalty.is_strict
 
     @property
-    def unpenalised_columns(self):
-        """Columns of theta that no penalty acts on: features, and the intercept."""
+    def free_shifts(self):
+        """Parameters that may all move by the same amount at no change: arrays of indices.
+
+        Of the intercepts of all classes, and of their coefficients of a feature without a
+        penalty. Indices are those of theta.ravel().
+        """
+        if self.n_rows == 1:
+            return []
         factor = np.broadcast_to(self.penalty.weight, self.n_features)
-        return np.append(np.flatnonzero(factor == 0), self.n_features)
+        columns = np.append(np.flatnonzero(factor == 0), self.n_features)
+        width = self.n_features + 1
+        return [np.arange(j, self.n_rows * width, width) for j in columns]
 
     @property
     def eps(self):
@@ -168,7 +178,7 @@ class Objective:
         hessian = None
         if with_hessian:
             loss, loss_grad, n_errors, hessian = self.backend.value_grad_hessian(*data, theta)
-            self._penalise(hessian)
+            self._penalise(hessian, np.arange(theta.size))
         else:
             loss, loss_grad, n_errors = self.backend.value_grad(
                 *data, theta.astype(np.float32) if self.is_single else theta
@@ -179,15 +189,27 @@ class Objective:
         value = loss + self.penalty.value(theta[:, :-1])
         return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
 
-    def _penalise(self, hessian):
-        """Add the penalty's part to the Hessian of the loss."""
-        diagonal = np.einsum("ii->i", hessian).reshape(self.shape)    # a view
-        diagonal[:, :-1] += self.penalty.curvature
+    def hessian(self, theta, index):
+        """The part of the Hessian for theta.ravel()[index], ascending; one pass.
+
+        About n_samples len(index)^2 flops, or those of the whole if that takes fewer. As
+        that of `evaluate`.
+        """
+        self.n_evaluations += 1
+        out = self.backend.hessian(self._rows, self._weight, self._shift, theta, index)
+        self._penalise(out, index)
+        return out
+
+    def _penalise(self, hessian, index):
+        """Add the penalty's part to the Hessian of the loss in theta.ravel()[index]."""
+        width = self.n_features + 1
+        curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
+        np.einsum("ii->i", hessian)[:] += curvature[index % width]    # a view
         if not self.fit_intercept:
-            intercepts = slice(self.n_features, None, self.n_features + 1)
+            intercepts = np.flatnonzero(index % width == self.n_features)
             hessian[intercepts] = 0.0
             hessian[:, intercepts] = 0.0
-            diagonal[:, -1] = 1.0
+            hessian[intercepts, intercepts] = 1.0
 
     def gap(self, point):
         """Certified bound on point.value minus the optimum; no pass over the rows.

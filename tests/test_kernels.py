@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from softmax_reg.kernels import cpu, reference
+from softmax_reg.kernels import _hessian, cpu, reference
 from softmax_reg.kernels._csr import _accumulate, sparse_products
 from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
 from softmax_reg.kernels._jit import kernel
@@ -89,10 +89,48 @@ class TestAgainstReference:
         _assert_close(others[1], plain[1], logits * size)
         assert others[2] == plain[2]
 
+    @pytest.mark.parametrize("share", [0.3, 1.0])
+    @pytest.mark.parametrize("pair", [1e-9, 1e9])
+    def test_hessian_of_some(
+        self, monkeypatch, n_samples, n_features, n_rows, dtype, form, pair, share
+    ):
+        """Its part for some coefficients, whatever it is made from."""
+        monkeypatch.setattr(_hessian, "_PAIR", pair)
+        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        index = np.flatnonzero(np.random.default_rng(5).random(theta.size) <= share)
+        index = index if len(index) else np.array([theta.size - 1])
+        actual = cpu.hessian(rows, weight, shift, theta, index)
+        size = np.abs(X - shift).max() + np.abs(shift).max()
+        _assert_close(
+            actual, reference.hessian(X, weight, shift, theta, index), size**3 * n_features
+        )
+        np.testing.assert_array_equal(actual, actual.T)
+
     def test_column_sums(self, n_samples, n_features, n_rows, dtype, form):
         """Weighted column sums."""
         rows, X, _, weight, _, _ = _both(n_samples, n_features, n_rows, form, dtype)
         _assert_close(cpu.column_sums(rows, weight), weight @ X, np.abs(X).max())
+
+
+def test_hessian_of_sparse_columns_far_from_zero(monkeypatch):
+    """Sums over stored entries would cancel: blocks of centred rows keep their digits."""
+    monkeypatch.setattr(_hessian, "_PAIR", 1e-9)
+    X, _, weight, theta = random_problem(200, 5, 3, 0)
+    X[:, 2] += 1e6
+    shift, index = weight @ X, np.arange(1, theta.size, 2)
+    rows = cpu.make_rows(sparse.csr_array(X))
+    actual = cpu.hessian(rows, weight, shift, theta, index)
+    expected = reference.hessian(X, weight, shift, theta, index)
+    # Numbers of size 1e6 are good to 1e6 eps.
+    _assert_close(actual, expected, 1e6 * np.abs(X - shift).max() ** 2)
+
+
+@pytest.mark.parametrize("index", [[], [3, 3], [4, 2], [-1, 2], [0, 24]])
+def test_hessian_refuses_coefficients_out_of_range(index):
+    """Or in another order: the kernels rely on it."""
+    X, _, weight, theta = random_problem(50, 5, 4, 0)
+    with pytest.raises(ValueError, match="ascending and in range"):
+        cpu.hessian(cpu.make_rows(X), weight, np.zeros(5), theta, np.array(index, dtype=int))
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])
@@ -192,8 +230,10 @@ def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):
         loss, grad, _ = cpu.value_grad(rows, y, weight, shift, theta)
         classes, moments = cpu.curvature(rows, weight, shift, theta, True)
         hessian = cpu.value_grad_hessian(rows, y, weight, shift, theta)[3]
+        some = cpu.hessian(rows, weight, shift, theta, np.arange(0, theta.size, 3))
         product = cpu.hess_prod(rows, weight, shift, theta, theta)
-        bits = [np.asarray(a).tobytes() for a in (loss, grad, classes, moments, hessian, product)]
+        outs = loss, grad, classes, moments, hessian, some, product
+        bits = [np.asarray(a).tobytes() for a in outs]
         first = first or bits
         assert bits == first
 

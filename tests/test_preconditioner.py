@@ -1,4 +1,4 @@
-"""When solvers take a Hessian, and what the fits of a path leave to each other."""
+"""When L-BFGS takes a Hessian, and what smooth fits of a path leave to each other."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,12 @@ from sklearn.datasets import load_digits
 from softmax_reg import softmax_path
 from softmax_reg.objective import Objective
 from softmax_reg.path import _starts
-from softmax_reg.penalty import L2Penalty, penalty_of
+from softmax_reg.penalty import L2Penalty
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import preconditioner as preconditioner_module
-from softmax_reg.solvers import proximal as proximal_module
 from softmax_reg.solvers.costs import iterations_per_hessian
 from softmax_reg.solvers.hessian import factorisations
 from softmax_reg.solvers.preconditioner import Preconditioner
-from softmax_reg.solvers.working_set import WorkingSet
 
 from .problems import EPS
 
@@ -79,16 +77,21 @@ def test_the_hessians_transform_whitens_it(n_classes, fit_intercept):
 
 
 def hessians_taken(monkeypatch, function):
-    """How many evaluations of `function()` were with a Hessian, and its result."""
+    """How many Hessians `function()` took, and its result."""
     taken = []
-    evaluate = Objective.evaluate
+    evaluate, hessian = Objective.evaluate, Objective.hessian
 
     def counting(self, theta, with_hessian=False):
         taken.append(with_hessian)
         return evaluate(self, theta, with_hessian)
 
+    def counting_parts(self, theta, index):
+        taken.append(True)
+        return hessian(self, theta, index)
+
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "evaluate", counting)
+        patch.setattr(Objective, "hessian", counting_parts)
         result = function()
     return sum(taken), result
 
@@ -184,74 +187,3 @@ def test_starts_continue_the_line_through_the_last_two_fits():
     np.testing.assert_array_equal(coef, [[3.0, 2.0, 0.0, 0.0]])
     assert _starts([(0.0, old), (1.0, new)], np.inf, False) == [new]
     assert _starts([(1.0, old), (1.0, new)], 1.0, False) == [new]
-
-
-def sparse_path(objective, strengths, l1_ratio, keeps=True):
-    """[(result, penalty)] of proximal Newton for each strength, each from the last."""
-    results, point = [], None
-    for strength in strengths:
-        objective.penalty = penalty_of(strength, l1_ratio=l1_ratio)
-        if not keeps:
-            objective.kept = None
-        point = None if point is None else objective.evaluate(point.theta)
-        monitor = Monitor(objective, tol=1e-9, max_iter=100)
-        result = minimise(objective, point, monitor, "proximal-newton")
-        assert result.status == "converged" and result.solver == "proximal-newton"
-        results.append(result)
-        point = result
-    return results
-
-
-@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
-def test_a_sparse_path_keeps_its_hessian(monkeypatch, l1_ratio):
-    """Fewer Hessians than without, the same optima within the certificates."""
-    monkeypatch.setattr(proximal_module, "steps_per_hessian", lambda objective, size: 20.0)
-    strengths = np.geomspace(0.1, 0.01, 12)
-    some, kept = hessians_taken(
-        monkeypatch, lambda: sparse_path(make(l2=1.0), strengths, l1_ratio)
-    )
-    monkeypatch.setattr(proximal_module, "steps_per_hessian", lambda objective, size: 0.0)
-    more, fresh = hessians_taken(
-        monkeypatch, lambda: sparse_path(make(l2=1.0), strengths, l1_ratio, keeps=False)
-    )
-    assert len(strengths) <= more and some < more / 2
-    for one, other in zip(kept, fresh, strict=True):
-        rounding = 8 * EPS * other.value
-        assert abs(one.value - other.value) <= max(one.gap, other.gap) + rounding
-
-
-def test_the_hessian_of_a_sparse_fit_takes_the_next_penalty():
-    """Elastic net: its diagonal follows; one of a far penalty is not taken over."""
-    objective = make(l2=1.0)
-    sparse_path(objective, [0.02], 0.5)
-    before = objective.kept
-    old = before.hessian.copy()
-    objective.penalty = penalty_of(0.015, l1_ratio=0.5)
-    after = proximal_module._inherited(objective)
-    change = np.diag(after.hessian - old).reshape(objective.n_rows, -1)
-    expected = objective.penalty.curvature - before.penalty.curvature
-    np.testing.assert_allclose(change[:, :-1], expected, rtol=1e-9)
-    assert not change[:, -1].any() and after.features is before.features
-    objective.penalty = penalty_of(0.002, l1_ratio=0.5)
-    assert proximal_module._inherited(objective) is None
-
-
-def test_a_path_lets_in_features_that_are_close():
-    """Within a quarter of the threshold, and only where something else has to enter."""
-    objective = make(n_features=8)
-    sizes = np.abs(objective.null_point.grad[:, :-1]).max(axis=0)
-    order = np.argsort(-sizes)
-    threshold = np.sqrt(sizes[order[0]] * sizes[order[1]])
-    objective.penalty = penalty_of(threshold, l1_ratio=1.0)
-    alone = WorkingSet(objective)
-    assert alone.update(objective.null_point)
-    np.testing.assert_array_equal(alone.features, order[:1])
-    on_path = WorkingSet(objective, features=np.array([], dtype=np.intp))
-    assert on_path.update(objective.null_point)
-    np.testing.assert_array_equal(
-        on_path.features, np.flatnonzero(sizes > 0.75 * threshold)
-    )
-    assert on_path.objective.n_features == len(on_path.features)
-    assert len(on_path.threshold) == len(on_path.features) + 1 and on_path.threshold[-1] == 0
-    held = on_path.features
-    assert not on_path.update(objective.null_point) and on_path.features is held

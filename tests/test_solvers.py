@@ -223,6 +223,7 @@ def test_cost_model():
             self.penalty = L2Penalty(1 / C / n_samples)
             self.is_penalised = C < np.inf
             self.has_full_covariance = n_features <= 2000
+            self.is_sparse, self.evaluation_flops = False, 4.0 * self.n_entries * n_rows
 
     assert choose_solver(Shape(150, 4, 3)) == "newton-cholesky"
     assert choose_solver(Shape(100_000, 30, 1)) == "newton-cholesky"

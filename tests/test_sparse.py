@@ -152,7 +152,7 @@ def test_a_working_set_too_large_for_exact_newton(monkeypatch):
     """It hands over to the other solver."""
     X, y = PROBLEMS["n = p = 20, seed 0, C = 1.0"][0]
     expected = SoftmaxRegression(l1_ratio=1.0).fit(X, y)
-    monkeypatch.setattr(proximal, "MAX_SIZE", 10)
+    monkeypatch.setattr(proximal, "largest_working_set", lambda objective: 10)
     model = SoftmaxRegression(l1_ratio=1.0).fit(X, y)
     assert (expected.solver_, model.solver_) == ("proximal-newton", "proximal-lbfgs")
     assert model.objective_ == pytest.approx(expected.objective_, rel=1e-6)

@@ -7,8 +7,6 @@ They do not depend on the number of threads: rows are cut by shape alone and par
 are added in order.
 """
 
-import math
-
 import numpy as np
 
 from . import _chunks, _csr, _predict
@@ -19,6 +17,7 @@ from ._descent import (
     kronecker_descent,
     kronecker_group_descent,
 )
+from ._hessian import hessian_of
 from ._launch import chunk_bounds, launch
 from ._linear import (
     add_up,
@@ -27,24 +26,28 @@ from ._linear import (
     combination,
     inner_products,
     product,
-    transposed,
+)
+from ._passes import (
+    centred,
+    class_columns,
+    count_classes,
+    csr_pass,
+    dense_pass,
+    entries_per_row,
+    mirrored,
+    padded_shape,
+    rows_per_block,
+    uncentred,
 )
 from ._products import padded
 from ._rows import make_rows
-from ._simd import REGISTER_BYTES
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "coordinate_descent",
-    "curvature", "group_descent", "hess_prod", "inner_products", "kronecker_descent",
-    "kronecker_group_descent", "make_rows",
-    "one_blas_thread",
+    "curvature", "group_descent", "hess_prod", "hessian", "inner_products",
+    "kronecker_descent", "kronecker_group_descent", "make_rows", "one_blas_thread",
     "predictions", "product", "value_grad", "value_grad_hessian",
 ]
-
-# A block of rows and twice its logits should fit into half of an L2 cache.
-_BLOCK_BYTES = 2**18
-_MAX_BLOCK_REGISTERS = 31
-
 
 # Rows that `column_sums` converts to float64 at a time.
 _SUMMED_ROWS = 256
@@ -55,99 +58,12 @@ _KINDS = {
 }
 
 
-def _rows_per_block(width, n_rows, itemsize):
-    """Whole tiles and three registers more, an odd number of registers.
-
-    Row strides of an even number of cache lines would crowd a block's columns into
-    few of the cache's sets.
-    """
-    lanes = REGISTER_BYTES // itemsize
-    fitting = _BLOCK_BYTES // (itemsize * (width + 2 * n_rows)) // lanes
-    return lanes * (min(_MAX_BLOCK_REGISTERS, max(7, fitting)) // 4 * 4 + 3)
-
-
-def _sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.float64):
-    """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add what it wrote.
-
-    dtype : of the outs of a chunk; they are added in float64.
-
-    Returns the summed outs and the list of what each call returned.
-    """
-    n_values = sum(math.prod(shape) for shape in shapes)
-    work = flops_per_row * rows.n_samples
-    bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values, work)
-    outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
-    calls = [
-        (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
-    ]
-    returned = launch(kernel, calls, work)
-    return [add_up(out) for out in outs], returned
-
-
-def _n_classes(theta):
-    """Logits of a row; one row of theta is the binary model, the softmax of 0 and z."""
-    return max(2, len(theta))
-
-
-def _class_columns(theta):
-    """theta.T, after a column of zeros if binary; columns padded with zeros."""
-    n_classes = _n_classes(theta)
-    out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
-    out[:, n_classes - len(theta):n_classes] = theta.T
-    return out
-
-
-def _padded_shape(theta):
-    return len(theta), padded(theta.shape[1], theta.itemsize)
-
-
-def _dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
-    """`_sum_over_chunks` for a kernel of `_chunks` that takes the block size last."""
-    itemsize = theta.itemsize
-    block = _rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
-    return _sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)
-
-
-def _csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
-    return _sum_over_chunks(
-        kernel, (rows, *args), rows, _csr.CSR_BLOCK, shapes, flops_per_row, dtype
-    )
-
-
-def _mirrored(lower):
-    """The symmetric matrices whose lower triangles are given; last two axes."""
-    is_lower = np.tri(lower.shape[-1], dtype=bool)
-    return np.where(is_lower, lower, np.swapaxes(lower, -1, -2))
-
-
-def _entries_per_row(rows):
-    if rows.is_sparse:
-        return 1 + len(rows.data) / max(1, rows.n_samples)
-    return 1 + rows.n_features
-
-
-def _uncentred(theta, shift):
-    """`_class_columns` for raw rows: logits of x - shift under `theta` are those of x."""
-    raw = _class_columns(theta)
-    offset = np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
-    raw[-1, _n_classes(theta) - len(theta):_n_classes(theta)] -= offset
-    return raw
-
-
-def _centred(out_t, theta, shift):
-    """Gradient in theta for x - shift from that for raw rows, transposed and padded."""
-    n_classes = _n_classes(theta)
-    out = transposed(out_t[:, n_classes - len(theta):n_classes])
-    out[:, :-1] -= out[:, -1:] * shift
-    return out
-
-
 def column_sums(rows, weight):
     """Weighted column sums of X; see `reference.column_sums`.
 
     NumPy serves here: once a fit, and one compiled kernel less to wait for.
     """
-    work = 2 * _entries_per_row(rows) * rows.n_samples
+    work = 2 * entries_per_row(rows) * rows.n_samples
     bounds = chunk_bounds(rows.n_samples, _csr.CSR_BLOCK, 8 * rows.n_features, work)
 
     def dense_sums(start, stop):
@@ -173,31 +89,31 @@ def value_grad(rows, y, weight, shift, theta):
     """Loss, gradient, number of errors; see `reference.value_grad`."""
     if not rows.is_sparse:
         return _value_grad(rows, y, weight, shift, theta, 0)[:3]
-    raw = _uncentred(theta, shift)
-    (grad_t,), parts = _csr_pass(
-        _csr.value_grad_csr, (y, weight, raw, _n_classes(theta)), rows, [raw.shape],
-        4 * len(theta) * _entries_per_row(rows), theta.dtype,
+    raw = uncentred(theta, shift)
+    (grad_t,), parts = csr_pass(
+        _csr.value_grad_csr, (y, weight, raw, count_classes(theta)), rows, [raw.shape],
+        4 * len(theta) * entries_per_row(rows), theta.dtype,
     )
-    grad = _centred(grad_t, theta, shift)
+    grad = centred(grad_t, theta, shift)
     return sum(part[0] for part in parts), grad, sum(part[1] for part in parts)
 
 
 def value_grad_hessian(rows, y, weight, shift, theta):
     """`value_grad` and the dense Hessian; see `reference.value_grad_hessian`."""
-    n_classes = _n_classes(theta)
+    n_classes = count_classes(theta)
     n_pairs = n_classes * (n_classes - 1) // 2
     loss, grad, n_errors, pairs = _value_grad(rows, y, weight, shift, theta, n_pairs)
-    return loss, grad, n_errors, _assembled(_mirrored(pairs), len(theta))
+    return loss, grad, n_errors, _assembled(mirrored(pairs), len(theta))
 
 
 def _value_grad(rows, y, weight, shift, theta, n_pairs):
     """Both of the above in one pass over blocks; the Hessian as `_chunks.value_grad` has it."""
     width = theta.shape[1]
-    n_rows, columns = _padded_shape(theta)
-    (grad, pairs), parts = _dense_pass(
-        _chunks.value_grad, (y, weight, shift, _class_columns(theta), _n_classes(theta)), rows,
+    n_rows, columns = padded_shape(theta)
+    (grad, pairs), parts = dense_pass(
+        _chunks.value_grad, (y, weight, shift, class_columns(theta), count_classes(theta)), rows,
         theta, [(n_rows, columns), (n_pairs, width, columns)],
-        4 * n_rows * _entries_per_row(rows) + n_pairs * width**2,
+        4 * n_rows * entries_per_row(rows) + n_pairs * width**2,
     )
     loss, n_errors = sum(part[0] for part in parts), sum(part[1] for part in parts)
     return loss, np.ascontiguousarray(grad[:, :width]), n_errors, pairs[:, :, :width]
@@ -219,32 +135,41 @@ def _assembled(pairs, n_rows):
     return out.reshape(n_rows * width, n_rows * width)
 
 
+def hessian(rows, weight, shift, theta, index):
+    """The Hessian in some coefficients; see `reference.hessian`."""
+    def whole():
+        y = np.zeros(rows.n_samples, dtype=np.int32)    # the Hessian does not depend on it
+        return value_grad_hessian(rows, y, weight, shift, theta)[3]
+
+    return hessian_of(rows, weight, shift, theta, index, whole)
+
+
 def hess_prod(rows, weight, shift, theta, direction):
     """Hessian of the loss times `direction`; see `reference.hess_prod`."""
-    flops = 6 * len(theta) * _entries_per_row(rows)
+    flops = 6 * len(theta) * entries_per_row(rows)
     if rows.is_sparse:
-        args = weight, _uncentred(theta, shift), _uncentred(direction, shift), _n_classes(theta)
-        (out_t,), _ = _csr_pass(
+        args = weight, uncentred(theta, shift), uncentred(direction, shift), count_classes(theta)
+        (out_t,), _ = csr_pass(
             _csr.hess_prod_csr, args, rows, [args[1].shape], flops, theta.dtype
         )
-        return _centred(out_t, theta, shift)
-    args = weight, shift, _class_columns(theta), _class_columns(direction), _n_classes(theta)
-    (out,), _ = _dense_pass(
-        _chunks.hess_prod, args, rows, theta, [_padded_shape(theta)], flops
+        return centred(out_t, theta, shift)
+    args = weight, shift, class_columns(theta), class_columns(direction), count_classes(theta)
+    (out,), _ = dense_pass(
+        _chunks.hess_prod, args, rows, theta, [padded_shape(theta)], flops
     )
     return np.ascontiguousarray(out[:, :theta.shape[1]])
 
 
 def curvature(rows, weight, shift, theta, full, full_classes=True):
     """Kronecker factors of the Hessian; see `reference.curvature`."""
-    width, n_classes = theta.shape[1], _n_classes(theta)
+    width, n_classes = theta.shape[1], count_classes(theta)
     full_classes = full_classes or len(theta) == 1
     class_shape = n_classes if full_classes else 1, padded(n_classes, theta.itemsize)
     of_classes = n_classes if full_classes else 1
     if rows.is_sparse and not full:
-        flops = 2 * n_classes * (of_classes + _entries_per_row(rows))
-        (classes, moments), _ = _csr_pass(
-            _csr.curvature_csr, (weight, _uncentred(theta, shift), n_classes), rows,
+        flops = 2 * n_classes * (of_classes + entries_per_row(rows))
+        (classes, moments), _ = csr_pass(
+            _csr.curvature_csr, (weight, uncentred(theta, shift), n_classes), rows,
             [class_shape, (2, width)], flops,
         )
         # Centre the sums: sum w (x - m)^2 = sum w x^2 - m (2 sum w x - m sum w).
@@ -255,16 +180,16 @@ def curvature(rows, weight, shift, theta, full, full_classes=True):
     else:
         columns = padded(width, theta.itemsize)
         flops = 2 * width * (width + n_classes) + 2 * n_classes * of_classes
-        (classes, moments), _ = _dense_pass(
-            _chunks.curvature, (weight, shift, _class_columns(theta), n_classes, full), rows,
+        (classes, moments), _ = dense_pass(
+            _chunks.curvature, (weight, shift, class_columns(theta), n_classes, full), rows,
             theta, [class_shape, (width if full else 2, columns)], flops,
         )
         moments = moments[:, :width]
         if full:
-            moments = _mirrored(moments)
+            moments = mirrored(moments)
     if not full_classes:
         return classes[0, :n_classes].copy(), moments
-    classes = _mirrored(np.tril(classes[:, :n_classes], -1))
+    classes = mirrored(np.tril(classes[:, :n_classes], -1))
     # Rows sum to zero. Not by q - q q, which cancels where q is close to 1.
     classes[np.diag_indices(n_classes)] = -classes.sum(axis=1)
     if len(theta) == 1:
@@ -275,14 +200,14 @@ def curvature(rows, weight, shift, theta, full, full_classes=True):
 
 def predictions(rows, theta, kind):
     """Logits or what follows from them, and whether they are finite; see `reference`."""
-    n_classes = _n_classes(theta)
+    n_classes = count_classes(theta)
     width = padded(theta.shape[1], theta.itemsize)
-    block = _csr.CSR_BLOCK if rows.is_sparse else _rows_per_block(width, n_classes, theta.itemsize)
-    work = 2 * n_classes * _entries_per_row(rows) * rows.n_samples
+    block = _csr.CSR_BLOCK if rows.is_sparse else rows_per_block(width, n_classes, theta.itemsize)
+    work = 2 * n_classes * entries_per_row(rows) * rows.n_samples
     out = np.empty((rows.n_samples, n_classes), dtype=theta.dtype)
     calls = [
         (
-            rows, np.zeros(rows.n_features), _class_columns(theta), n_classes, width,
+            rows, np.zeros(rows.n_features), class_columns(theta), n_classes, width,
             _KINDS[kind], block, start, stop, out,
         )
         for start, stop in chunk_bounds(rows.n_samples, block, 0, work)

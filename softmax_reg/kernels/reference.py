@@ -22,8 +22,8 @@ from ._linear import centred_gram, centred_product, combination, inner_products,
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature",
-    "hess_prod", "inner_products", "make_rows", "one_blas_thread", "predictions", "product",
-    "value_grad", "value_grad_hessian",
+    "hess_prod", "hessian", "inner_products", "make_rows", "one_blas_thread", "predictions",
+    "product", "value_grad", "value_grad_hessian",
 ]
 
 
@@ -116,6 +116,11 @@ def value_grad_hessian(rows, y, weight, shift, theta):
     Its blocks are sum_i s_i A_i (x) [x_i, 1] [x_i, 1]'.
     """
     return *value_grad(rows, y, weight, shift, theta), _hessian(rows, weight, shift, theta)
+
+
+def hessian(rows, weight, shift, theta, index):
+    """The Hessian of the loss in theta.ravel()[index]; index ascending."""
+    return _hessian(rows, weight, shift, theta)[np.ix_(index, index)]
 
 
 def _hessian(rows, weight, shift, theta):

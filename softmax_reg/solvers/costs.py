@@ -24,6 +24,7 @@ _HESSIANS_GROWTH = 0.125
 _UNPENALISED = 1e4
 # Operations and bytes a second of an ordinary two-core machine; their ratios matter.
 _PRODUCT_RATE = 1e11
+_SPARSE_PRODUCT_RATE = 1e10
 _FACTOR_RATE = 3e10
 _MEMORY_RATE = 3e10
 _SOFTMAX_RATE = 2e8
@@ -31,9 +32,10 @@ _SOFTMAX_RATE = 2e8
 _NEWTON_OVERHEAD = 3e-4
 _LBFGS_OVERHEAD = 4e-4
 
-# With kinks: the first is far more reliable where columns are correlated.
-_PROXIMAL_ITERATIONS = 15
-_PROXIMAL_EVALUATIONS = 400
+# With kinks: Hessians still to come where a working set has got large, and what the other
+# solver takes.
+_PROXIMAL_HESSIANS = 8
+_PROXIMAL_EVALUATIONS = 150
 _PROXIMAL_OVERHEAD = 2e-3
 _PROXIMAL_STEP = 1e-3
 _MODEL_PASSES = 40
@@ -48,7 +50,8 @@ def reading_cost(objective):
 
 def evaluation_cost(objective):
     """Seconds of a value and gradient."""
-    products = 4 * objective.n_entries * objective.n_rows / _PRODUCT_RATE
+    rate = _SPARSE_PRODUCT_RATE if objective.is_sparse else _PRODUCT_RATE
+    products = objective.evaluation_flops / rate
     softmax = objective.n_samples * objective.n_rows / _SOFTMAX_RATE
     return max(products, reading_cost(objective)) + softmax
 
@@ -88,7 +91,7 @@ def steps_per_hessian(objective, size):
 
 
 def solver_costs(objective):
-    """Seconds that each solver is expected to take.
+    """Seconds that each solver of smooth penalties is expected to take.
 
     ==================  ================================================================
     solver              seconds
@@ -97,7 +100,7 @@ def solver_costs(objective):
     lbfgs               100 C^(1/4) (4e-4 + e) + 3 (n p^2 / 1e11 + 9 p^3 / 3e10), or
                         25 C^(1/10) (4e-4 + e + 2 t^2 / 3.75e9) + 1.5 C^(1/8) h, if that is
                         less and t^2 <= max(2^23, n p)
-    e, an evaluation    max(4 n t / 1e11, 8 n p / 3e10) + n K / 2e8
+    e, an evaluation    max(4 n t / r, 8 n p / 3e10) + n K / 2e8, r = 1e11, or sparse 1e10
     h, a Hessian        max(n t^2 / 1e11, 8 n p / 3e10) + t^3 / 9e10
     ==================  ================================================================
 
@@ -105,19 +108,10 @@ def solver_costs(objective):
     parameters, 1 <= C <= 1e4 (which stands for no penalty, where only the first line of lbfgs
     counts). p^2 and p^3 only where the covariance is kept in full. Exact Newton needs t <= 8192.
 
-    With an L1 penalty and a working set of w <= min(n, p) features:
-
-    ==================  ================================================================
-    proximal-newton     15 (2e-3 + max(n K^2 w^2 / 1e11, 8 n p / 3e10)); K w <= 8192
-    proximal-lbfgs      400 (2e-3 + e + 40 K p (K + p) / 1e10)
-    ==================  ================================================================
-
     Returns
     -------
     costs : dict, solver -> seconds
     """
-    if objective.penalty.has_kinks:
-        return _proximal_costs(objective)
     n, p = objective.n_samples, objective.n_features
     size = objective.n_rows * (p + 1)
     weakness = 1 / (np.min(objective.penalty.curvature) * n) if objective.is_penalised else np.inf
@@ -138,20 +132,27 @@ def solver_costs(objective):
     return costs
 
 
-def _proximal_costs(objective):
-    n, p, n_rows = objective.n_samples, objective.n_features, objective.n_rows
+def largest_working_set(objective):
+    """Parameters above which proximal L-BFGS serves better than proximal Newton.
+
+    With m of them 8 Hessians and their models, 8 m^2 (n / 1e11 + 40 / 1e10) seconds, take as
+    long as 150 iterations of proximal L-BFGS, 150 (2e-3 + e + 40 K p (K + d) / 1e10), d = p
+    where the covariance is kept in full and else K.
+    """
+    n_rows, p = objective.n_rows, objective.n_features
     depth = n_rows + (p if objective.has_full_covariance else n_rows)
     products = _MODEL_PRODUCTS * 2 * n_rows * p * depth / _MODEL_RATE
-    evaluation = _PROXIMAL_OVERHEAD + evaluation_cost(objective) + products
-    costs = {"proximal-lbfgs": _PROXIMAL_EVALUATIONS * evaluation}
-    size = n_rows * (min(n, p) + 1)
-    if size <= MAX_NEWTON_SIZE:
-        hessian = hessian_cost(objective, size)
-        costs["proximal-newton"] = _PROXIMAL_ITERATIONS * (_PROXIMAL_OVERHEAD + hessian)
-    return costs
+    iteration = _PROXIMAL_OVERHEAD + evaluation_cost(objective) + products
+    per_square = objective.n_samples / _PRODUCT_RATE + _MODEL_PASSES / _MODEL_RATE
+    squares = _PROXIMAL_EVALUATIONS * iteration / (_PROXIMAL_HESSIANS * per_square)
+    return min(int(squares**0.5), MAX_NEWTON_SIZE)
 
 
 def choose_solver(objective):
     """The solver of the least expected cost."""
+    if objective.penalty.has_kinks:
+        least = objective.n_rows * (np.count_nonzero(objective.penalty.weight == 0) + 1)
+        fits = least <= largest_working_set(objective)
+        return "proximal-newton" if fits else "proximal-lbfgs"
     costs = solver_costs(objective)
     return min(costs, key=costs.get)

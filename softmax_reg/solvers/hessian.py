@@ -8,22 +8,18 @@ from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 
 
-def fill_null_space(hessian, n_rows, columns):
+def fill_null_space(hessian, shifts):
     """Add curvature along the shifts that leave all probabilities as they are.
 
     Moving every class's intercept (or, unpenalised, every class's weight of one
     feature) by the same amount changes nothing. The gradient has no component
     there, so the step has none either, and W keeps summing to zero over classes.
 
-    columns : iterable of int
-        Of theta: the intercept, and the features without a penalty.
+    shifts : iterable of arrays of int
+        The parameters that move together.
     """
-    if n_rows == 1:
-        return
-    width = len(hessian) // n_rows
-    blocks = hessian.reshape(n_rows, width, n_rows, width)
-    for j in columns:
-        blocks[:, j, :, j] += np.trace(blocks[:, j, :, j]) / n_rows**2
+    for index in shifts:
+        hessian[np.ix_(index, index)] += hessian[index, index].sum() / len(index)**2
 
 
 class HessianTransform:

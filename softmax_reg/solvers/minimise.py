@@ -21,7 +21,7 @@ _FALLBACKS = {
     "newton-cholesky": ("newton-cholesky", "lbfgs", "newton-cg"),
     "lbfgs": ("lbfgs", "newton-cg"),
     "newton-cg": ("newton-cg", "lbfgs"),
-    "proximal-newton": ("proximal-newton", "proximal-lbfgs"),
+    "proximal-newton": ("proximal-newton", "proximal-lbfgs", "proximal-newton"),
     "proximal-lbfgs": ("proximal-lbfgs", "proximal-newton"),
 }
 
@@ -77,13 +77,14 @@ def minimise(objective, point, monitor, solver="auto"):
     if solver == "auto":
         solver = choose_solver(objective)
     point = objective.null_point if point is None else point
+    names = _FALLBACKS[solver]
     with objective.backend.one_blas_thread():
-        for name in _FALLBACKS[solver]:
+        for left, name in enumerate(names, 1 - len(names)):
             if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
                 MAX_NEWTON_SIZE
             ):
                 continue
-            monitor.next_solver(_PATIENCE[name], name == _FALLBACKS[solver][-1])
+            monitor.next_solver(_PATIENCE[name], is_last=left == 0)
             point, done = _FUNCTIONS[name](objective, point, monitor)
             last = name
             if done:
@@ -92,7 +93,7 @@ def minimise(objective, point, monitor, solver="auto"):
     return SolverResult(
         theta=point.theta,
         value=point.value,
-        gap=objective.gap(point),
+        gap=monitor.gap_at(point),
         newton_decrement=float(np.sqrt(2 * monitor.half_decrement)),
         n_iter=monitor.n_iter,
         status=monitor.status or "stalled",

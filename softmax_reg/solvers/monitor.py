@@ -49,6 +49,8 @@ class Monitor:
         the duality gap from telling).
     gap : float
         Duality gap of the last point looked at.
+    is_last : bool
+        Whether no solver is left to go on where the present one ends.
     half_decrement : float
         Half the squared Newton decrement last reported: an estimate of the
         suboptimality; NaN before the first report.
@@ -66,7 +68,7 @@ class Monitor:
         self.gap = np.inf
         self.half_decrement = np.nan
         self._patience = np.inf
-        self._is_last = True
+        self.is_last = True
         self._at_floor = False
         self._slow_steps = 0
         self._idle_steps = 0
@@ -190,7 +192,7 @@ class Monitor:
             certified = self.gap <= max(self.tol, _POLISHED) * point.value
             is_certified = certified or not self.objective.is_penalised
             # Rounding is another one in the steps of another solver.
-            if is_certified or self._is_last:
+            if is_certified or self.is_last:
                 self.settle(point)
         return self.status is not None
 
@@ -226,6 +228,6 @@ class Monitor:
         is_last : bool
             Whether no other solver is left to go on from there.
         """
-        self._patience, self._is_last = patience, is_last
+        self._patience, self.is_last = patience, is_last
         self._idle_steps = 0
         self._slow_steps = 0

@@ -30,7 +30,7 @@ def newton(objective, point, monitor):
         if hessian is None:    # at the start, and where the last step was not the first tried
             hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         point = point._replace(hessian=None)    # its memory is needed
-        fill_null_space(hessian, objective.n_rows, objective.unpenalised_columns)
+        fill_null_space(hessian, objective.free_shifts)
         step = newton_step(hessian, point.grad)
         del hessian
         if step is None:

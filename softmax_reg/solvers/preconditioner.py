@@ -130,7 +130,7 @@ class Preconditioner:
         objective = self._objective
         objective.kept = objective.kept._replace(hessian=None)    # its memory is needed
         hessian = objective.evaluate(point.theta, with_hessian=True).hessian
-        fill_null_space(hessian, objective.n_rows, objective.unpenalised_columns)
+        fill_null_space(hessian, objective.free_shifts)
         return self._take(point, hessian)
 
     def _adapt(self, point):

@@ -4,13 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .costs import is_kept, steps_per_hessian
-from .hessian import fill_null_space
+from .costs import MAX_NEWTON_SIZE, is_kept, largest_working_set, steps_per_hessian
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
 
-# Its Hessian takes 512 MiB.
-MAX_SIZE = 8192
 _ARMIJO = 1e-4
 _MAX_HALVINGS = 40
 # How well a model is minimised follows from what the last iteration gained: roughly far
@@ -35,7 +32,7 @@ _NEAR = 2.0
 class KeptHessian(NamedTuple):
     """Of the loss and the smooth part of the penalty; left to the next fit of a path."""
 
-    features: np.ndarray
+    members: np.ndarray    # of its working set
     hessian: np.ndarray
     penalty: object
 
@@ -54,7 +51,8 @@ def proximal_newton(objective, point, monitor):
     -------
     point : Point
     done : bool
-        False when the working set has too many parameters, or rounding stopped the search.
+        False when the working set has more parameters than pay here, or rounding stopped the
+        search.
 
     References
     ----------
@@ -62,19 +60,26 @@ def proximal_newton(objective, point, monitor):
     functions, SIAM J. Optim. 24(3), algorithm 1.
     """
     kept = _inherited(objective)
-    working = WorkingSet(objective, features=None if kept is None else kept.features)
-    hessian = None if kept is None else kept.hessian
-    progress, last = 1.0, np.inf
+    working = WorkingSet(
+        objective,
+        by_feature=objective.penalty.grouped,
+        members=None if kept is None else kept.members,
+    )
+    hessian = None if kept is None else _adapted(kept, objective, working)
+    most = MAX_NEWTON_SIZE if monitor.is_last else largest_working_set(objective)
+    progress, last, was_whole = 1.0, np.inf, True
     try:
         while monitor.wants_more(point):
-            if working.update(point):
+            # Nothing enters while the model is too rough for a whole step: by what it says of
+            # the gradient too much would.
+            if was_whole and working.update(point):
                 hessian = None
             start = working.gather(point.theta)
-            if start.size > MAX_SIZE:
+            if start.size > most:
                 return point, False
+            grad = working.gather(point.grad)
             new = None
             if hessian is not None:
-                grad = working.gather(point.grad)
                 minimum = _minimum(
                     objective, working, hessian, grad, start, _ACCURACY[1], _QUICKLY
                 )
@@ -86,11 +91,9 @@ def proximal_newton(objective, point, monitor):
                     new = _searched(objective, point, working, start, minimum)
             if new is None:
                 hessian = None    # its memory is needed
-                here = working.objective.evaluate(start, with_hessian=True)
-                hessian = here.hessian
-                fill_null_space(hessian, len(start), working.objective.unpenalised_columns)
+                hessian = working.hessian(point.theta)
                 accuracy = float(np.clip(progress**2, *_ACCURACY))
-                minimum = _minimum(objective, working, hessian, here.grad, start, accuracy)
+                minimum = _minimum(objective, working, hessian, grad, start, accuracy)
             last = abs(minimum.decrease)
             progress = last / max(point.value, np.finfo(np.float64).tiny)
             monitor.newton_decrement(point, last)
@@ -98,32 +101,38 @@ def proximal_newton(objective, point, monitor):
                 break
             if new is None:
                 new = _searched(objective, point, working, start, minimum)
+            if new is None and not was_whole:
+                was_whole = True    # something else may have to enter
+                continue
             if new is None:
                 return point, monitor.stalled(point, last)
             if not (objective.is_penalised and is_kept(objective, start.size)):
                 hessian = None
+            was_whole = np.array_equal(working.gather(new.theta), minimum.x)
             monitor.iterated(point, new, last)
             point = new
     finally:
         objective.kept = (
-            None if hessian is None else KeptHessian(working.features, hessian, objective.penalty)
+            None if hessian is None else KeptHessian(working.members, hessian, objective.penalty)
         )
     return point, monitor.status is not None
 
 
 def _inherited(objective):
-    """The Hessian of the last fit with the penalty of this one; None where it would not do."""
+    """What the last fit has left; None where it would not do."""
     kept, new = objective.kept, objective.penalty
     if kept is None:
         return None
     old = kept.penalty
-    if not np.all((old.threshold <= _NEAR * new.threshold)
-                  & (new.threshold <= _NEAR * old.threshold)):
-        return None
-    change = np.broadcast_to(new.curvature - old.curvature, objective.n_features)[kept.features]
-    diagonal = np.einsum("ii->i", kept.hessian).reshape(objective.n_rows, -1)    # a view
-    diagonal[:, :-1] += change
-    return kept
+    is_near = np.all((old.threshold <= _NEAR * new.threshold)
+                     & (new.threshold <= _NEAR * old.threshold))
+    return kept if is_near else None
+
+
+def _adapted(kept, objective, working):
+    """The Hessian of the last fit with the penalty of this one."""
+    working.add_curvature(kept.hessian, objective.penalty.curvature - kept.penalty.curvature)
+    return kept.hessian
 
 
 def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):

@@ -204,7 +204,9 @@ def proximal_lbfgs(objective, point, monitor):
     done : bool
         False where no metric gives a lower point.
     """
-    working = WorkingSet(objective, objective.has_full_covariance)
+    working = WorkingSet(
+        objective, by_feature=True, everything=objective.has_full_covariance
+    )
     metric, damping = None, 1.0
     since, refresh_after, refreshed_value = 0, _FIRST_REFRESH, point.value
     while monitor.wants_more(point):
