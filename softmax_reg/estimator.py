@@ -11,7 +11,7 @@ from ._classifier import LinearSoftmaxClassifier
 from ._outcome import warn_of_outcome
 from ._problem import Problem
 from ._validation import check_penalty_factor, check_training_data, check_warm_start
-from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, solver_costs
+from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, expectation
 
 
 class SoftmaxRegression(LinearSoftmaxClassifier):
@@ -211,9 +211,8 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         if solver == "auto" and objective is not None:
             solver = choose_solver(objective)
             if self.verbose:
-                costs = solver_costs(objective).items()
-                table = ", ".join(f"{name} {seconds:.2g} s" for name, seconds in costs)
-                print(f"[{type(self).__name__}] expected: {table}; taken: {solver}")
+                why = expectation(objective)
+                print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
         hook_data = {
             "X": data.X,
             "y": data.y,

@@ -265,6 +265,9 @@ def test_verbose_prints_the_cost_model_and_a_line_per_iteration():
     assert len(lines) == model.n_iter_[0]
     for word in ("newton-cholesky iteration", "objective", "gap", " s"):
         assert word in lines[-1]
+    with redirect_stdout(io.StringIO()) as text:
+        SoftmaxRegression(l1_ratio=1.0, verbose=1).fit(X, y)
+    assert "parameters at a time, proximal-lbfgs beyond; taken: proximal-newton" in text.getvalue()
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

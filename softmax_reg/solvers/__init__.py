@@ -1,10 +1,10 @@
 """Solvers: they see an objective, never X, a device or an estimator."""
 
-from .costs import choose_solver, solver_costs
+from .costs import choose_solver, expectation, solver_costs
 from .minimise import SOLVERS, SolverResult, minimise
 from .monitor import HISTORY_DTYPE, Monitor
 
 __all__ = [
-    "HISTORY_DTYPE", "SOLVERS", "Monitor", "SolverResult", "choose_solver", "minimise",
-    "solver_costs",
+    "HISTORY_DTYPE", "SOLVERS", "Monitor", "SolverResult", "choose_solver",
+    "expectation", "minimise", "solver_costs",
 ]

@@ -148,6 +148,15 @@ def largest_working_set(objective):
     return min(int(squares**0.5), MAX_NEWTON_SIZE)
 
 
+def expectation(objective):
+    """What `choose_solver` goes by, in words."""
+    if objective.penalty.has_kinks:
+        most = largest_working_set(objective)
+        return f"proximal-newton up to {most} parameters at a time, proximal-lbfgs beyond"
+    costs = solver_costs(objective).items()
+    return ", ".join(f"{name} {seconds:.2g} s" for name, seconds in costs)
+
+
 def choose_solver(objective):
     """The solver of the least expected cost."""
     if objective.penalty.has_kinks:
