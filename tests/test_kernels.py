@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from softmax_reg.kernels import _hessian, cpu, reference
+from softmax_reg.kernels import cpu, reference
 from softmax_reg.kernels._csr import _accumulate, sparse_products
 from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
 from softmax_reg.kernels._jit import kernel
@@ -25,14 +25,14 @@ def call_product(left, right, out, address, n_bytes):
 SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 4)]
 
 
-def _both(n_samples, n_features, n_rows, form, dtype, seed=0):
+def both(n_samples, n_features, n_rows, form, dtype, seed=0):
     X, y, weight, theta = random_problem(n_samples, n_features, n_rows, seed, dtype=dtype)
     shift = np.random.default_rng(1).standard_normal(n_features)
     compiled = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
     return compiled, reference.make_rows(X), y, weight, shift, theta
 
 
-def _assert_close(actual, expected, scale):
+def assert_close(actual, expected, scale):
     """Equal to a few eps of the sum of absolute terms, `scale`."""
     assert actual.shape == np.shape(expected)
     assert np.max(np.abs(actual - expected), initial=0) <= 32 * EPS * max(1, scale)
@@ -46,21 +46,21 @@ class TestAgainstReference:
 
     def test_value_grad(self, n_samples, n_features, n_rows, dtype, form):
         """Loss, gradient and errors are those of the formulas."""
-        rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
         loss, grad, n_errors = cpu.value_grad(rows, y, weight, shift, theta)
         expected = reference.value_grad(X, y, weight, shift, theta)
         logits = np.abs(X - shift).max() * np.abs(theta).sum()
-        _assert_close(np.asarray(loss), expected[0], logits)
-        _assert_close(grad, expected[1], logits * np.abs(X - shift).max())
+        assert_close(np.asarray(loss), expected[0], logits)
+        assert_close(grad, expected[1], logits * np.abs(X - shift).max())
         assert n_errors == expected[2]
 
     def test_hess_prod(self, n_samples, n_features, n_rows, dtype, form):
         """Hessian times a direction."""
-        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
         direction = np.random.default_rng(2).standard_normal(theta.shape)
         actual = cpu.hess_prod(rows, weight, shift, theta, direction)
         size = np.abs(X - shift).max() * n_features
-        _assert_close(
+        assert_close(
             actual, reference.hess_prod(X, weight, shift, theta, direction), size**3
         )
 
@@ -68,76 +68,38 @@ class TestAgainstReference:
     @pytest.mark.parametrize("full", [True, False])
     def test_curvature(self, n_samples, n_features, n_rows, dtype, form, full, full_classes):
         """Class and feature factors, full or diagonal."""
-        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
         classes, moments = cpu.curvature(rows, weight, shift, theta, full, full_classes)
         expected = reference.curvature(X, weight, shift, theta, full, full_classes)
         size = np.abs(X - shift).max() + np.abs(shift).max()
-        _assert_close(classes, expected[0], size * n_features)
-        _assert_close(moments, expected[1], size**3 * n_features)
+        assert_close(classes, expected[0], size * n_features)
+        assert_close(moments, expected[1], size**3 * n_features)
 
     def test_hessian(self, n_samples, n_features, n_rows, dtype, form):
         """The dense Hessian, symmetric; the rest is what `value_grad` says."""
-        rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
+        rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
         *others, actual = cpu.value_grad_hessian(rows, y, weight, shift, theta)
         expected = reference.value_grad_hessian(X, y, weight, shift, theta)
         size = np.abs(X - shift).max()
-        _assert_close(actual, expected[3], size**3 * n_features)
+        assert_close(actual, expected[3], size**3 * n_features)
         np.testing.assert_array_equal(actual, actual.T)
         plain = cpu.value_grad(rows, y, weight, shift, theta)
         logits = np.abs(X - shift).max() * np.abs(theta).sum()
-        _assert_close(np.asarray(others[0]), plain[0], logits)
-        _assert_close(others[1], plain[1], logits * size)
+        assert_close(np.asarray(others[0]), plain[0], logits)
+        assert_close(others[1], plain[1], logits * size)
         assert others[2] == plain[2]
-
-    @pytest.mark.parametrize("share", [0.3, 1.0])
-    @pytest.mark.parametrize("pair", [1e-9, 1e9])
-    def test_hessian_of_some(
-        self, monkeypatch, n_samples, n_features, n_rows, dtype, form, pair, share
-    ):
-        """Its part for some coefficients, whatever it is made from."""
-        monkeypatch.setattr(_hessian, "_PAIR", pair)
-        rows, X, _, weight, shift, theta = _both(n_samples, n_features, n_rows, form, dtype)
-        index = np.flatnonzero(np.random.default_rng(5).random(theta.size) <= share)
-        index = index if len(index) else np.array([theta.size - 1])
-        actual = cpu.hessian(rows, weight, shift, theta, index)
-        size = np.abs(X - shift).max() + np.abs(shift).max()
-        _assert_close(
-            actual, reference.hessian(X, weight, shift, theta, index), size**3 * n_features
-        )
-        np.testing.assert_array_equal(actual, actual.T)
 
     def test_column_sums(self, n_samples, n_features, n_rows, dtype, form):
         """Weighted column sums."""
-        rows, X, _, weight, _, _ = _both(n_samples, n_features, n_rows, form, dtype)
-        _assert_close(cpu.column_sums(rows, weight), weight @ X, np.abs(X).max())
-
-
-def test_hessian_of_sparse_columns_far_from_zero(monkeypatch):
-    """Sums over stored entries would cancel: blocks of centred rows keep their digits."""
-    monkeypatch.setattr(_hessian, "_PAIR", 1e-9)
-    X, _, weight, theta = random_problem(200, 5, 3, 0)
-    X[:, 2] += 1e6
-    shift, index = weight @ X, np.arange(2, theta.size, 3)    # columns 2 and 5
-    rows = cpu.make_rows(sparse.csr_array(X))
-    actual = cpu.hessian(rows, weight, shift, theta, index)
-    expected = reference.hessian(X, weight, shift, theta, index)
-    # Numbers of size 1e6 are good to 1e6 eps.
-    _assert_close(actual, expected, 1e6 * np.abs(X - shift).max() ** 2)
-
-
-@pytest.mark.parametrize("index", [[], [3, 3], [4, 2], [-1, 2], [0, 24]])
-def test_hessian_refuses_coefficients_out_of_range(index):
-    """Or in another order: the kernels rely on it."""
-    X, _, weight, theta = random_problem(50, 5, 4, 0)
-    with pytest.raises(ValueError, match="ascending and in range"):
-        cpu.hessian(cpu.make_rows(X), weight, np.zeros(5), theta, np.array(index, dtype=int))
+        rows, X, _, weight, _, _ = both(n_samples, n_features, n_rows, form, dtype)
+        assert_close(cpu.column_sums(rows, weight), weight @ X, np.abs(X).max())
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_float32_arithmetic(n_samples, n_features, n_rows, form):
     """theta in float32: value, gradient and products to float32's eps; results float64."""
-    rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, form, np.float32)
+    rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, form, np.float32)
     eps = np.finfo(np.float32).eps
     single = theta.astype(np.float32)
     size = np.abs(X - shift).max() + np.abs(shift).max()
@@ -159,7 +121,7 @@ def test_float32_arithmetic(n_samples, n_features, n_rows, form):
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
     """Logits, probabilities and their logarithms, in the dtype of theta."""
-    rows, X, _, _, _, theta = _both(n_samples, n_features, n_rows, form, dtype)
+    rows, X, _, _, _, theta = both(n_samples, n_features, n_rows, form, dtype)
     theta = theta.astype(dtype)
     actual, all_finite = cpu.predictions(rows, theta, kind)
     expected, _ = reference.predictions(X, theta.astype(np.float64), kind)
@@ -222,7 +184,7 @@ def test_loss_is_accurate_near_certainty(n_rows, form):
 @pytest.mark.parametrize("n_samples, n_features, n_rows", [(300, 20, 4), (97, 3, 1)])
 def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):
     """The same call again, with memory in use in between: the same bits."""
-    rows, X, y, weight, shift, theta = _both(n_samples, n_features, n_rows, "dense", np.float64)
+    rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, "dense", np.float64)
     rng = np.random.default_rng(0)
     clutter, first = [], None
     for _ in range(100):
