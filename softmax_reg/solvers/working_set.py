@@ -34,6 +34,8 @@ class WorkingSet:
     Attributes
     ----------
     members : ndarray of bool, (n_rows, n_features) or by feature (1, n_features)
+    shape : (int, int)
+        Of what `gather` gives: (n_rows, features in the set + 1), or (1, parameters).
     """
 
     def __init__(self, objective, *, by_feature, everything=False, members=None):
