@@ -5,10 +5,11 @@
 Needs R with glmnet (Debian: r-base-core, r-cran-glmnet). The same columns, not standardised, and
 the same grid for both, that of softmax_path; glmnet with fdev=0, so that it goes through all of
 it, at its default thresh and at the largest of 1e-8, 1e-9, ... that brings every point within
-1e-6 of the best objective seen there. Against each stands softmax_path at the fastest of the
-tolerances 1e-1, 1e-2, ... 1e-10 that is no worse at any point by more than 1e-12; its first
-column of seconds is at the default. Seconds are medians and leave out reading and writing;
-"worst" is the largest relative distance from the best objective.
+1e-6 of the best objective seen there. "worst" is the largest relative distance of any point from
+the best objective. Against each stands softmax_path at the fastest of the tolerances 1e-1, 1e-2,
+... 1e-8 whose worst is no larger, and at the fastest that is no worse at every single point, by
+more than 1e-12; its own column of seconds is at the default. Seconds are medians and leave out
+reading and writing.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from softmax_reg import softmax_path
 
 THRESHOLDS = [1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14]
 LEVEL = 1e-6
-TOLERANCES = [10.0**-k for k in range(1, 11)]
+TOLERANCES = [10.0**-k for k in range(1, 9)]
 DEFAULT = TOLERANCES[5]
 SCRIPT = """
 suppressMessages(library(glmnet))
@@ -106,6 +107,14 @@ def of_glmnet(folder, X, n_classes, thresh, repeats, limit):
     return statistics.median(map(float, done.stdout.split())), beta, intercepts
 
 
+def fastest(seconds, theirs):
+    """Of {tol: seconds}, and how many times as fast it is."""
+    if not seconds:
+        return "none"
+    tol = min(seconds, key=seconds.get)
+    return f"{theirs / seconds[tol]:.2g}x of {seconds[tol]:.3g} s (tol={tol:.0e})"
+
+
 def compare(name, points, repeats, limit):
     """Print the table's row of one problem."""
     X, y = PROBLEMS[name]()
@@ -145,14 +154,15 @@ def compare(name, points, repeats, limit):
             reached = len(values)
             best[:reached] = np.minimum(best[:reached], values)
             worst = (values / best[:reached] - 1).max()
+            as_good = {
+                tol: seconds for tol, (seconds, own) in ours.items()
+                if (own[:reached] / best[:reached] - 1).max() <= max(worst, 1e-12)
+            }
             no_worse = {
                 tol: seconds for tol, (seconds, own) in ours.items()
                 if np.all(own[:reached] <= values * (1 + 1e-12))
             }
-            match = "none of ours everywhere as low"
-            if no_worse:
-                tol = min(no_worse, key=no_worse.get)
-                match = f"{theirs / no_worse[tol]:.2g}x of {no_worse[tol]:.3g} s at tol={tol:.0e}"
+            match = f"{fastest(as_good, theirs)}; at every point {fastest(no_worse, theirs)}"
             is_enough = worst <= LEVEL and reached == points
             if thresh in (THRESHOLDS[0], THRESHOLDS[-1]) or is_enough:
                 cells.append(
