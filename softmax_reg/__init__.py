@@ -1,6 +1,7 @@
 """Softmax (multinomial logistic) regression with a certified optimum."""
 
 from .cross_validation import SoftmaxRegressionCV
+from .display import CoefficientDisplay, ConvergenceDisplay, RegularizationPathDisplay
 from .estimator import SoftmaxRegression
 from .exceptions import SeparationWarning
 from .functional import (
@@ -19,6 +20,9 @@ from .path import softmax_path
 __version__ = "0.1.0"
 
 __all__ = [
+    "CoefficientDisplay",
+    "ConvergenceDisplay",
+    "RegularizationPathDisplay",
     "SeparationWarning",
     "SoftmaxRegression",
     "SoftmaxRegressionCV",

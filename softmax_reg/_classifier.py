@@ -7,6 +7,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._callbacks import CallbackSupportMixin
+from ._export import fitted_logistic_regression
 from ._prediction import predictions
 
 # scikit-learn's other solvers, and what does their work here.
@@ -114,6 +115,36 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         if sparse.issparse(self.coef_):
             self.coef_ = self.coef_.toarray()
         return self
+
+    def to_sklearn(self):
+        """The fitted model as scikit-learn's `LogisticRegression`, for where only that is.
+
+        Returns
+        -------
+        LogisticRegression
+            Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
+            probabilities up to rounding. Its parameters ask for the same optimum, except for
+            `grouped` and `penalty_factor`, which it does not have; `n_iter_` is the largest.
+
+        Raises
+        ------
+        NotFittedError
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_wine(return_X_y=True)
+        >>> SoftmaxRegression(C=0.1).fit(X, y).to_sklearn()
+        LogisticRegression(C=0.1)
+        """
+        check_is_fitted(self)
+        # What a search has chosen, where there was one.
+        C, l1_ratio = (
+            getattr(self, f"{name}_", None) or getattr(self, name, 0.0)
+            for name in ("C", "l1_ratio")
+        )
+        return fitted_logistic_regression(self, C, l1_ratio)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -32,12 +32,16 @@ LAYERS = [
     ["solvers/minimise.py"],
     ["solvers/__init__.py"],
     ["sample.py"],
-    ["exceptions.py", "_callbacks.py", "_prediction.py", "_problem.py", "_validation.py"],
+    ["exceptions.py", "_callbacks.py", "_export.py", "_prediction.py", "_problem.py",
+     "_validation.py"],
     ["_outcome.py", "_scoring.py", "_classifier.py"],
     ["estimator.py"],
     ["path.py"],
     ["_folds.py"],
     ["cross_validation.py"],
+    ["onnx.py", "display/_axes.py"],
+    ["display/coefficients.py", "display/convergence.py", "display/regularization_path.py"],
+    ["display/__init__.py"],
     ["__init__.py"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -46,9 +50,12 @@ ONLY_HERE = {
     "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py"},
     "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
     "joblib": {"kernels/_launch.py", "cross_validation.py"},
+    "matplotlib": {"display/_axes.py"},
+    "skl2onnx": {"onnx.py"},
     "threadpoolctl": {"kernels/_blas.py"},
     "sklearn": {"exceptions.py", "_callbacks.py", "_classifier.py", "_outcome.py", "_scoring.py",
-                "_validation.py", "estimator.py", "cross_validation.py"},
+                "_validation.py", "_export.py", "estimator.py", "cross_validation.py",
+                "display/_axes.py"},
 }
 MAX_LINES = 400
 

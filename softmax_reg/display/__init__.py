@@ -1,0 +1,7 @@
+"""Figures in scikit-learn's convention; drawing needs matplotlib, the extra ``plot``."""
+
+from .coefficients import CoefficientDisplay
+from .convergence import ConvergenceDisplay
+from .regularization_path import RegularizationPathDisplay
+
+__all__ = ["CoefficientDisplay", "ConvergenceDisplay", "RegularizationPathDisplay"]

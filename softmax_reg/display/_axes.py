@@ -1,0 +1,75 @@
+"""What all displays need of matplotlib, which is imported only when one is drawn."""
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+
+def axes_or_new(caller, ax, **options):
+    """`ax`, or the axes of a new figure with these options.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib, naming `caller`.
+    """
+    pyplot = _pyplot(caller)
+    return pyplot.subplots(layout="constrained", **options)[1] if ax is None else ax
+
+
+def _pyplot(caller):
+    try:
+        import matplotlib.pyplot as pyplot
+    except ImportError:
+        raise ImportError(
+            f"{caller}.plot needs matplotlib: python -m pip install 'softmax_reg[plot]'."
+        ) from None
+    return pyplot
+
+
+def grid_of_axes(caller, ax, n_axes, width, height, n_columns=5):
+    """`n_axes` axes: those given, one given alone, or a new figure's, at most 5 in a row.
+
+    width, height : float
+        Inches of one of the new ones.
+    """
+    if ax is None:
+        n_columns = min(n_axes, n_columns)
+        n_rows = -(-n_axes // n_columns)
+        axes = np.ravel(axes_or_new(
+            caller, None, nrows=n_rows, ncols=n_columns, squeeze=False,
+            figsize=(width * n_columns, height * n_rows),
+        ))
+        for unused in axes[n_axes:]:
+            unused.remove()
+        return axes[:n_axes]
+    _pyplot(caller)
+    axes = np.ravel(np.asarray(ax, dtype=object))
+    if len(axes) != n_axes:
+        raise ValueError(f"ax must be {n_axes} axes, one for each class drawn, got {len(axes)}.")
+    return axes
+
+
+def check_fitted(estimator, attribute):
+    """A fitted estimator that has this attribute, or a clear error."""
+    check_is_fitted(estimator)
+    if not hasattr(estimator, attribute):
+        raise NotFittedError(
+            f"{type(estimator).__name__} has no {attribute} after this fit; a display of it "
+            "needs one."
+        )
+
+
+def feature_names_of(estimator, feature_names, n_features):
+    """Those given, those of the fit, or x0, x1, ... as an array of strings."""
+    if feature_names is None:
+        feature_names = getattr(estimator, "feature_names_in_", None)
+    if feature_names is None:
+        feature_names = [f"x{j}" for j in range(n_features)]
+    names = np.asarray(feature_names).astype(str)
+    if names.shape != (n_features,):
+        raise ValueError(
+            f"feature_names must be {n_features} names, one for each feature, got an array "
+            f"of shape {names.shape}."
+        )
+    return names

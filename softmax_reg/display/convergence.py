@@ -1,0 +1,116 @@
+"""`ConvergenceDisplay`: the objective and its certificate, by iteration or by seconds."""
+
+import numpy as np
+
+from ._axes import axes_or_new, check_fitted
+
+_X_LABELS = {"iteration": "iteration", "seconds": "time (s)"}
+
+
+class ConvergenceDisplay:
+    """How a fit came down to its optimum.
+
+    It is recommended to use `from_estimator` to create one.
+
+    Parameters
+    ----------
+    history : structured ndarray
+        iteration, seconds, objective and gap, as `history_` of `SoftmaxRegression`.
+    estimator_name : str, default=None
+        Leads the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : list of matplotlib Line2D
+        The certificate, and the objective.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import ConvergenceDisplay, SoftmaxRegression
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> ConvergenceDisplay.from_estimator(model)    # doctest: +SKIP
+    """
+
+    def __init__(self, history, *, estimator_name=None):
+        self.history = history
+        self.estimator_name = estimator_name
+
+    @classmethod
+    def from_estimator(cls, estimator, *, x="iteration", name=None, ax=None, **line_kw):
+        """Draw the fit of an estimator.
+
+        Parameters
+        ----------
+        estimator : SoftmaxRegression or SoftmaxRegressionCV
+            Fitted; of a CV estimator it is the fit on all rows that is drawn.
+        x
+            As in `plot`.
+        name : str, default=None
+            Leads the legend; None is the class name and the solver.
+        ax, **line_kw
+            As in `plot`.
+
+        Returns
+        -------
+        display : ConvergenceDisplay
+        """
+        check_fitted(estimator, "history_")
+        if name is None:
+            name = f"{type(estimator).__name__}, {estimator.solver_}"
+        display = cls(estimator.history_, estimator_name=name)
+        return display.plot(x=x, ax=ax, **line_kw)
+
+    def plot(self, *, x="iteration", name=None, ax=None, **line_kw):
+        """Draw, on a logarithmic axis, relative to the objective reached at the end:
+
+        the duality gap, a proven bound on what is left, and what the objective still came down.
+
+        Parameters
+        ----------
+        x : {"iteration", "seconds"}, default="iteration"
+            Seconds count from the start of the solver.
+        name : str, default=None
+            In place of `estimator_name`.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        **line_kw : dict
+            For both lines, as of `matplotlib.pyplot.plot`.
+
+        Returns
+        -------
+        display : ConvergenceDisplay
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        if x not in _X_LABELS:
+            raise ValueError(f"x must be one of {sorted(_X_LABELS)}, got {x!r}.")
+        ax = axes_or_new(type(self).__name__, ax)
+        name = self.estimator_name if name is None else name
+        prefix = f"{name}: " if name else ""
+        history = self.history
+        reached = history["objective"][-1] if len(history) else 1.0
+        # A logarithmic axis has no place for 0, nor for where nothing bounds the objective.
+        gaps = _positive(history["gap"] / reached)
+        left = _positive(history["objective"] / reached - 1)
+        style = {"marker": ".", **line_kw}
+        certified, = ax.plot(history[x], gaps, label=f"{prefix}duality gap (certified)", **style)
+        style = {"linestyle": "--", "color": certified.get_color(), **style}
+        observed, = ax.plot(
+            history[x], left, label=f"{prefix}above the last objective", **style
+        )
+        ax.set(xlabel=_X_LABELS[x], ylabel="relative to the objective", yscale="log")
+        ax.legend(fontsize="small")
+        self.ax_, self.figure_, self.lines_ = ax, ax.figure, [certified, observed]
+        return self
+
+
+def _positive(values):
+    """Values, NaN where they are not positive and finite."""
+    return np.where((values > 0) & (values < np.inf), values, np.nan)

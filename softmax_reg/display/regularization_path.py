@@ -1,0 +1,212 @@
+"""`RegularizationPathDisplay`: what changes with C."""
+
+import numpy as np
+
+from ._axes import axes_or_new, check_fitted, feature_names_of
+
+_Y_LABELS = {
+    "norms": "norm of the feature's coefficients", "coefficients": "coefficient",
+    "nonzeros": "coefficients that are not zero", "deviance": "deviance explained",
+    "score": "score on held-out folds",
+}
+_MOST_NAMES = 10
+
+
+class RegularizationPathDisplay:
+    """Coefficients, sparsity, deviance or cross-validated score along a grid of C.
+
+    It is recommended to use `from_path` or `from_estimator` to create one.
+
+    Parameters
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+        Ascending.
+    coefs : ndarray of shape (n_Cs, n_rows, n_features)
+    class_names : array-like of shape (n_rows,)
+        One for each row of coefficients.
+    feature_names : array-like of shape (n_features,)
+    degrees_of_freedom : ndarray of shape (n_Cs,)
+    deviances_explained : ndarray of shape (n_Cs,), default=None
+    scores : ndarray of shape (n_folds, n_Cs), default=None
+    score_name : str, default=None
+    chosen_C : float, default=None
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : list of matplotlib Line2D
+        One for each feature, or one alone.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import RegularizationPathDisplay, softmax_path
+    >>> X, y = load_wine(return_X_y=True)
+    >>> path = softmax_path(X, y, n_Cs=20)
+    >>> RegularizationPathDisplay.from_path(path, kind="nonzeros")    # doctest: +SKIP
+    """
+
+    def __init__(
+        self, Cs, coefs, *, class_names, feature_names, degrees_of_freedom,
+        deviances_explained=None, scores=None, score_name=None, chosen_C=None,
+    ):
+        self.Cs = Cs
+        self.coefs = coefs
+        self.class_names = class_names
+        self.feature_names = feature_names
+        self.degrees_of_freedom = degrees_of_freedom
+        self.deviances_explained = deviances_explained
+        self.scores = scores
+        self.score_name = score_name
+        self.chosen_C = chosen_C
+
+    @classmethod
+    def from_path(cls, path, *, kind="norms", feature_names=None, class_name=None, ax=None):
+        """Draw what `softmax_path` returned.
+
+        Parameters
+        ----------
+        path : SoftmaxPath
+        kind
+            As in `plot`; there are no scores.
+        feature_names : array-like of shape (n_features,), default=None
+            None is x0, x1, ...
+        class_name, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : RegularizationPathDisplay
+        """
+        order = np.argsort(path.Cs, kind="stable")
+        display = cls(
+            path.Cs[order], path.coefs[order], class_names=path.classes[-path.coefs.shape[1]:],
+            feature_names=feature_names_of(path, feature_names, path.coefs.shape[2]),
+            degrees_of_freedom=path.degrees_of_freedom[order],
+            deviances_explained=path.deviances_explained[order],
+        )
+        return display.plot(kind=kind, class_name=class_name, ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, *, kind="score", feature_names=None, class_name=None, ax=None
+    ):
+        """Draw the cross-validation of a fitted `SoftmaxRegressionCV`, at its `l1_ratio_`.
+
+        Parameters
+        ----------
+        estimator : SoftmaxRegressionCV
+            Its coefficients along the path are means over the folds.
+        kind
+            As in `plot`; there is no deviance.
+        feature_names : array-like of shape (n_features,), default=None
+            None takes `feature_names_in_`, or x0, x1, ... where there are none.
+        class_name, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : RegularizationPathDisplay
+        """
+        check_fitted(estimator, "coefs_paths_")
+        i = int(np.argmin(np.abs(estimator.l1_ratios_ - estimator.l1_ratio_)))
+        finite = np.flatnonzero(estimator.Cs_ < np.inf)
+        order = finite[np.argsort(estimator.Cs_[finite], kind="stable")]
+        n_features = estimator.n_features_in_
+        coefs = estimator.coefs_paths_[:, i, order, :, :n_features]
+        scoring = estimator.scoring
+        display = cls(
+            estimator.Cs_[order], coefs.mean(axis=0),
+            class_names=estimator.classes_[-coefs.shape[2]:],
+            feature_names=feature_names_of(estimator, feature_names, n_features),
+            degrees_of_freedom=np.count_nonzero(coefs, axis=(2, 3)).mean(axis=0),
+            scores=estimator.scores_[:, i, order],
+            score_name="accuracy" if scoring is None else str(scoring),
+            chosen_C=estimator.C_,
+        )
+        return display.plot(kind=kind, class_name=class_name, ax=ax)
+
+    def plot(self, *, kind="norms", class_name=None, ax=None):
+        """Draw one quantity against C, on a logarithmic axis.
+
+        Parameters
+        ----------
+        kind : {"norms", "coefficients", "nonzeros", "deviance", "score"}, default="norms"
+            "norms" is the Euclidean norm of each feature's coefficients over the classes,
+            "coefficients" those of one class. "score" is the mean over folds with a band of
+            one standard error. The largest ten at the end of the path are named.
+        class_name : object, default=None
+            For "coefficients", one of `class_names`; None is the first.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        display : RegularizationPathDisplay
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            On what the display has no data for.
+        """
+        missing = {"deviance": self.deviances_explained, "score": self.scores}
+        known = [name for name in _Y_LABELS if missing.get(name, self.Cs) is not None]
+        if kind not in known:
+            raise ValueError(f"kind must be one of {known} here, got {kind!r}.")
+        row = self._row(class_name)
+        ax = axes_or_new(type(self).__name__, ax)
+        label = _Y_LABELS[kind]
+        if kind == "norms":
+            self.lines_ = self._named_lines(np.linalg.norm(self.coefs, axis=1), ax)
+        elif kind == "coefficients":
+            self.lines_ = self._named_lines(self.coefs[:, row], ax)
+            label = f"coefficient, class {self.class_names[row]}"
+        elif kind == "nonzeros":
+            self.lines_ = ax.step(self.Cs, self.degrees_of_freedom, where="mid")
+            ax.yaxis.get_major_locator().set_params(integer=True)
+        elif kind == "deviance":
+            self.lines_ = ax.plot(self.Cs, self.deviances_explained)
+        else:
+            mean = self.scores.mean(axis=0)
+            self.lines_ = ax.plot(self.Cs, mean, marker=".", label="mean over folds")
+            if len(self.scores) > 1:
+                error = self.scores.std(axis=0, ddof=1) / np.sqrt(len(self.scores))
+                ax.fill_between(
+                    self.Cs, mean - error, mean + error, alpha=0.25, label="one standard error"
+                )
+            label = f"{label}: {self.score_name}" if self.score_name else label
+        ax.set(xscale="log", xlabel="C (weaker penalty to the right)", ylabel=label)
+        if self.chosen_C is not None and self.chosen_C < np.inf:
+            ax.axvline(
+                self.chosen_C, color="black", linestyle=":",
+                label=f"chosen C: {self.chosen_C:.3g}",
+            )
+        handles, labels = ax.get_legend_handles_labels()
+        if handles:
+            # Features from the largest down, for that is how they are stacked in the drawing.
+            order = np.argsort([-handle.get_zorder() for handle in handles], kind="stable")
+            ax.legend([handles[i] for i in order], [labels[i] for i in order], fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _row(self, class_name):
+        names = list(self.class_names)
+        if class_name is None:
+            return 0
+        if class_name not in names:
+            raise ValueError(f"class_name must be one of {names}, got {class_name!r}.")
+        return names.index(class_name)
+
+    def _named_lines(self, values, ax):
+        """A line for each feature of (n_Cs, n_features); the largest at the end get names."""
+        named = np.argsort(-np.abs(values[-1]), kind="stable")[:_MOST_NAMES]
+        named = [j for j in named if values[-1, j] != 0]
+        lines = ax.plot(self.Cs, values, color="0.75", linewidth=0.8)
+        for rank, j in enumerate(named):
+            # Above the grey ones, the largest on top.
+            lines[j].set(color=f"C{rank}", linewidth=1.5, zorder=4 - rank / _MOST_NAMES,
+                         label=str(self.feature_names[j]))
+        return lines

@@ -1,0 +1,105 @@
+"""Converters to ONNX: after `register`, skl2onnx takes our estimators, in pipelines too.
+
+Needs the extra ``onnx``: ``python -m pip install 'softmax_reg[onnx]'``.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from .cross_validation import SoftmaxRegressionCV
+from .estimator import SoftmaxRegression
+
+__all__ = ["register"]
+
+_OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False],
+            "output_class_labels": [False, True], "raw_scores": [True, False]}
+
+
+def register():
+    """Make skl2onnx convert `SoftmaxRegression` and `SoftmaxRegressionCV`.
+
+    Once a process, before ``skl2onnx.to_onnx``. Float inputs give probabilities in float32,
+    double inputs in float64. Labels have to be strings or integers, as ONNX has no others.
+    Options are those of `LogisticRegression`: ``zipmap``, ``nocl`` (the class's number for a
+    label), ``output_class_labels`` and ``raw_scores`` (logits; two columns of opposite signs if
+    binary).
+
+    Raises
+    ------
+    ImportError
+        Without skl2onnx.
+
+    References
+    ----------
+    ONNX operators MatMul, Add, Softmax, ArgMax and Gather,
+    https://onnx.ai/onnx/operators/
+
+    Examples
+    --------
+    >>> import skl2onnx                                                     # doctest: +SKIP
+    >>> from softmax_reg import onnx                                        # doctest: +SKIP
+    >>> onnx.register()                                                     # doctest: +SKIP
+    >>> skl2onnx.to_onnx(model, X[:1], options={"zipmap": False})           # doctest: +SKIP
+    """
+    try:
+        from skl2onnx import update_registered_converter
+        from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+    except ImportError:
+        raise ImportError(
+            "Conversion to ONNX needs skl2onnx: python -m pip install 'softmax_reg[onnx]'."
+        ) from None
+    for estimator in (SoftmaxRegression, SoftmaxRegressionCV):
+        update_registered_converter(
+            estimator, f"SoftmaxReg{estimator.__name__}",
+            calculate_linear_classifier_output_shapes, _convert, options=_OPTIONS,
+        )
+
+
+def _convert(scope, operator, container):
+    """Write ``softmax(X @ coef.T + intercept)`` and the label of its largest entry."""
+    from skl2onnx.algebra import onnx_ops as ops
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+    from skl2onnx.proto import onnx_proto
+
+    model, (X,), (label, scores) = operator.raw_operator, operator.inputs, operator.outputs
+    options = container.get_options(model, {"raw_scores": False, "nocl": False})
+    raw = options["raw_scores"]
+    labels = np.arange(len(model.classes_)) if options["nocl"] else _labels(model.classes_)
+    is_double = isinstance(X.type, DoubleTensorType)
+    dtype = np.float64 if is_double else np.float32
+    coef, intercept = _rows(model, raw)
+    version = {"op_version": container.target_opset}
+    if not isinstance(X.type, (DoubleTensorType, FloatTensorType)):
+        X = ops.OnnxCast(X, to=onnx_proto.TensorProto.FLOAT, **version)
+    product = ops.OnnxMatMul(X, coef.T.astype(dtype), **version)
+    logits = ops.OnnxAdd(product, intercept.astype(dtype), **version)
+    index = ops.OnnxArgMax(logits, axis=1, keepdims=0, **version)
+    ops.OnnxGather(labels, index, output_names=[label.full_name], **version).add_to(
+        scope, container
+    )
+    last = ops.OnnxIdentity if raw else ops.OnnxSoftmax
+    axis = {} if raw else {"axis": 1}
+    last(logits, output_names=[scores.full_name], **axis, **version).add_to(scope, container)
+
+
+def _rows(model, raw):
+    """One row of coefficients and one intercept for each class, two if binary."""
+    coef, intercept = model.coef_, model.intercept_
+    coef = coef.toarray() if sparse.issparse(coef) else coef
+    if len(coef) == 1:
+        # The sigmoid is the softmax of (0, logit).
+        first = -1.0 if raw else 0.0
+        coef, intercept = np.vstack([first * coef, coef]), np.array([first, 1.0]) * intercept
+    return coef, intercept
+
+
+def _labels(classes):
+    """As ONNX can give them: strings or int64."""
+    if classes.dtype.kind in "OU":
+        return np.array([str(label) for label in classes])
+    labels = classes.astype(np.int64)
+    if np.any(labels != classes):
+        raise ValueError(
+            f"Labels in ONNX are strings or integers, got classes_={classes.tolist()}."
+        )
+    return labels
