@@ -13,12 +13,16 @@ from softmax_reg import SoftmaxRegression
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "examples" / "README.md").read_text()
 PUBLIC = [getattr(softmax_reg, name) for name in softmax_reg.__all__]
-METHODS = [
+DISPLAYS = [obj for obj in PUBLIC if obj.__name__.endswith("Display")]
+CLASSES = [SoftmaxRegression, softmax_reg.SoftmaxRegressionCV, *DISPLAYS]
+METHODS = {
     method
-    for name, method in inspect.getmembers(SoftmaxRegression, inspect.isfunction)
+    for cls in CLASSES
+    for name, method in inspect.getmembers(cls, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("softmax_reg")
-]
+}
 
 
 def documented(obj, section="Parameters"):
@@ -27,18 +31,21 @@ def documented(obj, section="Parameters"):
     match = re.search(rf"^{section}\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", text, re.M | re.S)
     if match is None:
         return []
-    names = re.findall(r"^(\w[\w, *]*?) ?(?::|$)", match.group(1), re.M)
-    return [name for group in names for name in group.split(", ")]
+    names = re.findall(r"^([\w*][\w, *]*?) ?(?::|$)", match.group(1), re.M)
+    return [name.lstrip("*") for group in names for name in group.split(", ")]
 
 
 @pytest.mark.parametrize(
-    "obj", [*(o for o in PUBLIC if not isinstance(o, type)), SoftmaxRegression, *METHODS],
+    "obj",
+    [*(o for o in PUBLIC if not isinstance(o, type)), *CLASSES,
+     *sorted(METHODS, key=lambda method: method.__qualname__)],
     ids=lambda obj: obj.__qualname__,
 )
 def test_documented_parameters_are_the_signature(obj):
-    """Same names in the same order."""
+    """Same names, of methods in the same order."""
     names = [name for name in inspect.signature(obj).parameters if name != "self"]
-    assert documented(obj) == names
+    order = sorted if isinstance(obj, type) else list
+    assert order(documented(obj)) == order(names)
 
 
 @pytest.mark.compiled
@@ -61,24 +68,37 @@ def test_public_names_have_docstrings(obj):
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("default")
-def test_readme_code_runs():
-    """Every Python block, in order, in one namespace."""
-    blocks = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
-    assert blocks
-    namespace = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
+def test_the_code_of_both_documents_runs():
+    """Every Python block, in order, in one namespace for each of them."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    for name, text in (("README.md", README), ("examples/README.md", GUIDE)):
+        blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+        assert blocks, name
+        namespace = {}
+        for block in blocks:
+            exec(compile(block, name, "exec"), namespace)
+    matplotlib.pyplot.close("all")
 
 
-def test_readme_names_files_that_exist():
-    """`path.py` and `folder/` in README are in the tree, and modules in its picture."""
-    for path in re.findall(r"`((?:softmax_reg|tests|examples|\.ci)/[\w./]*)`", README):
-        assert (ROOT / path).exists(), path
-    picture = re.search(r"^```text\n(.*?)^```", README, re.M | re.S).group(1)
+def test_the_documents_name_files_that_exist():
+    """`path.py` and `folder/` are in the tree, as are links, and the modules in the picture."""
+    for folder, text in ((ROOT, README), (ROOT / "examples", GUIDE)):
+        for path in re.findall(r"`((?:softmax_reg|tests|examples|\.ci)/[\w./]*)`", text):
+            assert (ROOT / path).exists(), path
+        for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (folder / path).exists(), path
+    picture = re.search(r"^```text\n(.*?)^```", GUIDE, re.M | re.S).group(1)
     named = re.findall(r"[\w/]+(?:\.py|/)", picture)
     assert named
     for name in named:
         assert (ROOT / "softmax_reg" / name).exists(), name
+
+
+def test_the_guide_lists_every_example():
+    """Scripts in examples/, but for what they share."""
+    scripts = {path.name for path in (ROOT / "examples").glob("*.py")} - {"figures.py"}
+    assert set(re.findall(r"^\| `(\w+\.py)` \|", GUIDE, re.M)) == scripts
 
 
 def test_readme_commands_are_what_ci_runs():
