@@ -60,6 +60,13 @@ def read_npz(path, target):
         return arrays["X"], arrays[target]
 
 
+def read_csv(pandas, path):
+    """A data frame of a .csv file whose columns are separated by commas, semicolons or tabs."""
+    with path.open() as file:
+        header = file.readline()
+    return pandas.read_csv(path, sep=max(",;\t", key=header.count))
+
+
 def read_table(path, target):
     """X, a data frame, and y of a .csv or .parquet file."""
     packages = ["pandas", "pyarrow"] if path.suffix == ".parquet" else ["pandas"]
@@ -68,7 +75,7 @@ def read_table(path, target):
     except ImportError:
         raise ImportError(f"Reading {path.suffix} files needs {' and '.join(packages)}: "
                           f"python -m pip install {' '.join(packages)}") from None
-    frame = (pandas.read_parquet if path.suffix == ".parquet" else pandas.read_csv)(path)
+    frame = read_csv(pandas, path) if path.suffix == ".csv" else pandas.read_parquet(path)
     if target not in frame:
         raise ValueError(f"{path} has no column {target!r} for --target, only {list(frame)}.")
     gaps = list(frame.columns[frame.isna().any()])

@@ -37,7 +37,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from softmax_reg import SoftmaxRegression
 
-GRID = {"classify__C": np.geomspace(1e-3, 1e3, 13), "classify__l1_ratio": [0.0, 0.5, 1.0]}
+GRID = {"classify__C": np.geomspace(1e-3, 1e3, 7), "classify__l1_ratio": [0.0, 0.5, 1.0]}
 CATEGORIES = ["sex", "age_group"]
 MISSED, IN_VAIN = 5, 1    # costs
 

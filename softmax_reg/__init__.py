@@ -1,4 +1,12 @@
-"""Softmax (multinomial logistic) regression with a certified optimum."""
+"""Softmax (multinomial logistic) regression with a certified optimum.
+
+Estimators, in scikit-learn's convention: `SoftmaxRegression`; `SoftmaxRegressionCV`, which
+chooses C and l1_ratio. `softmax_path` fits a grid of C. Displays draw what they did, and
+`softmax_reg.onnx` hands models on. What is minimised is public too: `softmax`,
+`cross_entropy` and their relatives, on logits or probabilities.
+
+The user guide is examples/README.md of the source tree.
+"""
 
 from .cross_validation import SoftmaxRegressionCV
 from .display import CoefficientDisplay, ConvergenceDisplay, RegularizationPathDisplay

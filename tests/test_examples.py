@@ -166,6 +166,18 @@ def test_a_parquet_file_reads_as_its_csv_file(tmp_path, compare):
     np.testing.assert_array_equal(y, same_y)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_file_may_have_other_separators(tmp_path, compare, separator):
+    """Same X and y as from commas."""
+    pandas = pytest.importorskip("pandas")
+    path = write_csv(tmp_path / "wine.csv", *wines())
+    X, y = compare.read_file(path, "kind")
+    pandas.read_csv(path).to_csv(path, sep=separator, index=False)
+    same_X, same_y = compare.read_file(path, "kind")
+    pandas.testing.assert_frame_equal(X, same_X)
+    np.testing.assert_array_equal(y, same_y)
+
+
 def test_categories_seen_only_in_held_out_rows_are_zeros(compare):
     """handle_unknown="ignore"."""
     pandas = pytest.importorskip("pandas")

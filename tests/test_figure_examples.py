@@ -96,7 +96,7 @@ def loaded(name):
 @pytest.mark.compiled
 def test_linear_probe(tmp_path):
     """Every C has a held-out loss; ours never warns, and is best somewhere inside."""
-    text = example("linear_probe", tmp_path, figures=["linear_probe.png"])
+    text = example("linear_probe", tmp_path, "--Cs", 8, figures=["linear_probe.png"])
     assert re.search(r"softmax_path: .* 0 convergence warnings", text)
     rows = [line.split() for line in text.split("LogisticRegression\n")[-1].splitlines()]
     losses = np.array([row[1] for row in rows if len(row) == 3], dtype=float)

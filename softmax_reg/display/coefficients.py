@@ -115,7 +115,7 @@ class CoefficientDisplay:
                 image = axis.imshow(
                     self.coef[row].reshape(image_shape), cmap="RdBu", vmin=-limit, vmax=limit
                 )
-                axis.set(title=str(self.class_names[row]), xticks=[], yticks=[])
+                axis.set(title=self._title(row), xticks=[], yticks=[])
             axes[0].figure.colorbar(image, ax=list(axes), label="coefficient", shrink=0.8)
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
@@ -137,4 +137,8 @@ class CoefficientDisplay:
         axis.barh(np.arange(len(order)), coef[order], color=colours)
         axis.set_yticks(np.arange(len(order)), np.asarray(self.feature_names)[order])
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set(title=str(self.class_names[row]), xlabel="coefficient")
+        axis.set(title=self._title(row), xlabel="coefficient")
+
+    def _title(self, row):
+        name = self.class_names[row]
+        return str(name) if isinstance(name, str) else f"class {name}"

@@ -106,6 +106,7 @@ class ConvergenceDisplay:
             history[x], left, label=f"{prefix}above the last objective", **style
         )
         ax.set(xlabel=_X_LABELS[x], ylabel="relative to the objective", yscale="log")
+        ax.xaxis.get_major_locator().set_params(integer=x == "iteration")
         ax.legend(fontsize="small")
         self.ax_, self.figure_, self.lines_ = ax, ax.figure, [certified, observed]
         return self
