@@ -57,7 +57,7 @@ class Problem:
         weights = np.bincount(data.index, weights=data.weight, minlength=n_classes)
         self.absent = (weights == 0) & fit_intercept
         self._binary = n_classes == 2 and not self.absent.any()
-        self.objective = self._reduced = self._whole = None
+        self.objective = self._reduced = self._whole = self._last = None
         n_present = n_classes - np.count_nonzero(self.absent)
         if n_present > 1:
             present_index = np.cumsum(~self.absent) - 1
@@ -133,9 +133,23 @@ class Problem:
         strength = self._strength(1.0)
         return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
 
-    def solve(self, solver, starts, monitor):
-        """Minimise, from the best of some (coef, intercept), or of none; a `SolverResult`."""
-        result = minimise(self.objective, self._start(starts, solver, monitor), monitor, solver)
+    def solve(self, solver, starts, monitor, goes_on=False):
+        """Minimise, from the best of some starts; a `SolverResult`.
+
+        starts : list of (coef, intercept), of all classes and features
+        goes_on : bool
+            Whether where the last fit ended, at another C, is a start too.
+        """
+        points = [self._point(*start) for start in starts]
+        if goes_on and self._last is not None:
+            points.append(self.objective.repenalised(self._last))
+        start = min(points, key=lambda point: point.value, default=None)
+        if start is None and monitor.max_iter > 0 and sampling_pays(self.objective):
+            start = start_from_sample(
+                self.objective, self._data, self._options, solver, monitor.max_iter
+            )
+        result = minimise(self.objective, start, monitor, solver)
+        self._last = result.point
         if self._reduced is None:
             return result
         # The certificate must hold on X itself, whatever the reduction left out.
@@ -148,7 +162,7 @@ class Problem:
         gap = monitor.transferred(self.objective, point)
         if result.status == "converged" and monitor.status is None:
             return minimise(self.objective, point, monitor, "lbfgs")
-        return result._replace(theta=point.theta, value=point.value, gap=gap)
+        return result._replace(point=point, gap=gap)
 
     @property
     def absent_loss(self):
@@ -165,16 +179,6 @@ class Problem:
         if self._whole is None:
             self._whole = Objective(*self._data, **self._options)
         return self._whole
-
-    def _start(self, starts, solver, monitor):
-        """The lowest `Point` of some (coef_, intercept_); without any, one to begin with."""
-        if starts:
-            return min((self._point(*start) for start in starts), key=lambda point: point.value)
-        if monitor.max_iter > 0 and sampling_pays(self.objective):
-            return start_from_sample(
-                self.objective, self._data, self._options, solver, monitor.max_iter
-            )
-        return None
 
     def _point(self, coef, intercept):
         """The objective at (coef_, intercept_) of all classes and features."""

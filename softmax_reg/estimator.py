@@ -220,7 +220,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         }
         progress = FitProgress(self, hook_data, solver, attributes, self.max_iter)
         if objective is None:
-            result = SolverResult(None, 0.0, 0.0, np.nan, 0, "converged", solver)
+            result = SolverResult(None, 0.0, np.nan, 0, "converged", solver)
             history, n_evaluations = np.empty(0, dtype=HISTORY_DTYPE), 0
         else:
             monitor = Monitor(

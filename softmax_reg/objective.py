@@ -189,6 +189,14 @@ class Objective:
         value = loss + self.penalty.value(theta[:, :-1])
         return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
 
+    def repenalised(self, point):
+        """A `Point` of this function with another penalty, with the present one; no pass."""
+        coef = point.theta[:, :-1]
+        grad = point.loss_grad.copy()
+        grad[:, :-1] += self.penalty.grad(coef)
+        value = point.loss + self.penalty.value(coef)
+        return point._replace(value=value, grad=grad, hessian=None)
+
     def hessian(self, theta, index):
         """The part of the Hessian for theta.ravel()[index], ascending; one pass.
 

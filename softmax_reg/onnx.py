@@ -36,10 +36,15 @@ def register():
 
     Examples
     --------
-    >>> import skl2onnx                                                     # doctest: +SKIP
-    >>> from softmax_reg import onnx                                        # doctest: +SKIP
-    >>> onnx.register()                                                     # doctest: +SKIP
-    >>> skl2onnx.to_onnx(model, X[:1], options={"zipmap": False})           # doctest: +SKIP
+    >>> import skl2onnx
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import SoftmaxRegression, onnx
+    >>> onnx.register()
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> converted = skl2onnx.to_onnx(model, X[:1], options={"zipmap": False})
+    >>> [output.name for output in converted.graph.output]
+    ['label', 'probabilities']
     """
     try:
         from skl2onnx import update_registered_converter

@@ -159,33 +159,33 @@ def path_fits(problem, Cs, solver, tol, max_iter):
     fits = []
     for C in Cs:
         if problem.objective is None:
-            result = SolverResult(None, 0.0, 0.0, np.nan, 0, "converged", solver)
+            result = SolverResult(None, 0.0, np.nan, 0, "converged", solver)
             yield PathFit(*problem.coef_and_intercept(None), result, 0.0)
             continue
         problem.set_C(C)
         monitor = Monitor(problem.objective, tol=tol, max_iter=max_iter)
         result = problem.solve(
-            solver, _starts(fits, np.log(C), problem.objective.penalty.has_kinks), monitor
+            solver, _continued(fits, np.log(C), problem.objective.penalty.has_kinks), monitor,
+            goes_on=True,
         )
         fits = [*fits[-1:], (np.log(C), problem.coef_and_intercept(result.theta))]
-        penalty = problem.objective.penalty.value(result.theta[:, :-1])
-        yield PathFit(*fits[-1][1], result, result.value - penalty)
+        yield PathFit(*fits[-1][1], result, result.point.loss)
 
 
-def _starts(fits, at, has_kinks):
-    """The last of [(log C, (coef, intercept)), ...], and its continuation to log C = at.
+def _continued(fits, at, has_kinks):
+    """[(coef, intercept)] on the line through two of [(log C, (coef, intercept)), ...].
 
-    With kinks what was zero stays zero, and nothing changes its sign.
+    At log C = at; none where there are not two. With kinks what was zero stays zero, and
+    nothing changes its sign.
     """
-    starts = [fit for _, fit in fits[-1:]]
     if len(fits) == 2 and fits[0][0] < fits[1][0] < at < np.inf:
         (before, (old, old_intercept)), (last, (new, new_intercept)) = fits
         share = (at - last) / (last - before)
         coef = new + share * (new - old)
         if has_kinks:
             coef[new * coef <= 0] = 0.0
-        starts.append((coef, new_intercept + share * (new_intercept - old_intercept)))
-    return starts
+        return [(coef, new_intercept + share * (new_intercept - old_intercept))]
+    return []
 
 
 def default_grid(problem, n_Cs, eps, l1_ratio):

@@ -5,7 +5,7 @@ import pytest
 
 from softmax_reg.kernels import cpu, reference
 from softmax_reg.objective import Objective
-from softmax_reg.penalty import L2Penalty
+from softmax_reg.penalty import L2Penalty, penalty_of
 
 from .problems import EPS, long_double_objective, random_problem
 
@@ -162,3 +162,23 @@ def test_evaluations_are_counted():
     objective.evaluate(theta, with_hessian=True)
     objective.curvature(theta)
     assert objective.n_evaluations == 6
+
+
+@pytest.mark.parametrize("n_rows", [1, 3])
+@pytest.mark.parametrize("before, after", [
+    (L2Penalty(0.3), L2Penalty(0.02)),
+    (penalty_of(0.1, l1_ratio=0.4), penalty_of(3.0, l1_ratio=0.4)),
+])
+def test_a_point_with_another_penalty_needs_no_pass(n_rows, before, after):
+    """The same bits as an evaluation there."""
+    X, y, weight, theta = random_problem(23, 4, n_rows)
+    options = {"n_classes": max(n_rows, 2), "binary": n_rows == 1, "fit_intercept": True}
+    objective = Objective(X, y, weight, penalty=before, **options)
+    point = objective.evaluate(theta, with_hessian=True)
+    objective.penalty = after
+    n_evaluations = objective.n_evaluations
+    again = objective.repenalised(point)
+    assert objective.n_evaluations == n_evaluations and again.hessian is None
+    expected = objective.evaluate(theta)
+    assert (again.value, objective.gap(again)) == (expected.value, objective.gap(expected))
+    np.testing.assert_array_equal(again.grad, expected.grad)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from softmax_reg import softmax_path
 from softmax_reg.objective import Objective
-from softmax_reg.path import _starts
+from softmax_reg.path import _continued
 from softmax_reg.penalty import L2Penalty
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import preconditioner as preconditioner_module
@@ -175,15 +175,14 @@ def test_starts_continue_the_line_through_the_last_two_fits():
     """In log C; with kinks zeros stay and signs do not change."""
     old = np.array([[1.0, 0.0, 3.0, 0.0]]), np.array([1.0])
     new = np.array([[2.0, 1.0, 1.0, 0.0]]), np.array([3.0])
-    assert _starts([], 0.0, False) == []
-    assert _starts([(0.0, old)], 1.0, False) == [old]
-    last, (coef, intercept) = _starts([(0.0, old), (1.0, new)], 1.5, False)
-    assert last is new
+    assert _continued([], 0.0, False) == []
+    assert _continued([(0.0, old)], 1.0, False) == []
+    ((coef, intercept),) = _continued([(0.0, old), (1.0, new)], 1.5, False)
     np.testing.assert_array_equal(coef, [[2.5, 1.5, 0.0, 0.0]])
     np.testing.assert_array_equal(intercept, [4.0])
-    _, (coef, _) = _starts([(0.0, old), (1.0, new)], 2.0, False)
+    ((coef, _),) = _continued([(0.0, old), (1.0, new)], 2.0, False)
     np.testing.assert_array_equal(coef, [[3.0, 2.0, -1.0, 0.0]])
-    _, (coef, _) = _starts([(0.0, old), (1.0, new)], 2.0, True)
+    ((coef, _),) = _continued([(0.0, old), (1.0, new)], 2.0, True)
     np.testing.assert_array_equal(coef, [[3.0, 2.0, 0.0, 0.0]])
-    assert _starts([(0.0, old), (1.0, new)], np.inf, False) == [new]
-    assert _starts([(1.0, old), (1.0, new)], 1.0, False) == [new]
+    assert _continued([(0.0, old), (1.0, new)], np.inf, False) == []
+    assert _continued([(1.0, old), (1.0, new)], 1.0, False) == []

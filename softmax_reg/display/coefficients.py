@@ -33,7 +33,9 @@ class CoefficientDisplay:
     >>> from softmax_reg import CoefficientDisplay, SoftmaxRegression
     >>> X, y = load_digits(return_X_y=True)
     >>> model = SoftmaxRegression(C=1e-3).fit(X, y)
-    >>> CoefficientDisplay.from_estimator(model, image_shape=(8, 8))    # doctest: +SKIP
+    >>> display = CoefficientDisplay.from_estimator(model, image_shape=(8, 8))
+    >>> len(display.axes_)
+    10
     """
 
     def __init__(self, coef, *, class_names, feature_names):

@@ -32,7 +32,9 @@ class ConvergenceDisplay:
     >>> from softmax_reg import ConvergenceDisplay, SoftmaxRegression
     >>> X, y = load_wine(return_X_y=True)
     >>> model = SoftmaxRegression().fit(X, y)
-    >>> ConvergenceDisplay.from_estimator(model)    # doctest: +SKIP
+    >>> display = ConvergenceDisplay.from_estimator(model)
+    >>> display.ax_.get_xlabel()
+    'iteration'
     """
 
     def __init__(self, history, *, estimator_name=None):

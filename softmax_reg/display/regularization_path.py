@@ -44,7 +44,9 @@ class RegularizationPathDisplay:
     >>> from softmax_reg import RegularizationPathDisplay, softmax_path
     >>> X, y = load_wine(return_X_y=True)
     >>> path = softmax_path(X, y, n_Cs=20)
-    >>> RegularizationPathDisplay.from_path(path, kind="nonzeros")    # doctest: +SKIP
+    >>> display = RegularizationPathDisplay.from_path(path, kind="nonzeros")
+    >>> display.ax_.get_ylabel()
+    'coefficients that are not zero'
     """
 
     def __init__(

@@ -31,8 +31,8 @@ class SolverResult(NamedTuple):
 
     Attributes
     ----------
-    theta : (n_rows, n_features + 1), in the objective's coordinates
-    value : float, nats
+    point : Point
+        Where it ended; None where there was nothing to fit.
     gap : float
         Certified bound on value minus the optimum; inf without a penalty.
     newton_decrement : float
@@ -46,13 +46,22 @@ class SolverResult(NamedTuple):
         The solver that ended the fit.
     """
 
-    theta: np.ndarray
-    value: float
+    point: object
     gap: float
     newton_decrement: float
     n_iter: int
     status: str
     solver: str
+
+    @property
+    def theta(self):
+        """Parameters there, (n_rows, n_features + 1), in the objective's coordinates."""
+        return None if self.point is None else self.point.theta
+
+    @property
+    def value(self):
+        """The objective there, in nats."""
+        return 0.0 if self.point is None else self.point.value
 
 
 def minimise(objective, point, monitor, solver="auto"):
@@ -91,8 +100,7 @@ def minimise(objective, point, monitor, solver="auto"):
                 break
         monitor.settle(point)
     return SolverResult(
-        theta=point.theta,
-        value=point.value,
+        point=point,
         gap=monitor.gap_at(point),
         newton_decrement=float(np.sqrt(2 * monitor.half_decrement)),
         n_iter=monitor.n_iter,
