@@ -7,8 +7,10 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._callbacks import CallbackSupportMixin
+from ._device import backend_for
 from ._export import fitted_logistic_regression
 from ._prediction import predictions
+from .kernels import cpu
 
 # scikit-learn's other solvers, and what does their work here.
 _REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
@@ -46,7 +48,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         X = validate_data(
             self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
         )
-        out, all_finite = predictions(X, self.coef_, self.intercept_, kind)
+        backend = cpu if sparse.issparse(X) else backend_for(self.device, X)
+        out, all_finite = predictions(X, self.coef_, self.intercept_, kind, backend)
         if not all_finite:    # raises unless coef_ is to blame
             check_array(X, accept_sparse="csr", estimator=self, input_name="X")
         return out

@@ -9,7 +9,7 @@ from .kernels import cpu
 _ROWS = 16_384
 
 
-def predictions(X, coef, intercept, kind):
+def predictions(X, coef, intercept, kind, backend=cpu):
     """Logits, probabilities or log-probabilities of every row.
 
     A value of X that is not finite makes the logits of its row not finite either, so looking
@@ -22,6 +22,7 @@ def predictions(X, coef, intercept, kind):
     coef : ndarray or sparse of shape (1 or n_classes, n_features)
     intercept : array of shape (1 or n_classes,) or a number
     kind : {"logits", "probabilities", "log_probabilities"}
+    backend : module
 
     Returns
     -------
@@ -51,9 +52,9 @@ def predictions(X, coef, intercept, kind):
     theta = np.column_stack([coef, intercept]).astype(dtype)
     fits = X.dtype in (np.float32, np.float64) and X.dtype.isnative
     if fits and (sparse.issparse(X) or X.flags.c_contiguous):
-        return cpu.predictions(cpu.make_rows(X), theta, kind)
+        return backend.predictions(backend.make_rows(X), theta, kind)
     blocks = [X[start:start + _ROWS] for start in range(0, X.shape[0], _ROWS)]
-    parts = [cpu.predictions(cpu.make_rows(_native(block, dtype)), theta, kind)
+    parts = [backend.predictions(backend.make_rows(_native(block, dtype)), theta, kind)
              for block in blocks]
     outs, all_finite = zip(*parts, strict=True)
     return np.concatenate(outs), all(all_finite)

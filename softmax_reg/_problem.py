@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from .kernels import cpu
+from ._device import backend_for
 from .objective import Objective
 from .penalty import penalty_of
 from .row_space import RowSpaceObjective, reduction_pays
@@ -32,7 +32,7 @@ class Problem:
     Parameters
     ----------
     data : TrainingData
-    C, l1_ratio, fit_intercept, grouped
+    C, l1_ratio, fit_intercept, grouped, device
         As in `SoftmaxRegression`.
     penalty_factor : (n_features,) float64, or 1.0
 
@@ -43,7 +43,8 @@ class Problem:
     """
 
     def __init__(
-        self, data, *, C, fit_intercept, l1_ratio=0.0, grouped=False, penalty_factor=1.0
+        self, data, *, C, fit_intercept, l1_ratio=0.0, grouped=False, penalty_factor=1.0,
+        device="cpu",
     ):
         n_classes = len(data.classes)
         self._n_classes = n_classes
@@ -75,7 +76,7 @@ class Problem:
                 "binary": self._binary,
                 "penalty": penalty,
                 "fit_intercept": fit_intercept,
-                "backend": cpu,
+                "backend": backend_for(device, X, penalty.has_kinks),
             }
             reduces = (
                 penalty.is_strict

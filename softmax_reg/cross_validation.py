@@ -55,7 +55,7 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     n_jobs : int, default=None
         Folds and l1_ratios at a time, in threads.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
-penalty_factor
+penalty_factor, device
         As in `SoftmaxRegression`. "balanced" class weights are those of all rows.
 
     Attributes
@@ -124,6 +124,7 @@ penalty_factor
         random_state=None,
         grouped=False,
         penalty_factor=None,
+        device="cpu",
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -141,6 +142,7 @@ penalty_factor
         self.random_state = random_state
         self.grouped = grouped
         self.penalty_factor = penalty_factor
+        self.device = device
 
     def _validate_params(self):
         super()._validate_params()
@@ -198,7 +200,7 @@ penalty_factor
         score = fold_scorer(scorer_of(self.scoring), data, for_scorer)
         options = {
             "fit_intercept": self.fit_intercept, "grouped": self.grouped,
-            "penalty_factor": factor,
+            "penalty_factor": factor, "device": self.device,
         }
         paths = self._paths(data, folds, l1_ratios, Cs, score, options)
 

@@ -95,13 +95,12 @@ class Objective:
         self.kept = None
         self._matrix = X
         self._rows = backend.make_rows(X)
-        self._y = np.array(y, dtype=np.int32)
+        y = np.array(y, dtype=np.int32)
         # Scale by the largest first: the sum of huge weights could overflow.
         weight = sample_weight / sample_weight.max()
-        self._weight = weight / weight.sum()
-        for array in (self._y, self._weight):
-            array.flags.writeable = False
-        frequencies = np.bincount(self._y, weights=self._weight, minlength=n_classes)
+        weight /= weight.sum()
+        frequencies = np.bincount(y, weights=weight, minlength=n_classes)
+        self._y, self._weight = backend.place(y), backend.place(weight)
         null_theta = np.zeros(self.shape)
         if fit_intercept:
             log_frequencies = np.log(frequencies)

@@ -18,8 +18,10 @@ LAYERS = [
     ["kernels/_chunks.py"],
     ["kernels/_csr.py", "kernels/_coefficients.py"],
     ["kernels/_predict.py", "kernels/_coefficients_csr.py", "kernels/_passes.py"],
-    ["kernels/_hessian.py"],
+    ["kernels/_hessian.py", "kernels/_cuda_rows.py", "kernels/_cuda_device.py"],
     ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],
+    ["kernels/cuda.py"],
+    ["_device.py"],
     ["functional.py", "penalty.py", "certificate.py"],
     ["objective.py"],
     ["row_space.py"],
@@ -47,7 +49,9 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Third-party package -> where it may be imported.
 ONLY_HERE = {
-    "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py"},
+    "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py",
+              "kernels/_cuda_rows.py", "kernels/_cuda_device.py"},
+    "cupy": {"kernels/_cuda_device.py"},
     "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
     "joblib": {"kernels/_launch.py", "cross_validation.py"},
     "matplotlib": {"display/_axes.py"},

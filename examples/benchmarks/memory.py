@@ -30,7 +30,16 @@ def status(key):
 
 
 def measure(fit, X, y, workload, connection):
-    """Send the MiB by which a fit raises the high-water mark; a child process."""
+    """Send the MiB by which a fit raises the high-water mark, None if refused; a child process."""
+    try:
+        connection.send(raised(fit, X, y, workload))
+    except Exception as error:    # a peer's refusal, of whatever kind
+        print(f"    {type(error).__name__}: {str(error)[:80]}", flush=True)
+        connection.send(None)
+
+
+def raised(fit, X, y, workload):
+    """MiB by which a fit raises the high-water mark of this process."""
     some = np.r_[np.unique(y, return_index=True)[1], np.arange(min(3000, len(y)))]
     penalty = workload.C, workload.l1_ratio
     fit(X[some], y[some], *penalty, None)
@@ -38,11 +47,11 @@ def measure(fit, X, y, workload, connection):
         file.write("5")    # VmHWM = VmRSS
     before = status("VmRSS")
     fit(X, y, *penalty, None)
-    connection.send(status("VmHWM") - before)
+    return status("VmHWM") - before
 
 
 def peak(fit, X, y, workload, limit):
-    """MiB, or None where the fit takes longer than the limit, or fails."""
+    """MiB, or None where the fit takes longer than the limit, or is refused."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=measure, args=(fit, X, y, workload, theirs), daemon=True)
@@ -50,7 +59,7 @@ def peak(fit, X, y, workload, limit):
     theirs.close()
     try:
         return ours.recv() if ours.poll(limit) else None
-    except EOFError:    # it ended with an exception, printed by the process itself
+    except EOFError:    # it was killed, for memory
         return None
     finally:
         process.kill()

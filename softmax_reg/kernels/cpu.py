@@ -41,12 +41,13 @@ from ._passes import (
 )
 from ._products import padded
 from ._rows import make_rows
+from ._rows import read_only as place
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "coordinate_descent",
     "curvature", "group_descent", "hess_prod", "hessian", "inner_products",
     "kronecker_descent", "kronecker_group_descent", "make_rows", "one_blas_thread",
-    "predictions", "product", "value_grad", "value_grad_hessian",
+    "place", "predictions", "product", "value_grad", "value_grad_hessian",
 ]
 
 # Rows that `column_sums` converts to float64 at a time.

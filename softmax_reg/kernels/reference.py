@@ -19,11 +19,12 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 
 from ._blas import one_blas_thread
 from ._linear import centred_gram, centred_product, combination, inner_products, product
+from ._rows import read_only as place
 
 __all__ = [
     "centred_gram", "centred_product", "column_sums", "combination", "curvature",
-    "hess_prod", "hessian", "inner_products", "make_rows", "one_blas_thread", "predictions",
-    "product", "value_grad", "value_grad_hessian",
+    "hess_prod", "hessian", "inner_products", "make_rows", "one_blas_thread", "place",
+    "predictions", "product", "value_grad", "value_grad_hessian",
 ]
 
 
