@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Only where somebody asks for them: they need a GPU or its simulator, or NVVM.
+collect_ignore = ["cuda_cases.py", "cuda_ptx.py"]
+
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
