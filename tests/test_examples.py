@@ -262,6 +262,18 @@ def test_benchmark_writes_results_that_the_report_reads(tmp_path):
     assert text.count("| iris |") == 4 and "geometric mean" in text
 
 
+@pytest.mark.compiled
+def test_device_benchmark_prints_its_table():
+    """On the CPU: an evaluation within its limit, fits as certified as they were asked to be."""
+    text = output(ROOT / "examples" / "benchmarks" / "device.py", "--device", "cpu",
+                  "--shapes", "2000,20,4", "--square", 256)
+    header, _, line = text.splitlines()
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[0] == "2000 x 20, 4" and len(cells) == header.count("|") - 1
+    for cell, tol in zip(cells[4:6], (1e-4, 1e-6), strict=True):
+        assert 0 <= float(re.search(r"\((\S+)\)", cell).group(1)) <= tol
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_memory_benchmark_prints_its_table():
     """A line for a workload: MiB of every solver, the budget last."""

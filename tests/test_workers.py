@@ -1,6 +1,7 @@
 """Jobs and the threads that run them."""
 
 import threading
+import weakref
 
 import pytest
 
@@ -20,6 +21,25 @@ def test_a_finished_job_never_begins():
     job.run()
     job.finish()
     assert calls == [1]
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_job_that_is_over_holds_nothing(begins):
+    """What its function refers to is free although the job is still in a queue."""
+
+    class Array:
+        """Can be referred to weakly."""
+
+    array = Array()
+    seen = weakref.ref(array)
+    job = Job(lambda array=array: None)
+    del array
+    assert seen() is not None
+    if begins:
+        job.run()
+    else:
+        job.finish()
+    assert seen() is None
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])

@@ -41,14 +41,19 @@ class Job:
             except BaseException as error:
                 self._error = error
             finally:
+                # Whoever waits for the end goes on at once; this thread may not for a while.
+                self._function = None
                 self._running.release()
 
     def finish(self):
         """Keep the job from beginning, or wait for its end and raise what it raised."""
-        if not self._claim():
-            self._running.acquire()
-            if self._error is not None:
-                raise self._error
+        if self._claim():
+            # It stays in the queue until a worker wakes up; the arrays need not.
+            self._function = None
+            return
+        self._running.acquire()
+        if self._error is not None:
+            raise self._error
 
 
 class Workers:

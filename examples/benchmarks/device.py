@@ -1,0 +1,160 @@
+"""Fits on a GPU against its limits and PyTorch's L-BFGS; a table.
+
+    python examples/benchmarks/device.py [--device cuda] [--shapes N,P,K ...] [--dtype float32]
+
+Normalised embeddings around unbalanced class centres (`workloads.embeddings`), C = 1. For every
+shape: milliseconds of an evaluation of loss and gradient, and what the binding limit would allow
+(the larger of 4 n p K flops at the rate of a large square product and one read of X at the rate
+of a copy, both measured here); seconds of whole fits to a certified relative gap of 1e-4 and 1e-6
+and of a path of 20 values of C, and the memory that the device's pool holds at the end. Where
+PyTorch is installed, the seconds of its L-BFGS until its objective, evaluated as in run.py, is
+within 1e-4 of ours. --device cpu runs the same on the CPU. Moving X to the device is part of fits,
+not of evaluations.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from evaluations import median_seconds
+from run import objective
+from workloads import embeddings
+
+from softmax_reg import SoftmaxRegression, softmax_path
+
+SHAPES = "60000,784,10", "200000,768,100", "1281167,768,1000"
+PATH = np.geomspace(1e-2, 1e2, 20)
+SQUARE = 8192
+
+
+def module_of(device):
+    """(backend, array module, a function that waits for the device)."""
+    if device == "cpu":
+        from softmax_reg.kernels import cpu
+
+        return cpu, np, lambda: None
+    from softmax_reg.kernels import cuda
+    from softmax_reg.kernels._cuda_device import array_module
+
+    xp = array_module()
+    return cuda, xp, xp.cuda.Device().synchronize
+
+
+def limits(xp, wait, dtype, size):
+    """(flops a second of a square product, bytes a second of reading an array)."""
+    square = xp.ones((size, size), dtype=dtype)
+
+    def multiply():
+        square @ square
+        wait()
+
+    def copy():
+        square.copy()
+        wait()
+
+    return 2 * size**3 / median_seconds(multiply), 2 * square.nbytes / median_seconds(copy)
+
+
+def evaluation(backend, wait, X, y, n_classes):
+    """Seconds of loss and gradient in the dtype of X."""
+    rows, shift = backend.make_rows(X), X.mean(axis=0, dtype=np.float64)
+    weight = backend.place(np.full(len(y), 1 / len(y)))
+    labels = backend.place(y.astype(np.int32))
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((n_classes, X.shape[1] + 1)).astype(X.dtype)
+
+    def evaluate():
+        backend.value_grad(rows, labels, weight, shift, theta)
+        wait()
+
+    return median_seconds(evaluate, 5)
+
+
+def fit(X, y, tol, device):
+    """(seconds, model) of a fit with default settings."""
+    started = time.perf_counter()
+    model = SoftmaxRegression(tol=tol, device=device).fit(X, y)
+    return time.perf_counter() - started, model
+
+
+def of_torch(X, y, goal, device):
+    """Seconds of PyTorch's L-BFGS to an objective of at most `goal`; None if it stops above."""
+    import torch
+
+    n, p = X.shape
+    n_classes = int(y.max()) + 1
+    started = time.perf_counter()
+    X_t, y_t = (torch.as_tensor(a, device=device) for a in (X, y.astype(np.int64)))
+    model = torch.nn.Linear(p, n_classes, device=device, dtype=X_t.dtype)
+    torch.nn.init.zeros_(model.weight)
+    torch.nn.init.zeros_(model.bias)
+    optimiser = torch.optim.LBFGS(
+        model.parameters(), max_iter=20, history_size=10, tolerance_grad=0, tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure():
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(X_t), y_t)
+        loss = loss + model.weight.square().sum() / (2 * n)
+        loss.backward()
+        return loss
+
+    seconds, last = time.perf_counter() - started, np.inf
+    while True:
+        started = time.perf_counter()
+        optimiser.step(closure)
+        coef, intercept = (t.detach().cpu().numpy() for t in (model.weight, model.bias))
+        seconds += time.perf_counter() - started
+        value = objective(X, y, 1.0, 0.0, coef, intercept)
+        if value <= goal:
+            return seconds
+        if not value < last * (1 - 1e-9):
+            return None
+        last = value
+
+
+def row(name, device, dtype, square):
+    """A line of the table."""
+    n, p, n_classes = map(int, name.split(","))
+    backend, xp, wait = module_of(device)
+    X, y = embeddings(n, p, n_classes, np.dtype(dtype))
+    rate, read = limits(xp, wait, dtype, square)
+    bound = max(4 * n * p * n_classes / rate, X.nbytes / read)
+    taken = evaluation(backend, wait, X, y, n_classes)
+    fit(X[:5000], y[:5000], 1e-4, device)    # compiles
+    rough, model = fit(X, y, 1e-4, device)
+    fine, best = fit(X, y, 1e-6, device)
+    started = time.perf_counter()
+    softmax_path(X, y, Cs=PATH, l1_ratio=0.0, tol=1e-4, device=device)
+    path = time.perf_counter() - started
+    pool = "-"
+    if device == "cuda":
+        pool = f"{xp.get_default_memory_pool().total_bytes() / 2**30:.1f}"
+    try:
+        theirs = of_torch(X, y, best.objective_ * (1 + 1e-4), device)
+        theirs = "not reached" if theirs is None else f"{theirs:.2f}"
+    except ImportError:
+        theirs = "-"
+    gaps = [m.dual_gap_ / m.objective_ for m in (model, best)]
+    return (f"| {n} x {p}, {n_classes} | {1e3 * taken:.1f} | {1e3 * bound:.1f} "
+            f"| {taken / bound:.1f}x | {rough:.2f} ({gaps[0]:.0e}) | {fine:.2f} ({gaps[1]:.0e}) "
+            f"| {path:.2f} | {pool} | {theirs} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    parser.add_argument("--shapes", nargs="+", default=SHAPES, metavar="N,P,K")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--square", type=int, default=SQUARE, help="side of the measured product")
+    arguments = parser.parse_args()
+    print("| rows x columns, classes | evaluation (ms) | limit (ms) | of it | fit to 1e-4 (s) "
+          "| to 1e-6 (s) | 20 values of C (s) | pool (GiB) | PyTorch to 1e-4 (s) |")
+    print("|---" * 9 + "|")
+    for name in arguments.shapes:
+        print(row(name, arguments.device, arguments.dtype, arguments.square), flush=True)
+
+
+if __name__ == "__main__":
+    main()
