@@ -142,12 +142,9 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         LogisticRegression(C=0.1)
         """
         check_is_fitted(self)
-        # What a search has chosen, where there was one.
-        C, l1_ratio = (
-            getattr(self, f"{name}_", None) or getattr(self, name, 0.0)
-            for name in ("C", "l1_ratio")
-        )
-        return fitted_logistic_regression(self, C, l1_ratio)
+        if hasattr(self, "C_"):    # what a search has chosen
+            return fitted_logistic_regression(self, self.C_, self.l1_ratio_)
+        return fitted_logistic_regression(self, self.C, self.l1_ratio)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

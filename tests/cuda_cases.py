@@ -112,6 +112,23 @@ class TestAgainstReference:
         assert_close(cuda.column_sums(rows, weight), expected, np.abs(X).max())
 
 
+def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
+    """The same bits, block by block."""
+    rows, _, y, weight, shift, theta = both(6, 3, 3, np.float32)
+    monkeypatch.setattr(cuda, "_MOST_ROWS", 4)
+    loss, grad, n_errors = cuda.value_grad(rows, y, weight, shift, theta)
+    monkeypatch.setattr(cuda, "free_bytes", lambda: 0)
+    X = random_problem(6, 3, 3, dtype=np.float32)[0]
+    streamed = cuda.make_rows(X)
+    assert streamed.X is X
+    again = cuda.value_grad(streamed, y, weight, shift, theta)
+    assert (again[0], again[2]) == (loss, n_errors)
+    np.testing.assert_array_equal(again[1], grad)
+    np.testing.assert_array_equal(
+        cuda.column_sums(streamed, weight), cuda.column_sums(rows, weight)
+    )
+
+
 @pytest.mark.parametrize("n_rows", [1, 3])
 def test_rows_that_are_sure_keep_their_digits(n_rows):
     """Residuals and spreads of 1e-30, relative to the formulas of the wrong classes' shares."""

@@ -36,6 +36,11 @@ def array_module():
     return cupy
 
 
+def free_bytes():
+    """Memory of the device that nobody uses."""
+    return np.inf if IS_SIMULATED else array_module().cuda.runtime.memGetInfo()[0]
+
+
 def to_host(array):
     """As a NumPy array."""
     return array if isinstance(array, np.ndarray) else array.get()

@@ -1,4 +1,4 @@
-"""The CUDA backend: X stays on the device, rows are walked in blocks, sums come back.
+"""The CUDA backend: X stays on the device if it fits, rows are walked in blocks, sums come back.
 
 Same functions as `reference`, for dense X and what smooth penalties need. A block of rows is
 centred, gets a last column of ones and is multiplied by cuBLAS; one kernel of ours turns logits
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _cuda_rows
-from ._cuda_device import ROWS_A_BLOCK, array_module, n_threads, to_host
+from ._cuda_device import ROWS_A_BLOCK, array_module, free_bytes, n_threads, to_host
 from .cpu import (
     centred_gram,
     centred_product,
@@ -36,17 +36,26 @@ _MOST_ROWS = 65_536
 _ALIGNED = 32
 
 
+# Share of the free memory that X may take; blocks, and what cuBLAS wants, take the rest.
+_SHARE_OF_X = 0.7
+
+
 class DeviceRows(NamedTuple):
-    """X on the device."""
+    """X on the device; or where it does not fit, on the host, from where blocks are moved."""
 
     X: object    # (n_samples, n_features) float32 or float64
     n_samples: int
     n_features: int
 
+    def block(self, part):
+        """Some rows, on the device."""
+        return array_module().asarray(self.X[part])
+
 
 def make_rows(X):
-    """Move a validated dense X to the device, once; what is there already stays."""
-    return DeviceRows(array_module().ascontiguousarray(array_module().asarray(X)), *X.shape)
+    """Move a validated dense X to the device, once, if it fits."""
+    fits = X.nbytes <= _SHARE_OF_X * free_bytes()
+    return DeviceRows(array_module().asarray(X) if fits else X, *X.shape)
 
 
 def place(array):
@@ -85,7 +94,7 @@ class _Blocks:
             part = slice(start, min(start + self.size, self.rows.n_samples))
             design = self._design[:part.stop - part.start]
             self.xp.subtract(
-                self.rows.X[part], self.shift, out=design[:, :self.n_features],
+                self.rows.block(part), self.shift, out=design[:, :self.n_features],
                 casting="same_kind",
             )
             yield part, design
@@ -122,7 +131,7 @@ def column_sums(rows, weight):
     size = max(1, min(_MOST_ROWS, _BLOCK_BYTES // (8 * rows.n_features)))
     for start in range(0, rows.n_samples, size):
         part = slice(start, start + size)
-        total += weight[part] @ rows.X[part].astype(np.float64, copy=False)
+        total += weight[part] @ rows.block(part).astype(np.float64, copy=False)
     return to_host(total)
 
 
