@@ -17,6 +17,13 @@ from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 from softmax_reg.kernels import cuda, reference
 from softmax_reg.kernels._cuda_device import array_module
 
+from .backend_checks import (
+    assert_close,
+    check_column_sums,
+    check_curvature,
+    check_hess_prod,
+    check_value_grad,
+)
 from .problems import EPS, random_problem
 
 try:
@@ -41,12 +48,6 @@ def both(n_samples, n_features, n_rows, dtype):
     return cuda.make_rows(X), reference.make_rows(X), y, weight, shift, theta
 
 
-def assert_close(actual, expected, scale, eps=EPS):
-    """Equal to a few eps of the sum of absolute terms, `scale`."""
-    assert actual.shape == np.shape(expected)
-    assert np.max(np.abs(actual - expected), initial=0) <= 32 * eps * max(1, scale)
-
-
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("n_samples, n_features, n_rows, dtype", CASES)
 class TestAgainstReference:
@@ -56,35 +57,19 @@ class TestAgainstReference:
     def test_value_grad(self, n_samples, n_features, n_rows, dtype, arithmetic):
         """Loss, gradient and errors are those of the formulas, in either arithmetic."""
         rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        expected = reference.value_grad(X, y, weight, shift, theta)
-        actual = cuda.value_grad(rows, y, weight, shift, theta.astype(arithmetic))
-        eps = np.finfo(arithmetic).eps
-        logits = np.abs(X - shift).max() * np.abs(theta).sum()
-        assert_close(np.asarray(actual[0]), expected[0], logits, eps)
-        assert_close(actual[1], expected[1], logits * np.abs(X - shift).max(), eps)
-        assert actual[2] == expected[2]
-        assert actual[1].dtype == np.float64
+        check_value_grad(cuda, rows, X, y, weight, shift, theta, arithmetic)
 
     def test_hess_prod(self, n_samples, n_features, n_rows, dtype):
         """Hessian times a direction."""
         rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        direction = np.random.default_rng(2).standard_normal(theta.shape)
-        actual = cuda.hess_prod(rows, weight, shift, theta, direction)
-        size = np.abs(X - shift).max() * n_features
-        assert_close(
-            actual, reference.hess_prod(X, weight, shift, theta, direction), size**3
-        )
+        check_hess_prod(cuda, rows, X, weight, shift, theta)
 
     @pytest.mark.parametrize("full_classes", [True, False])
     @pytest.mark.parametrize("full", [True, False])
     def test_curvature(self, n_samples, n_features, n_rows, dtype, full, full_classes):
         """Class and feature factors, full or diagonal."""
         rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        classes, moments = cuda.curvature(rows, weight, shift, theta, full, full_classes)
-        expected = reference.curvature(X, weight, shift, theta, full, full_classes)
-        size = np.abs(X - shift).max() + np.abs(shift).max()
-        assert_close(classes, expected[0], size * n_features)
-        assert_close(moments, expected[1], size**3 * n_features)
+        check_curvature(cuda, rows, X, weight, shift, theta, full, full_classes)
 
     def test_hessian(self, n_samples, n_features, n_rows, dtype):
         """The dense Hessian, symmetric; the rest is what `value_grad` says."""
@@ -108,8 +93,7 @@ class TestAgainstReference:
     def test_column_sums(self, n_samples, n_features, n_rows, dtype):
         """Weighted."""
         rows, X, _, weight, *_ = both(n_samples, n_features, n_rows, dtype)
-        expected = reference.column_sums(X, weight)
-        assert_close(cuda.column_sums(rows, weight), expected, np.abs(X).max())
+        check_column_sums(cuda, rows, X, weight)
 
 
 def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
@@ -203,7 +187,8 @@ def test_paths_and_searches_run_on_the_device():
     assert np.all(np.abs(on_device.objectives - on_host.objectives) <= gaps)
     search = SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=2, device="cuda").fit(X, y)
     expected = SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=2).fit(X, y)
-    np.testing.assert_allclose(search.scores_, expected.scores_, rtol=1e-3)
+    # A relative gap of tol leaves sqrt(tol), to the order, in what is predicted.
+    np.testing.assert_allclose(search.scores_, expected.scores_, rtol=search.tol**0.5)
     assert search.C_ == expected.C_
 
 

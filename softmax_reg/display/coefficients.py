@@ -124,8 +124,8 @@ class CoefficientDisplay:
 
     def _rows(self, classes):
         """Their row numbers."""
-        names = list(self.class_names)
-        chosen = names if classes is None else list(np.atleast_1d(classes))
+        names = np.asarray(self.class_names).tolist()
+        chosen = names if classes is None else np.atleast_1d(classes).tolist()
         unknown = [name for name in chosen if name not in names]
         if unknown or not chosen:
             raise ValueError(f"classes must be some of {names}, got {classes!r}.")

@@ -195,7 +195,7 @@ class RegularizationPathDisplay:
         return self
 
     def _row(self, class_name):
-        names = list(self.class_names)
+        names = np.asarray(self.class_names).tolist()
         if class_name is None:
             return 0
         if class_name not in names:

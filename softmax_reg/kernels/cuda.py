@@ -34,8 +34,6 @@ _BLOCK_BYTES = 2**29
 _MOST_ROWS = 65_536
 # Columns are padded with zeros to a multiple of this, for aligned products.
 _ALIGNED = 32
-
-
 # Share of the free memory that X may take; blocks, and what cuBLAS wants, take the rest.
 _SHARE_OF_X = 0.7
 
@@ -82,8 +80,8 @@ class _Blocks:
         self.width = -(-(rows.n_features + 1) // _ALIGNED) * _ALIGNED
         bytes_a_row = self.dtype.itemsize * (2 * self.width + n_columns)
         most = max(1, min(_MOST_ROWS, _BLOCK_BYTES // bytes_a_row))
-        self.n_blocks = -(-rows.n_samples // most)
-        self.size = -(-rows.n_samples // self.n_blocks)
+        n_blocks = -(-rows.n_samples // most)
+        self.size = -(-rows.n_samples // n_blocks)
         self.shift = self.xp.asarray(shift)
         self._design = self.xp.zeros((self.size, self.width), dtype=self.dtype)
         self._design[:, rows.n_features] = 1.0
