@@ -3,11 +3,19 @@
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._callbacks import CallbackSupportMixin
-from ._device import backend_for
+from ._device import (
+    as_numpy,
+    backend_for,
+    check_finite,
+    checked_device_array,
+    in_kind_of,
+    is_on_device,
+)
 from ._export import fitted_logistic_regression
 from ._prediction import predictions
 from .kernels import cpu
@@ -40,19 +48,38 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
             together.
         """
+        return in_kind_of(X)(self._decisions(X))
+
+    def _decisions(self, X):
+        """`decision_function`, of the backend's arrays."""
         logits = self._predictions(X, "logits")
         return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
 
     def _predictions(self, X, kind):
+        """An array of the backend; see `_prediction.predictions`."""
         check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
-        )
+        on_device = is_on_device(X)
+        if on_device:
+            backend_for(self.device, X)    # raises where that cannot work
+            X = checked_device_array(X, (np.float64, np.float32))
+            if X.shape[1] != self.n_features_in_:
+                raise ValueError(
+                    f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input."
+                )
+        else:
+            X = validate_data(
+                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
+            )
+        # Of what a fit on the device refuses, rows can still be predicted on the host.
         backend = cpu if sparse.issparse(X) else backend_for(self.device, X)
-        out, all_finite = predictions(X, self.coef_, self.intercept_, kind, backend)
-        if not all_finite:    # raises unless coef_ is to blame
+        coef, intercept = as_numpy(self.coef_), as_numpy(self.intercept_)
+        out, all_finite = predictions(X, coef, intercept, kind, backend)
+        if not all_finite and on_device:
+            check_finite(X)
+        elif not all_finite:    # raises unless coef_ is to blame
             check_array(X, accept_sparse="csr", estimator=self, input_name="X")
-        return out
+        return out if on_device else as_numpy(out)
 
     def predict(self, X):
         """Most probable class of each row.
@@ -64,10 +91,12 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         Returns
         -------
         y : ndarray of shape (n_samples,)
+            On the device for X there, unless labels are no numbers.
         """
-        logits = self.decision_function(X)
+        logits = self._decisions(X)
         index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
-        return self.classes_[index]
+        labels = self.classes_[as_numpy(index)]
+        return in_kind_of(X)(labels) if labels.dtype.kind in "iufb" else labels
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -81,7 +110,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         proba : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return self._predictions(X, "probabilities")
+        return in_kind_of(X)(self._predictions(X, "probabilities"))
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, from the logits: finite where that is 0.
@@ -94,7 +123,25 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return self._predictions(X, "log_probabilities")
+        return in_kind_of(X)(self._predictions(X, "log_probabilities"))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        y_true, y_pred = (as_numpy(a) if is_on_device(a) else a for a in (y, self.predict(X)))
+        if is_on_device(sample_weight):
+            sample_weight = as_numpy(sample_weight)
+        return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
 
     def sparsify(self):
         """Make `coef_` a SciPy CSR array; worth it when most of it is zero.
@@ -104,7 +151,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         self
         """
         check_is_fitted(self)
-        self.coef_ = sparse.csr_array(self.coef_)
+        self.coef_ = sparse.csr_array(as_numpy(self.coef_))
         return self
 
     def densify(self):

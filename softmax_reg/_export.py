@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from ._device import as_numpy
+
 # scikit-learn < 1.8 chooses the kind of penalty by a parameter of its own.
 _HAS_PENALTY = LogisticRegression().penalty != "deprecated"
 
@@ -33,8 +35,8 @@ def fitted_logistic_regression(model, C, l1_ratio):
         C=C, fit_intercept=model.fit_intercept, class_weight=model.class_weight,
         random_state=model.random_state, solver="saga" if l1_ratio > 0 else "lbfgs", **penalty,
     )
-    exported.coef_ = model.coef_.copy()    # an ndarray or, sparsified, a CSR array
-    exported.intercept_ = model.intercept_.copy()
+    exported.coef_ = as_numpy(model.coef_).copy()    # an ndarray or, sparsified, a CSR array
+    exported.intercept_ = as_numpy(model.intercept_).copy()
     exported.classes_ = model.classes_.copy()
     exported.n_iter_ = np.array([np.max(model.n_iter_)], dtype=np.int32)
     exported.n_features_in_ = model.n_features_in_

@@ -10,7 +10,7 @@ from .path import path_fits
 
 # Parameters that a cross-validation and its models have in common.
 _SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max_iter",
-           "grouped", "penalty_factor", "device")
+           "grouped", "penalty_factor", "device", "precision")
 
 
 class FoldPath(NamedTuple):

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from ._device import as_numpy
 from .kernels import cpu
 
 # Rows at a time where X has to be converted or copied first.
@@ -17,8 +18,8 @@ def predictions(X, coef, intercept, kind, backend=cpu):
 
     Parameters
     ----------
-    X : ndarray or CSR of shape (n_samples, n_features), any real dtype; validated, but for
-        values that are not finite
+    X : array or CSR of shape (n_samples, n_features), any real dtype; validated, but for
+        values that are not finite. On the device of `backend`: C-ordered and of its dtypes
     coef : ndarray or sparse of shape (1 or n_classes, n_features)
     intercept : array of shape (1 or n_classes,) or a number
     kind : {"logits", "probabilities", "log_probabilities"}
@@ -26,9 +27,9 @@ def predictions(X, coef, intercept, kind, backend=cpu):
 
     Returns
     -------
-    out : ndarray of shape (n_samples, n_classes)
-        Of the dtype of X and coef together, float64 at most. Two classes have logits 0
-        and z.
+    out : array of shape (n_samples, n_classes)
+        NumPy's or the backend's; of the dtype of X and coef together, float64 at most. Two
+        classes have logits 0 and z.
     all_finite : bool
         Whether all logits are finite.
     """
@@ -57,7 +58,7 @@ def predictions(X, coef, intercept, kind, backend=cpu):
     parts = [backend.predictions(backend.make_rows(_native(block, dtype)), theta, kind)
              for block in blocks]
     outs, all_finite = zip(*parts, strict=True)
-    return np.concatenate(outs), all(all_finite)
+    return np.concatenate([as_numpy(out) for out in outs]), all(all_finite)
 
 
 def _native(block, dtype):

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from ._device import backend_for
+from ._device import as_numpy, backend_for
+from .kernels import cpu
 from .objective import Objective
 from .penalty import penalty_of
 from .row_space import RowSpaceObjective, reduction_pays
@@ -32,7 +33,7 @@ class Problem:
     Parameters
     ----------
     data : TrainingData
-    C, l1_ratio, fit_intercept, grouped, device
+    C, l1_ratio, fit_intercept, grouped, device, precision
         As in `SoftmaxRegression`.
     penalty_factor : (n_features,) float64, or 1.0
 
@@ -44,7 +45,7 @@ class Problem:
 
     def __init__(
         self, data, *, C, fit_intercept, l1_ratio=0.0, grouped=False, penalty_factor=1.0,
-        device="cpu",
+        device="cpu", precision="auto",
     ):
         n_classes = len(data.classes)
         self._n_classes = n_classes
@@ -71,12 +72,15 @@ class Problem:
                 "grouped": grouped and not self._binary,
             }
             penalty = self._penalty_of(C)
+            backend = backend_for(device, X, penalty.has_kinks, precision)
+            if backend is cpu:    # also of an X on a device, for want of solvers there
+                self._data = as_numpy(X), y, data.weight
             self._options = {
                 "n_classes": n_present,
                 "binary": self._binary,
                 "penalty": penalty,
                 "fit_intercept": fit_intercept,
-                "backend": backend_for(device, X, penalty.has_kinks),
+                "backend": backend,
             }
             reduces = (
                 penalty.is_strict
@@ -85,10 +89,12 @@ class Problem:
                 and not sparse.issparse(X)
                 and reduction_pays(*X.shape, 1 if self._binary else n_present)
             )
-            kind = RowSpaceObjective if reduces else Objective
-            self.objective = kind(*self._data, **self._options)
             if reduces:
-                self._reduced = self.objective
+                # There are few rows then; their products with each other are the host's.
+                on_host = as_numpy(X), *self._data[1:]
+                self.objective = self._reduced = RowSpaceObjective(*on_host, **self._options)
+            else:
+                self.objective = Objective(*self._data, **self._options)
 
     def _penalty_of(self, C):
         return penalty_of(self._strength(C), **self._penalty)

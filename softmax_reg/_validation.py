@@ -10,7 +10,9 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
+
+from ._device import as_numpy, backend_for, check_finite, checked_device_array, is_on_device
 
 
 class TrainingData(NamedTuple):
@@ -18,7 +20,7 @@ class TrainingData(NamedTuple):
 
     Attributes
     ----------
-    X : ndarray (C-ordered) or CSR, float32 or float64, finite
+    X : ndarray (C-ordered) or CSR, float32 or float64, finite; or such an array on a device
     y : ndarray of the user's labels
     classes : ndarray, sorted
     index : ndarray of int, position of each label in `classes`
@@ -94,10 +96,18 @@ def _classes_and_index(y):
 def check_training_data(estimator, X, y, sample_weight):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
+    An X on a device stays there, where ``estimator.device`` is "cuda"; the rest comes to the
+    host.
+
     Returns
     -------
     TrainingData
     """
+    if sample_weight is not None and is_on_device(sample_weight):
+        sample_weight = as_numpy(sample_weight)
+    if is_on_device(X):
+        return _training_data_on_device(estimator, X, y, sample_weight)
+    y = as_numpy(y) if is_on_device(y) else y
     # scikit-learn's validation writes n_features_in_ to its estimator.
     scratch = copy.copy(estimator)
     half = getattr(X, "dtype", None) == np.float16
@@ -113,6 +123,29 @@ def check_training_data(estimator, X, y, sample_weight):
     if sparse.issparse(X):
         # Kernels do not check indices.
         X.check_format(full_check=True)
+    names = {
+        name: getattr(scratch, name)
+        for name in ("n_features_in_", "feature_names_in_")
+        if hasattr(scratch, name)
+    }
+    return _training_data(estimator, X, y, sample_weight, names)
+
+
+def _training_data_on_device(estimator, X, y, sample_weight):
+    """`check_training_data` for an X in the memory of a GPU."""
+    backend_for(estimator.device, X)    # raises where that cannot work
+    X = checked_device_array(X, (np.float64, np.float32))
+    check_finite(X)
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
+                         "is None.")
+    y = column_or_1d(as_numpy(y), warn=True)
+    check_consistent_length(X, y)
+    return _training_data(estimator, X, y, sample_weight, {"n_features_in_": X.shape[1]})
+
+
+def _training_data(estimator, X, y, sample_weight, names):
+    """What both have in common: labels and weights."""
     classes, index = _classes_and_index(y)
     if len(classes) < 2:
         raise ValueError(
@@ -125,11 +158,6 @@ def check_training_data(estimator, X, y, sample_weight):
         weight = weight * _weight_of_classes(estimator.class_weight, classes, y, given)[index]
         if not np.any(weight):
             raise ValueError("class_weight leaves no row a non-zero weight.")
-    names = {
-        name: getattr(scratch, name)
-        for name in ("n_features_in_", "feature_names_in_")
-        if hasattr(scratch, name)
-    }
     return TrainingData(X, y, classes, index, weight, names)
 
 
@@ -166,11 +194,12 @@ def check_warm_start(estimator, data):
         )
     n_rows = 1 if len(data.classes) == 2 else len(data.classes)
     expected = n_rows, data.X.shape[1]
-    coef = estimator.coef_.toarray() if sparse.issparse(estimator.coef_) else estimator.coef_
+    coef = as_numpy(estimator.coef_)
+    coef = coef.toarray() if sparse.issparse(coef) else coef
     if coef.shape != expected:
         raise ValueError(
             f"warm_start=True needs coef_ of shape {expected} for this X and y, got "
             f"{coef.shape}. Use warm_start=False for a new problem."
         )
-    intercept = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), (n_rows,))
+    intercept = np.broadcast_to(as_numpy(estimator.intercept_), (n_rows,)).astype(np.float64)
     return np.asarray(coef, dtype=np.float64), intercept

@@ -19,6 +19,7 @@ from sklearn.utils.metadata_routing import (
 
 from ._callbacks import FitProgress
 from ._classifier import LinearSoftmaxClassifier
+from ._device import as_numpy, is_on_device
 from ._folds import fold_path, model_of, selected, set_coefficients, split
 from ._outcome import warn_of_path
 from ._scoring import fold_scorer, scorer_of
@@ -55,8 +56,9 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     n_jobs : int, default=None
         Folds and l1_ratios at a time, in threads.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
-penalty_factor, device
-        As in `SoftmaxRegression`. "balanced" class weights are those of all rows.
+penalty_factor, device, precision
+        As in `SoftmaxRegression`. "balanced" class weights are those of all rows. An X on a
+        device is copied to the host first, where scikit-learn's splitters and scorers work.
 
     Attributes
     ----------
@@ -125,6 +127,7 @@ penalty_factor, device
         grouped=False,
         penalty_factor=None,
         device="cpu",
+        precision="auto",
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -143,6 +146,7 @@ penalty_factor, device
         self.grouped = grouped
         self.penalty_factor = penalty_factor
         self.device = device
+        self.precision = precision
 
     def _validate_params(self):
         super()._validate_params()
@@ -182,6 +186,9 @@ penalty_factor, device
         self
         """
         _raise_for_params(params, self, "fit")
+        X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
+            X, y, sample_weight
+        ))
         data = check_training_data(self, X, y, sample_weight)
         Cs = self._grid()
         l1_ratios = np.array(self.l1_ratios, dtype=np.float64)
@@ -201,6 +208,7 @@ penalty_factor, device
         options = {
             "fit_intercept": self.fit_intercept, "grouped": self.grouped,
             "penalty_factor": factor, "device": self.device,
+            "precision": self.precision,
         }
         paths = self._paths(data, folds, l1_ratios, Cs, score, options)
 

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._callbacks import FitProgress
 from ._classifier import LinearSoftmaxClassifier
-from ._device import DEVICES
+from ._device import DEVICES, PRECISIONS, in_kind_of
 from ._outcome import warn_of_outcome
 from ._problem import Problem
 from ._validation import check_penalty_factor, check_training_data, check_warm_start
@@ -63,13 +63,19 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         unpenalised, ``np.inf`` leaves it out. None is 1 for all.
     device : {"cpu", "cuda"}, default="cpu"
         Where passes over the rows run, in fits and predictions. "cuda" needs a GPU and an
-        extra, ``cuda12`` or ``cuda13``; it moves a dense X there once. With an L1 part the fit
-        runs on the CPU, with a warning.
+        extra, ``cuda12`` or ``cuda13``. It moves a dense X there once, or where it does not
+        fit, a memmap say, block by block in every pass; CuPy's arrays and PyTorch's CUDA
+        tensors are used where they are, and `coef_`, `intercept_` and predictions are of
+        their kind. With an L1 part the fit runs on the CPU, with a warning.
+    precision : {"auto", "tf32x3"}, default="auto"
+        "auto" works in float32 as long as that serves, and in float64. With "tf32x3", for
+        device="cuda" alone, products in float32 run on tensor cores, each in three parts
+        that keep about float32's accuracy. Certificates are of float64 either way.
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Of the dtype of X, float32 or float64.
+        Of the dtype of X, float32 or float64; on its device, if X was.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
@@ -124,6 +130,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         "warm_start": ["boolean"],
         "grouped": ["boolean"],
         "device": [StrOptions(set(DEVICES))],
+        "precision": [StrOptions(set(PRECISIONS))],
         "penalty_factor": ["array-like", None],
     }
 
@@ -143,6 +150,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         grouped=False,
         penalty_factor=None,
         device="cpu",
+        precision="auto",
     ):
         self.C = C
         self.l1_ratio = l1_ratio
@@ -157,6 +165,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         self.grouped = grouped
         self.penalty_factor = penalty_factor
         self.device = device
+        self.precision = precision
 
     @property
     def penalty(self):
@@ -183,8 +192,9 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are used as they are. Large problems are solved in float32
-            at first; the end, and what is reported, is float64 arithmetic.
+            Also an array on a CUDA device, see `device`. float32 and float64 are used as they
+            are. Large problems are solved in float32 at first; the end, and what is reported,
+            is float64 arithmetic.
         y : array-like of shape (n_samples,)
             Labels of any type that sorts, at least two different ones.
         sample_weight : array-like of shape (n_samples,) or float, default=None
@@ -204,14 +214,16 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             grouped=self.grouped,
             penalty_factor=check_penalty_factor(self.penalty_factor, data.X.shape[1]),
             device=self.device,
+            precision=self.precision,
         )
         objective = problem.objective
+        in_kind = in_kind_of(X)
 
         def attributes(theta):
             coef, intercept = problem.coef_and_intercept(theta)
             return {
-                "coef_": coef.astype(data.X.dtype, copy=False),
-                "intercept_": intercept.astype(data.X.dtype, copy=False),
+                "coef_": in_kind(coef.astype(data.X.dtype, copy=False)),
+                "intercept_": in_kind(intercept.astype(data.X.dtype, copy=False)),
                 "classes_": data.classes,
                 **data.names,
             }

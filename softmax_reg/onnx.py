@@ -6,6 +6,7 @@ Needs the extra ``onnx``: ``python -m pip install 'softmax_reg[onnx]'``.
 import numpy as np
 from scipy import sparse
 
+from ._device import as_numpy
 from .cross_validation import SoftmaxRegressionCV
 from .estimator import SoftmaxRegression
 
@@ -89,7 +90,7 @@ def _convert(scope, operator, container):
 
 def _rows(model, raw):
     """One row of coefficients and one intercept for each class, two if binary."""
-    coef, intercept = model.coef_, model.intercept_
+    coef, intercept = as_numpy(model.coef_), as_numpy(model.intercept_)
     coef = coef.toarray() if sparse.issparse(coef) else coef
     if len(coef) == 1:
         # The sigmoid is the softmax of (0, logit).

@@ -60,6 +60,7 @@ def softmax_path(
     grouped=False,
     penalty_factor=None,
     device="cpu",
+    precision="auto",
 ):
     """Fit softmax regressions for many values of C, each started from the last.
 
@@ -75,8 +76,9 @@ def softmax_path(
     eps : float in (0, 1), default=1e-3
     l1_ratio : float in [0, 1], default=1.0
     sample_weight : array-like of shape (n_samples,) or float, default=None
-    class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, device
-        As in `SoftmaxRegression`.
+    class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, device, \
+precision
+        As in `SoftmaxRegression`. What is returned is NumPy's, wherever X is.
 
     Returns
     -------
@@ -111,13 +113,14 @@ def softmax_path(
     estimator = SoftmaxRegression(
         l1_ratio=l1_ratio, class_weight=class_weight, fit_intercept=fit_intercept,
         solver=solver, tol=tol, max_iter=max_iter, grouped=grouped,
-        penalty_factor=penalty_factor, device=device,
+        penalty_factor=penalty_factor, device=device, precision=precision,
     )
     estimator._validate_params()
     data = check_training_data(estimator, X, y, sample_weight)
     problem = Problem(
         data, C=1.0, l1_ratio=l1_ratio, fit_intercept=fit_intercept, grouped=grouped,
         penalty_factor=check_penalty_factor(penalty_factor, data.X.shape[1]), device=device,
+        precision=precision,
     )
     Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (
         check_grid(Cs)

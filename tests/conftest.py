@@ -4,13 +4,21 @@ import os
 
 import pytest
 
-# Only where somebody asks for them: they need a GPU or its simulator, or NVVM.
-collect_ignore = ["cuda_cases.py", "cuda_ptx.py"]
+# Needs NVVM.
+collect_ignore = ["cuda_ptx.py"]
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Files of the GPU's tests start CUDA: only where somebody asks for them, by -m gpu."""
+    if collection_path.name in ("cuda_cases.py", "cuda_array_cases.py"):
+        return None if config.option.markexpr == "gpu" else True
+    return None
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "gpu: needs a GPU, or the simulator in its place")
     config.addinivalue_line(
         "markers",
         "compiled: of what Numba makes, or too slow without it; left out with NUMBA_DISABLE_JIT=1",

@@ -1,7 +1,7 @@
 """The CUDA backend, on a GPU or in Numba's simulator, whichever there is.
 
-    python -m pytest tests/cuda_cases.py                              on a machine with a GPU
-    NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda_cases.py       anywhere
+    python -m pytest -m gpu                              on a machine with a GPU
+    NUMBA_ENABLE_CUDASIM=1 python -m pytest -m gpu       anywhere
 
 `test_cuda.py` runs the second in a process of its own. Sizes are tiny: the simulator takes
 milliseconds a row.
@@ -14,7 +14,7 @@ import pytest
 from scipy import sparse
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg.kernels import cuda, reference
+from softmax_reg.kernels import _cuda_blocks, cuda, reference
 from softmax_reg.kernels._cuda_device import array_module
 
 from .backend_checks import (
@@ -26,6 +26,7 @@ from .backend_checks import (
 )
 from .problems import EPS, random_problem
 
+pytestmark = pytest.mark.gpu
 try:
     array_module()
 except (ImportError, RuntimeError) as error:
@@ -39,7 +40,7 @@ CASES = [(1, 1, 2, np.float64), (6, 3, 3, np.float32), (9, 2, 1, np.float32),
 @pytest.fixture
 def blocks(monkeypatch):
     """Rows in blocks of at most four, the last one shorter."""
-    monkeypatch.setattr(cuda, "_MOST_ROWS", 4)
+    monkeypatch.setattr(_cuda_blocks, "_MOST_ROWS", 4)
 
 
 def both(n_samples, n_features, n_rows, dtype):
@@ -99,9 +100,9 @@ class TestAgainstReference:
 def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
     """The same bits, block by block."""
     rows, _, y, weight, shift, theta = both(6, 3, 3, np.float32)
-    monkeypatch.setattr(cuda, "_MOST_ROWS", 4)
+    monkeypatch.setattr(_cuda_blocks, "_MOST_ROWS", 4)
     loss, grad, n_errors = cuda.value_grad(rows, y, weight, shift, theta)
-    monkeypatch.setattr(cuda, "free_bytes", lambda: 0)
+    monkeypatch.setattr(_cuda_blocks, "free_bytes", lambda: 0)
     X = random_problem(6, 3, 3, dtype=np.float32)[0]
     streamed = cuda.make_rows(X)
     assert streamed.X is X

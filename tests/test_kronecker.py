@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from softmax_reg.kernels import cpu
 from softmax_reg.objective import Curvature, Objective
 from softmax_reg.penalty import L2Penalty
 from softmax_reg.solvers.kronecker import (
@@ -27,7 +28,7 @@ def test_kronecker_transform_has_its_transpose(n_rows, fit_intercept):
         for covariance in (full.covariance, np.diag(full.covariance)):
             for l2 in (0.1, 0.0):
                 factors = full._replace(classes=classes, covariance=covariance)
-                T = KroneckerTransform(factors, l2, fit_intercept)
+                T = KroneckerTransform(factors, l2, fit_intercept, cpu)
                 left, right = np.sum(T.apply(v) * g), np.sum(v * T.apply_transposed(g))
                 assert left == pytest.approx(right, rel=1e-8)
 
@@ -47,7 +48,7 @@ def test_equilibrated_transform_whitens_columns_of_any_scale(decades, l2):
         basis @ covariance @ basis.T + l2 / gamma * basis @ basis.T, np.eye(6), atol=1e-9
     )
     np.testing.assert_allclose(basis @ covariance @ basis.T, np.diag(share), atol=1e-9)
-    T = KroneckerTransform(Curvature(classes, np.zeros(6), covariance), l2, True)
+    T = KroneckerTransform(Curvature(classes, np.zeros(6), covariance), l2, True, cpu)
     for j, k in ((0, 0), (3, 1), (5, 2)):
         v = np.zeros((3, 7))
         v[k, j] = 1.0
@@ -60,7 +61,7 @@ def test_equilibrated_transform_whitens_columns_of_any_scale(decades, l2):
 def test_constant_columns_without_a_penalty_stay_at_zero():
     """Nothing depends on their coefficients: the transform must not blow up rounding."""
     covariance = np.diag([1.0, 0.0, 4.0])
-    T = KroneckerTransform(Curvature(np.eye(2), np.zeros(3), covariance), 0.0, True)
+    T = KroneckerTransform(Curvature(np.eye(2), np.zeros(3), covariance), 0.0, True, cpu)
     assert np.abs(T.apply(np.ones((2, 4)))).max() <= 2
 
 
@@ -97,7 +98,7 @@ def _transforms(l2, *covariances):
     classes, transform = np.diag([1.0, 2.0, 3.0]) - 0.5, None
     for covariance in covariances:
         factors = Curvature(classes, np.zeros(len(covariance)), covariance)
-        transform = KroneckerTransform(factors, l2, True, previous=transform)
+        transform = KroneckerTransform(factors, l2, True, cpu, transform)
         yield transform
 
 
@@ -165,5 +166,5 @@ def test_eigenvectors_are_kept_where_they_are_dear(n_features, keeps):
 ])
 def test_factors_without_curvature(classes, covariance, l2):
     """Diagonals and classes that are zero: nothing is divided by them."""
-    T = KroneckerTransform(Curvature(classes, np.zeros(3), covariance), l2, True)
+    T = KroneckerTransform(Curvature(classes, np.zeros(3), covariance), l2, True, cpu)
     assert np.isfinite(T.apply(np.ones((3, 4)))).all()

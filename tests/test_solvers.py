@@ -217,6 +217,8 @@ def test_cost_model():
     """Few parameters get exact Newton, many L-BFGS; more Newton without a penalty."""
 
     class Shape:
+        backend = cpu
+
         def __init__(self, n_samples, n_features, n_rows, C=1.0):
             self.n_samples, self.n_features, self.n_rows = n_samples, n_features, n_rows
             self.n_entries = n_samples * n_features

@@ -1,19 +1,26 @@
 """Fits on a GPU against its limits and PyTorch's L-BFGS; a table.
 
     python examples/benchmarks/device.py [--device cuda] [--shapes N,P,K ...] [--dtype float32]
+        [--precision auto] [--budget GIB]
 
 Normalised embeddings around unbalanced class centres (`workloads.embeddings`), C = 1. For every
 shape: milliseconds of an evaluation of loss and gradient, and what the binding limit would allow
 (the larger of 4 n p K flops at the rate of a large square product and one read of X at the rate
 of a copy, both measured here); seconds of whole fits to a certified relative gap of 1e-4 and 1e-6
 and of a path of 20 values of C, and the memory that the device's pool holds at the end. Where
-PyTorch is installed, the seconds of its L-BFGS until its objective, evaluated as in run.py, is
-within 1e-4 of ours. --device cpu runs the same on the CPU. Moving X to the device is part of fits,
-not of evaluations.
+they are installed, the seconds of PyTorch's L-BFGS, of scikit-learn on PyTorch's tensors (array
+API) and of cuML until their objective, evaluated as in run.py, is within 1e-4 of ours;
+scikit-learn and cuML start anew with tighter tolerances until one leads there, and its time
+counts. --device cpu runs the same on the CPU. --budget leaves so much of the device's memory:
+an X beyond it is moved block by block. Moving X to the device is part of fits, not of
+evaluations.
 """
 
 import argparse
+import os
 import time
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")    # scikit-learn needs it, before SciPy is there
 
 import numpy as np
 from evaluations import median_seconds
@@ -25,6 +32,7 @@ from softmax_reg import SoftmaxRegression, softmax_path
 SHAPES = "60000,784,10", "200000,768,100", "1281167,768,1000"
 PATH = np.geomspace(1e-2, 1e2, 20)
 SQUARE = 8192
+TOLERANCES = 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7
 
 
 def module_of(device):
@@ -55,8 +63,10 @@ def limits(xp, wait, dtype, size):
     return 2 * size**3 / median_seconds(multiply), 2 * square.nbytes / median_seconds(copy)
 
 
-def evaluation(backend, wait, X, y, n_classes):
+def evaluation(backend, wait, X, y, n_classes, precision):
     """Seconds of loss and gradient in the dtype of X."""
+    if precision == "tf32x3":
+        backend = backend.with_split_products()
     rows, shift = backend.make_rows(X), X.mean(axis=0, dtype=np.float64)
     weight = backend.place(np.full(len(y), 1 / len(y)))
     labels = backend.place(y.astype(np.int32))
@@ -70,10 +80,10 @@ def evaluation(backend, wait, X, y, n_classes):
     return median_seconds(evaluate, 5)
 
 
-def fit(X, y, tol, device):
-    """(seconds, model) of a fit with default settings."""
+def fit(X, y, tol, options):
+    """(seconds, model) of a fit with otherwise default settings."""
     started = time.perf_counter()
-    model = SoftmaxRegression(tol=tol, device=device).fit(X, y)
+    model = SoftmaxRegression(tol=tol, **options).fit(X, y)
     return time.perf_counter() - started, model
 
 
@@ -114,28 +124,73 @@ def of_torch(X, y, goal, device):
         last = value
 
 
-def row(name, device, dtype, square):
+def of_sklearn(X, y, goal, device):
+    """Seconds of scikit-learn's `LogisticRegression` on PyTorch's tensors; None if it stops."""
+    import sklearn
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    def fitted(tol):
+        with sklearn.config_context(array_api_dispatch=True):
+            tensors = (torch.as_tensor(a, device=device) for a in (X, y))
+            return LogisticRegression(tol=tol, max_iter=10_000).fit(*tensors)
+
+    return first_to(goal, fitted, X, y)
+
+
+def of_cuml(X, y, goal, device):
+    """Seconds of cuML's `LogisticRegression`; None if it stops above."""
+    from cuml.linear_model import LogisticRegression
+
+    def fitted(tol):
+        return LogisticRegression(tol=tol, max_iter=10_000, output_type="numpy").fit(X, y)
+
+    return first_to(goal, fitted, X, y)
+
+
+def first_to(goal, fitted, X, y):
+    """Seconds of the first of `TOLERANCES` with which ``fitted(tol)`` gets to `goal`."""
+    for tol in TOLERANCES:
+        started = time.perf_counter()
+        model = fitted(tol)
+        coef, intercept = (np.asarray(a.cpu() if hasattr(a, "cpu") else a)
+                           for a in (model.coef_, model.intercept_))
+        seconds = time.perf_counter() - started
+        if objective(X, y, 1.0, 0.0, coef, intercept) <= goal:
+            return seconds
+    return None
+
+
+def peer(seconds_to, *arguments):
+    """What a peer's column shows."""
+    try:
+        seconds = seconds_to(*arguments)
+    except ImportError:
+        return "-"
+    return "not reached" if seconds is None else f"{seconds:.2f}"
+
+
+def row(name, options, dtype, square):
     """A line of the table."""
+    device = options["device"]
     n, p, n_classes = map(int, name.split(","))
     backend, xp, wait = module_of(device)
     X, y = embeddings(n, p, n_classes, np.dtype(dtype))
     rate, read = limits(xp, wait, dtype, square)
     bound = max(4 * n * p * n_classes / rate, X.nbytes / read)
-    taken = evaluation(backend, wait, X, y, n_classes)
-    fit(X[:5000], y[:5000], 1e-4, device)    # compiles
-    rough, model = fit(X, y, 1e-4, device)
-    fine, best = fit(X, y, 1e-6, device)
+    taken = evaluation(backend, wait, X, y, n_classes, options["precision"])
+    fit(X[:5000], y[:5000], 1e-4, options)    # compiles
+    rough, model = fit(X, y, 1e-4, options)
+    fine, best = fit(X, y, 1e-6, options)
     started = time.perf_counter()
-    softmax_path(X, y, Cs=PATH, l1_ratio=0.0, tol=1e-4, device=device)
+    softmax_path(X, y, Cs=PATH, l1_ratio=0.0, tol=1e-4, **options)
     path = time.perf_counter() - started
     pool = "-"
     if device == "cuda":
         pool = f"{xp.get_default_memory_pool().total_bytes() / 2**30:.1f}"
-    try:
-        theirs = of_torch(X, y, best.objective_ * (1 + 1e-4), device)
-        theirs = "not reached" if theirs is None else f"{theirs:.2f}"
-    except ImportError:
-        theirs = "-"
+    goal = best.objective_ * (1 + 1e-4)
+    others = of_torch, of_sklearn, of_cuml
+    theirs = " | ".join(peer(other, X, y, goal, device) for other in others)
     gaps = [m.dual_gap_ / m.objective_ for m in (model, best)]
     return (f"| {n} x {p}, {n_classes} | {1e3 * taken:.1f} | {1e3 * bound:.1f} "
             f"| {taken / bound:.1f}x | {rough:.2f} ({gaps[0]:.0e}) | {fine:.2f} ({gaps[1]:.0e}) "
@@ -148,12 +203,20 @@ def main():
     parser.add_argument("--shapes", nargs="+", default=SHAPES, metavar="N,P,K")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--square", type=int, default=SQUARE, help="side of the measured product")
+    parser.add_argument("--precision", choices=("auto", "tf32x3"), default="auto")
+    parser.add_argument("--budget", type=float, metavar="GIB", help="of the device's memory")
     arguments = parser.parse_args()
+    options = {"device": arguments.device, "precision": arguments.precision}
+    if arguments.budget is not None:
+        from softmax_reg.kernels import _cuda_blocks
+
+        _cuda_blocks.free_bytes = lambda: arguments.budget * 2**30
     print("| rows x columns, classes | evaluation (ms) | limit (ms) | of it | fit to 1e-4 (s) "
-          "| to 1e-6 (s) | 20 values of C (s) | pool (GiB) | PyTorch to 1e-4 (s) |")
-    print("|---" * 9 + "|")
+          "| to 1e-6 (s) | 20 values of C (s) | pool (GiB) | PyTorch to 1e-4 (s) "
+          "| scikit-learn (s) | cuML (s) |")
+    print("|---" * 11 + "|")
     for name in arguments.shapes:
-        print(row(name, arguments.device, arguments.dtype, arguments.square), flush=True)
+        print(row(name, options, arguments.dtype, arguments.square), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from .._device import as_numpy
 from ._axes import check_fitted, feature_names_of, grid_of_axes
 
 _FOR, _AGAINST = "tab:blue", "tab:red"
@@ -64,8 +65,8 @@ class CoefficientDisplay:
         display : CoefficientDisplay
         """
         check_fitted(estimator, "coef_")
-        coef = estimator.coef_
-        coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+        coef = as_numpy(estimator.coef_)
+        coef = coef.toarray() if sparse.issparse(coef) else coef
         names = feature_names_of(estimator, feature_names, coef.shape[1])
         labels = estimator.classes_[-len(coef):]
         display = cls(coef, class_names=labels, feature_names=names)

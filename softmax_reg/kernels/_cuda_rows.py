@@ -1,9 +1,9 @@
 """CUDA kernels on the logits of a block of rows, in place.
 
 One thread block a row, whose threads share its classes; a row of the binary model is one
-thread. All arithmetic but the arrays themselves is float64. Sums run over threads in a tree of
-fixed shape: no atomics, the same bits every time. NaN and infinities go where they would in
-NumPy.
+thread. There may be more of them than rows. All arithmetic but the arrays themselves is
+float64. Sums run over threads in a tree of fixed shape: no atomics, the same bits every time.
+NaN and infinities go where they would in NumPy.
 
 Shapes
 ------
@@ -83,6 +83,8 @@ def residuals(logits, y, weight, loss, wrong):
     shared = cuda.shared.array(MAX_THREADS, float64)
     row, n_classes = cuda.blockIdx.x, logits.shape[1]
     first, step = cuda.threadIdx.x, cuda.blockDim.x
+    if row >= logits.shape[0]:
+        return
     right, own, s = y[row], float64(logits[row, y[row]]), weight[row]
     rival = -np.inf
     for k in range(first, n_classes, step):
@@ -131,6 +133,8 @@ def hessian_rows(logits, change, weight):
     shared = cuda.shared.array(MAX_THREADS, float64)
     row, n_classes = cuda.blockIdx.x, logits.shape[1]
     first, step = cuda.threadIdx.x, cuda.blockDim.x
+    if row >= logits.shape[0]:
+        return
     total = _softmax_of_block(shared, logits, row)
     mean = 0.0
     for k in range(first, n_classes, step):
@@ -156,6 +160,8 @@ def spreads(logits, weight, spread):
     shared = cuda.shared.array(MAX_THREADS, float64)
     row, n_classes = cuda.blockIdx.x, logits.shape[1]
     first, step = cuda.threadIdx.x, cuda.blockDim.x
+    if row >= logits.shape[0]:
+        return
     total = _softmax_of_block(shared, logits, row)
     # With e_k = exp(z_k - largest), 1 for the largest: sum_k e_k (total - e_k), where the
     # largest's total - 1 is summed on its own. Of several that tie, each is one.

@@ -88,6 +88,21 @@ def centred_product(left, X, mean):
     return out
 
 
+def kept(matrix):
+    """A matrix for many calls of `product`, where that is quickest; here as it is."""
+    return matrix
+
+
+def empty_vectors(shape, dtype):
+    """Room for vectors, rows to be set by `set_vector`."""
+    return np.empty(shape, dtype=dtype)
+
+
+def set_vector(vectors, row, vector, divisor):
+    """vectors[row] = vector / divisor."""
+    np.divide(vector, divisor, out=vectors[row], casting="same_kind")
+
+
 def inner_products(vectors, which):
     """vectors @ vectors[which].T, in float64, for few long vectors; `which` a list of rows.
 

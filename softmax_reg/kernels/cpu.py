@@ -24,8 +24,11 @@ from ._linear import (
     centred_gram,
     centred_product,
     combination,
+    empty_vectors,
     inner_products,
+    kept,
     product,
+    set_vector,
 )
 from ._passes import (
     centred,
@@ -40,15 +43,22 @@ from ._passes import (
     uncentred,
 )
 from ._products import padded
+from ._rates import Rates
 from ._rows import make_rows
 from ._rows import read_only as place
 
 __all__ = [
-    "centred_gram", "centred_product", "column_sums", "combination", "coordinate_descent",
-    "curvature", "group_descent", "hess_prod", "hessian", "inner_products",
-    "kronecker_descent", "kronecker_group_descent", "make_rows", "one_blas_thread",
-    "place", "predictions", "product", "value_grad", "value_grad_hessian",
+    "RATES", "centred_gram", "centred_product", "column_sums", "combination",
+    "coordinate_descent", "curvature", "empty_vectors", "group_descent", "hess_prod", "hessian",
+    "inner_products", "kept", "kronecker_descent", "kronecker_group_descent", "make_rows",
+    "one_blas_thread", "place", "predictions", "product", "set_vector", "value_grad",
+    "value_grad_hessian",
 ]
+
+# Of an ordinary two-core machine.
+RATES = Rates(
+    product=1e11, sparse_product=1e10, factor=3e10, memory=3e10, softmax=2e8, pass_seconds=0.0
+)
 
 # Rows that `column_sums` converts to float64 at a time.
 _SUMMED_ROWS = 256

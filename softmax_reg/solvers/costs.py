@@ -22,12 +22,8 @@ _LBFGS_GROWTH = 0.25
 _FACTORED_GROWTH = 0.1
 _HESSIANS_GROWTH = 0.125
 _UNPENALISED = 1e4
-# Operations and bytes a second of an ordinary two-core machine; their ratios matter.
-_PRODUCT_RATE = 1e11
-_SPARSE_PRODUCT_RATE = 1e10
-_FACTOR_RATE = 3e10
-_MEMORY_RATE = 3e10
-_SOFTMAX_RATE = 2e8
+# Bytes a second that the host reads, solving with a factor.
+_HOST_MEMORY_RATE = 3e10
 # Seconds of an iteration that do not depend on sizes.
 _NEWTON_OVERHEAD = 3e-4
 _LBFGS_OVERHEAD = 4e-4
@@ -45,26 +41,28 @@ _MODEL_RATE = 1e10
 
 def reading_cost(objective):
     """Seconds to read X once."""
-    return 8 * objective.n_entries / _MEMORY_RATE
+    return 8 * objective.n_entries / objective.backend.RATES.memory
 
 
 def evaluation_cost(objective):
     """Seconds of a value and gradient."""
-    rate = _SPARSE_PRODUCT_RATE if objective.is_sparse else _PRODUCT_RATE
-    products = objective.evaluation_flops / rate
-    softmax = objective.n_samples * objective.n_rows / _SOFTMAX_RATE
-    return max(products, reading_cost(objective)) + softmax
+    rates = objective.backend.RATES
+    products = objective.evaluation_flops / (
+        rates.sparse_product if objective.is_sparse else rates.product
+    )
+    softmax = objective.n_samples * objective.n_rows / rates.softmax
+    return max(products, reading_cost(objective)) + softmax + rates.pass_seconds
 
 
 def hessian_cost(objective, size):
     """Seconds of a dense Hessian of so many parameters."""
-    product = objective.n_samples * size**2 / _PRODUCT_RATE
-    return max(product, reading_cost(objective))
+    product = objective.n_samples * size**2 / objective.backend.RATES.product
+    return max(product, reading_cost(objective)) + objective.backend.RATES.pass_seconds
 
 
-def factor_cost(size):
+def factor_cost(objective, size):
     """Seconds of its Cholesky factor."""
-    return size**3 / 3 / _FACTOR_RATE
+    return size**3 / 3 / objective.backend.RATES.factor
 
 
 def is_kept(objective, size):
@@ -80,7 +78,7 @@ def iterations_per_hessian(objective):
     size = objective.n_rows * (objective.n_features + 1)
     if objective.n_rows == 1 or not is_kept(objective, size):
         return np.inf
-    hessian = hessian_cost(objective, size) + factor_cost(size)
+    hessian = hessian_cost(objective, size) + factor_cost(objective, size)
     return hessian / (_LBFGS_OVERHEAD + evaluation_cost(objective))
 
 
@@ -92,6 +90,8 @@ def steps_per_hessian(objective, size):
 
 def solver_costs(objective):
     """Seconds that each solver of smooth penalties is expected to take.
+
+    With the rates of the CPU:
 
     ==================  ================================================================
     solver              seconds
@@ -117,13 +117,14 @@ def solver_costs(objective):
     weakness = 1 / (np.min(objective.penalty.curvature) * n) if objective.is_penalised else np.inf
     weakness = min(max(1.0, weakness), _UNPENALISED)
     iteration = _LBFGS_OVERHEAD + evaluation_cost(objective)
+    rates = objective.backend.RATES
     costs = {"lbfgs": _LBFGS_EVALUATIONS * weakness**_LBFGS_GROWTH * iteration}
     if objective.has_full_covariance:
-        refresh = n * p**2 / _PRODUCT_RATE + 9 * p**3 / _FACTOR_RATE
+        refresh = n * p**2 / rates.product + 9 * p**3 / rates.factor
         costs["lbfgs"] += _LBFGS_REFRESHES * refresh
-    hessian = hessian_cost(objective, size) + factor_cost(size)
+    hessian = hessian_cost(objective, size) + factor_cost(objective, size)
     if objective.is_penalised and np.isfinite(iterations_per_hessian(objective)):
-        solves = 2 * 8 * size**2 / _MEMORY_RATE
+        solves = 2 * 8 * size**2 / _HOST_MEMORY_RATE
         factored = _FACTORED_EVALUATIONS * weakness**_FACTORED_GROWTH * (iteration + solves)
         factored += _FACTORED_HESSIANS * weakness**_HESSIANS_GROWTH * hessian
         costs["lbfgs"] = min(costs["lbfgs"], factored)
@@ -143,7 +144,8 @@ def largest_working_set(objective):
     depth = n_rows + (p if objective.has_full_covariance else n_rows)
     products = _MODEL_PRODUCTS * 2 * n_rows * p * depth / _MODEL_RATE
     iteration = _PROXIMAL_OVERHEAD + evaluation_cost(objective) + products
-    per_square = objective.n_samples / _PRODUCT_RATE + _MODEL_PASSES / _MODEL_RATE
+    per_square = objective.n_samples / objective.backend.RATES.product
+    per_square += _MODEL_PASSES / _MODEL_RATE
     squares = _PROXIMAL_EVALUATIONS * iteration / (_PROXIMAL_HESSIANS * per_square)
     return min(int(squares**0.5), MAX_NEWTON_SIZE)
 

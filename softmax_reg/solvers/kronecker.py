@@ -101,8 +101,8 @@ class KroneckerTransform:
         Factors; either may be a diagonal.
     l2 : float or array of shape (n_features,)
     fit_intercept : bool
-    product : callable
-        Matrix product of two 2-D arrays.
+    linear : module
+        With ``product``, of two 2-D arrays, and ``kept``, of one for many products.
     previous : KroneckerTransform, optional
         Whose eigenvectors of the covariance to keep, where they are orthonormal; it is
         then taken for diagonal in their coordinates.
@@ -116,8 +116,8 @@ class KroneckerTransform:
     4 n_rows n_features (n_rows + n_features) flops.
     """
 
-    def __init__(self, curvature, l2, fit_intercept, product=np.matmul, previous=None):
-        self._product = product
+    def __init__(self, curvature, l2, fit_intercept, linear, previous=None):
+        self._product = linear.product
         self._is_orthonormal = False
         classes, self._mean, covariance = curvature
         deviations = np.sqrt(np.maximum(
@@ -148,6 +148,10 @@ class KroneckerTransform:
                 gamma[:, np.newaxis] * share + gamma.max() * (1 - share)
             )
         self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
+        self._classes, self._features = (
+            None if basis is None else linear.kept(basis)
+            for basis in (self._class_basis, self._feature_basis)
+        )
 
     def _variances(self, covariance):
         """Of the coordinates that the basis of the features stands for."""
@@ -158,21 +162,21 @@ class KroneckerTransform:
 
     def apply(self, v):
         """T v: a change of theta from a change of the new variables."""
-        coef = self._times(self._class_basis, self._scale * v[:, :-1])
-        if self._feature_basis is not None:
-            coef = self._product(coef, self._feature_basis)
+        coef = self._times(self._classes, self._scale * v[:, :-1])
+        if self._features is not None:
+            coef = self._product(coef, self._features)
         out = np.empty(v.shape)
         out[:, :-1] = coef
-        out[:, -1:] = self._times(self._class_basis, (self._intercept_scale * v[:, -1])[:, None])
+        out[:, -1:] = self._times(self._classes, (self._intercept_scale * v[:, -1])[:, None])
         out[:, -1] -= np.einsum("kj,j->k", coef, self._mean)
         return out
 
     def apply_transposed(self, grad):
         """T' g: the gradient in the new variables from that in theta."""
         coef = grad[:, :-1] - grad[:, -1:] * self._mean
-        if self._feature_basis is not None:
-            coef = self._product(coef, self._feature_basis.T)
-        turned = None if self._class_basis is None else self._class_basis.T
+        if self._features is not None:
+            coef = self._product(coef, self._features.T)
+        turned = None if self._classes is None else self._classes.T
         out = np.empty(grad.shape)
         np.multiply(self._scale, self._times(turned, coef), out=out[:, :-1])
         out[:, -1] = self._intercept_scale * self._times(turned, grad[:, -1:])[:, 0]
@@ -194,5 +198,5 @@ def kronecker_transform(objective, theta, previous=None):
         previous = None
     return KroneckerTransform(
         objective.curvature(theta), objective.penalty.curvature, objective.fit_intercept,
-        objective.backend.product, previous,
+        objective.backend, previous,
     )

@@ -36,7 +36,8 @@ class PairMemory:
 
     Parameters
     ----------
-    linear : module with ``inner_products`` and ``combination``
+    linear : backend
+        Its ``empty_vectors``, ``set_vector``, ``inner_products`` and ``combination``.
     size : int
         Length of the vectors.
     dtype : default=np.float32
@@ -52,7 +53,7 @@ class PairMemory:
     def __init__(self, linear, size, dtype=np.float32):
         self._linear = linear
         # The gradient in row 0, s of slot i in row 2 i + 1, y in row 2 i + 2.
-        self._vectors = np.empty((2 * MEMORY + 1, size), dtype=dtype)
+        self._vectors = linear.empty_vectors((2 * MEMORY + 1, size), dtype)
         self._scales = np.ones(2 * MEMORY + 1)    # what they were divided by
         self._products = np.zeros((2 * MEMORY + 1, 2 * MEMORY + 1))
         self._slots = []    # oldest first
@@ -108,9 +109,7 @@ class PairMemory:
     def _store(self, row, vector):
         _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
         self._scales[row] = np.ldexp(1.0, exponent)
-        np.divide(
-            vector.ravel(), self._scales[row], out=self._vectors[row], casting="same_kind"
-        )
+        self._linear.set_vector(self._vectors, row, vector.ravel(), self._scales[row])
         self._new_rows.append(row)
 
 
