@@ -1,7 +1,8 @@
 """Softmax (multinomial logistic) regression with a certified optimum.
 
 Estimators, in scikit-learn's convention: `SoftmaxRegression`; `SoftmaxRegressionCV`, which
-chooses C and l1_ratio. `softmax_path` fits a grid of C. Displays draw what they did, and
+chooses C and l1_ratio. `softmax_path` fits a grid of C. `RowBlocks` stand for an X that is
+larger than memory. Displays draw what they did, and
 `softmax_reg.onnx` hands models on. What is minimised is public too: `softmax`,
 `cross_entropy` and their relatives, on logits or probabilities.
 
@@ -23,6 +24,7 @@ from .functional import (
     sigmoid,
     softmax,
 )
+from .kernels._row_blocks import RowBlocks
 from .path import softmax_path
 
 __version__ = "0.1.0"
@@ -31,6 +33,7 @@ __all__ = [
     "CoefficientDisplay",
     "ConvergenceDisplay",
     "RegularizationPathDisplay",
+    "RowBlocks",
     "SeparationWarning",
     "SoftmaxRegression",
     "SoftmaxRegressionCV",

@@ -18,7 +18,8 @@ from ._device import (
 )
 from ._export import fitted_logistic_regression
 from ._prediction import predictions
-from .kernels import cpu
+from .kernels import blocked, cpu
+from .kernels._row_blocks import RowBlocks
 
 # scikit-learn's other solvers, and what does their work here.
 _REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
@@ -62,6 +63,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         if on_device:
             backend_for(self.device, X)    # raises where that cannot work
             X = checked_device_array(X, (np.float64, np.float32))
+        if on_device or isinstance(X, RowBlocks):
             if X.shape[1] != self.n_features_in_:
                 raise ValueError(
                     f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
@@ -77,6 +79,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         out, all_finite = predictions(X, coef, intercept, kind, backend)
         if not all_finite and on_device:
             check_finite(X)
+        elif not all_finite and isinstance(X, RowBlocks):
+            blocked.check_finite(X)
         elif not all_finite:    # raises unless coef_ is to blame
             check_array(X, accept_sparse="csr", estimator=self, input_name="X")
         return out if on_device else as_numpy(out)

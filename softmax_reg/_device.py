@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from .kernels import cpu
+from .kernels import blocked, cpu
+from .kernels._row_blocks import RowBlocks
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("auto", "tf32x3")
@@ -39,7 +40,7 @@ def backend_for(device, X, has_kinks=False, precision="auto"):
             )
         if precision != "auto":
             raise ValueError(f"precision={precision!r} needs device='cuda', got device='cpu'.")
-        return cpu
+        return blocked if isinstance(X, RowBlocks) else cpu
     from .kernels._cuda_device import array_module
 
     array_module()
@@ -55,7 +56,7 @@ def backend_for(device, X, has_kinks=False, precision="auto"):
             UserWarning,
             stacklevel=2,
         )
-        return cpu
+        return blocked if isinstance(X, RowBlocks) else cpu
     from .kernels import cuda
 
     return cuda if precision == "auto" else cuda.with_split_products()
@@ -67,9 +68,14 @@ def is_on_device(array):
 
 
 def as_numpy(array):
-    """An array from anywhere as NumPy's, copied if it is on a device."""
+    """An array from anywhere as NumPy's, copied if it is on a device.
+
+    Sparse matrices and `RowBlocks` are on the host, as they are.
+    """
+    if isinstance(array, RowBlocks) or sparse.issparse(array):
+        return array
     if not is_on_device(array):
-        return array if sparse.issparse(array) else np.asarray(array)
+        return np.asarray(array)
     from .kernels._cuda_device import to_device, to_host
 
     return to_host(to_device(array))

@@ -5,6 +5,7 @@ from scipy import sparse
 
 from ._device import as_numpy
 from .kernels import cpu
+from .kernels._row_blocks import RowBlocks
 
 # Rows at a time where X has to be converted or copied first.
 _ROWS = 16_384
@@ -51,6 +52,8 @@ def predictions(X, coef, intercept, kind, backend=cpu):
     dtype = np.float32 if is_single else np.float64    # for long doubles, too
     intercept = np.broadcast_to(intercept, len(coef))
     theta = np.column_stack([coef, intercept]).astype(dtype)
+    if isinstance(X, RowBlocks):
+        return backend.predictions(backend.make_rows(X), theta, kind)
     fits = X.dtype in (np.float32, np.float64) and X.dtype.isnative
     if fits and (sparse.issparse(X) or X.flags.c_contiguous):
         return backend.predictions(backend.make_rows(X), theta, kind)

@@ -5,6 +5,7 @@ from scipy import sparse
 
 from ._device import as_numpy, backend_for
 from .kernels import cpu
+from .kernels._row_blocks import RowBlocks
 from .objective import Objective
 from .penalty import penalty_of
 from .row_space import RowSpaceObjective, reduction_pays
@@ -65,7 +66,7 @@ class Problem:
             present_index = np.cumsum(~self.absent) - 1
             # Rows of an absent class weigh nothing; any index in range will do.
             y = np.maximum(present_index[data.index], 0)
-            self._data = X, y, data.weight
+            self._weight = data.weight
             self._penalty = {
                 "l1_ratio": l1_ratio,
                 "factor": penalty_factor,
@@ -74,7 +75,8 @@ class Problem:
             penalty = self._penalty_of(C)
             backend = backend_for(device, X, penalty.has_kinks, precision)
             if backend is cpu:    # also of an X on a device, for want of solvers there
-                self._data = as_numpy(X), y, data.weight
+                X = as_numpy(X)
+            self._data = X, y, data.weight
             self._options = {
                 "n_classes": n_present,
                 "binary": self._binary,
@@ -87,6 +89,7 @@ class Problem:
                 and not penalty.has_kinks
                 and np.ndim(penalty_factor) == 0
                 and not sparse.issparse(X)
+                and not isinstance(X, RowBlocks)
                 and reduction_pays(*X.shape, 1 if self._binary else n_present)
             )
             if reduces:
@@ -101,9 +104,8 @@ class Problem:
 
     def _strength(self, C):
         """1 / (C S), S the sum of weights, which could overflow."""
-        weight = self._data[2]
-        largest = weight.max()
-        return 1 / C / largest / (weight / largest).sum()
+        largest = self._weight.max()
+        return 1 / C / largest / (self._weight / largest).sum()
 
     def set_C(self, C):
         """Another strength of the same penalty; what the rows alone decide is kept.

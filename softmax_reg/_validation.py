@@ -13,6 +13,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
 from ._device import as_numpy, backend_for, check_finite, checked_device_array, is_on_device
+from .kernels._row_blocks import RowBlocks
+
+# Bytes of an array in a file from which on it is read block by block.
+_LARGE_FILE = 2**30
 
 
 class TrainingData(NamedTuple):
@@ -20,7 +24,8 @@ class TrainingData(NamedTuple):
 
     Attributes
     ----------
-    X : ndarray (C-ordered) or CSR, float32 or float64, finite; or such an array on a device
+    X : ndarray (C-ordered) or CSR, float32 or float64, finite; such an array on a device; or
+        `RowBlocks`
     y : ndarray of the user's labels
     classes : ndarray, sorted
     index : ndarray of int, position of each label in `classes`
@@ -35,6 +40,13 @@ class TrainingData(NamedTuple):
     index: np.ndarray
     weight: np.ndarray
     names: dict
+
+
+def in_blocks(X):
+    """X, or `RowBlocks` of it where it is a large array in a file."""
+    if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= _LARGE_FILE:
+        return RowBlocks(X)
+    return X
 
 
 def check_sample_weight(sample_weight, n_samples):
@@ -97,16 +109,23 @@ def check_training_data(estimator, X, y, sample_weight):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
     An X on a device stays there, where ``estimator.device`` is "cuda"; the rest comes to the
-    host.
+    host. Of `RowBlocks`, and large arrays in files, nothing is read: whether they are finite
+    is for the first pass to tell.
 
     Returns
     -------
     TrainingData
     """
+    X = in_blocks(X)
     if sample_weight is not None and is_on_device(sample_weight):
         sample_weight = as_numpy(sample_weight)
     if is_on_device(X):
-        return _training_data_on_device(estimator, X, y, sample_weight)
+        backend_for(estimator.device, X)    # raises where that cannot work
+        X = checked_device_array(X, (np.float64, np.float32))
+        check_finite(X)
+        return _with_labels_on_host(estimator, X, y, sample_weight)
+    if isinstance(X, RowBlocks):
+        return _with_labels_on_host(estimator, X, y, sample_weight)
     y = as_numpy(y) if is_on_device(y) else y
     # scikit-learn's validation writes n_features_in_ to its estimator.
     scratch = copy.copy(estimator)
@@ -131,16 +150,13 @@ def check_training_data(estimator, X, y, sample_weight):
     return _training_data(estimator, X, y, sample_weight, names)
 
 
-def _training_data_on_device(estimator, X, y, sample_weight):
-    """`check_training_data` for an X in the memory of a GPU."""
-    backend_for(estimator.device, X)    # raises where that cannot work
-    X = checked_device_array(X, (np.float64, np.float32))
-    check_finite(X)
+def _with_labels_on_host(estimator, X, y, sample_weight):
+    """`check_training_data` for an X that is checked and that scikit-learn cannot look at."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
                          "is None.")
     y = column_or_1d(as_numpy(y), warn=True)
-    check_consistent_length(X, y)
+    check_consistent_length(range(X.shape[0]), y)
     return _training_data(estimator, X, y, sample_weight, {"n_features_in_": X.shape[1]})
 
 

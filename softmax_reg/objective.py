@@ -51,8 +51,8 @@ class Objective:
 
     Parameters
     ----------
-    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        Finite; C-ordered if dense; CSR indices in range.
+    X : array or CSR of shape (n_samples, n_features), float32 or float64
+        What `backend` takes; finite; C-ordered if dense; CSR indices in range.
     y : (n_samples,) integers in [0, n_classes); with an intercept
         every class has positive weight
     sample_weight : (n_samples,) float64, non-negative, not all zero
@@ -95,12 +95,7 @@ class Objective:
         self.kept = None
         self._matrix = X
         self._rows = backend.make_rows(X)
-        y = np.array(y, dtype=np.int32)
-        # Scale by the largest first: the sum of huge weights could overflow.
-        weight = sample_weight / sample_weight.max()
-        weight /= weight.sum()
-        frequencies = np.bincount(y, weights=weight, minlength=n_classes)
-        self._y, self._weight = backend.place(y), backend.place(weight)
+        frequencies = self._place(y, sample_weight, n_classes)
         null_theta = np.zeros(self.shape)
         if fit_intercept:
             log_frequencies = np.log(frequencies)
@@ -125,6 +120,15 @@ class Objective:
         )
         if fit_intercept:
             self._class_sums[:, -1] = null_proba
+
+    def _place(self, y, sample_weight, n_classes):
+        """Labels and weights where the backend wants them; shares of the classes, on the host."""
+        y = np.array(y, dtype=np.int32)
+        # Scale by the largest first: the sum of huge weights could overflow.
+        weight = sample_weight / sample_weight.max()
+        weight /= weight.sum()
+        self._y, self._weight = self.backend.place(y), self.backend.place(weight)
+        return np.bincount(y, weights=weight, minlength=n_classes)
 
     @property
     def shape(self):

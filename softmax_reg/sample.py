@@ -11,6 +11,8 @@ from .objective import Objective
 from .solvers import Monitor, minimise
 
 _FRACTION = 16
+# Numbers of the sample; of more rows a smaller share.
+_MOST_ENTRIES = 2**27
 # Rows of the sample for each parameter.
 _ROWS_PER_PARAMETER = 20
 # Rows of a class below which all of it is taken.
@@ -19,6 +21,11 @@ _FEW_ROWS = 20
 _MIN_FLOPS = 2e7
 # Relative duality gap on the sample, well below what the sampling leaves.
 _TOLERANCE = 1e-3
+
+
+def fraction_of(n_entries):
+    """Of so many rows one is taken."""
+    return max(_FRACTION, -(-n_entries // _MOST_ENTRIES))
 
 
 def sampling_pays(objective):
@@ -32,14 +39,15 @@ def sampling_pays(objective):
         objective.is_penalised
         and not objective.penalty.has_kinks
         and objective.evaluation_flops >= _MIN_FLOPS
-        and objective.n_samples >= _FRACTION * _ROWS_PER_PARAMETER * size
+        and objective.n_samples
+        >= fraction_of(objective.n_entries) * _ROWS_PER_PARAMETER * size
     )
 
 
-def sample_rows(y, weight, n_classes):
+def sample_rows(y, weight, n_classes, fraction=_FRACTION):
     """Rows of a sample, in order, and weights that give every class its share.
 
-    One row at random, by a fixed seed, of every `_FRACTION` in a series, and all rows of
+    One row at random, by a fixed seed, of every `fraction` in a series, and all rows of
     the classes of which that leaves few.
 
     Returns
@@ -48,9 +56,9 @@ def sample_rows(y, weight, n_classes):
     weight : ndarray of float64, one for each of them
     """
     n_samples = len(y)
-    series = np.arange(0, n_samples - _FRACTION + 1, _FRACTION)
+    series = np.arange(0, n_samples - fraction + 1, fraction)
     chosen = np.zeros(n_samples, dtype=bool)
-    chosen[series + np.random.default_rng(0).integers(0, _FRACTION, len(series))] = True
+    chosen[series + np.random.default_rng(0).integers(0, fraction, len(series))] = True
     chosen &= weight > 0
     is_rare = np.bincount(y[chosen], minlength=n_classes) < _FEW_ROWS
     rows = np.flatnonzero(chosen | is_rare[y])
@@ -74,7 +82,9 @@ def start_from_sample(objective, data, options, solver, max_iter):
     max_iter : int
     """
     X, y, weight = data
-    rows, sampled_weight = sample_rows(y, weight, options["n_classes"])
+    rows, sampled_weight = sample_rows(
+        y, weight, options["n_classes"], fraction_of(objective.n_entries)
+    )
     sample = Objective(X[rows], y[rows], sampled_weight, **options)
     result = minimise(
         sample, None, Monitor(sample, tol=_TOLERANCE, max_iter=max_iter), solver

@@ -6,6 +6,7 @@ import numpy as np
 
 from ._cuda_device import array_module, free_bytes, moved, to_device
 from ._cuda_tf32 import split_product
+from ._row_blocks import RowBlocks
 
 # Bytes of a block's arrays; below, cuBLAS does not run at its rate, and memory is scarce.
 _BLOCK_BYTES = 2**29
@@ -43,8 +44,13 @@ class DeviceRows(NamedTuple):
 
 def make_rows(X, is_split=False):
     """Move a validated dense X to the device, once, if it fits; if it is not there already."""
-    on_host = isinstance(X, np.ndarray)
+    on_host = isinstance(X, (np.ndarray, RowBlocks))
     fits = not on_host or X.nbytes <= _SHARE_OF_X * free_bytes()
+    if isinstance(X, RowBlocks) and fits:
+        source = DeviceRows(X, *X.shape, False, False)
+        X = array_module().empty(X.shape, X.dtype)
+        for part, block in source.blocks(rows_at_a_time(2 * X.nbytes // len(X))):
+            X[part] = block
     return DeviceRows(to_device(X) if fits else X, *X.shape, fits, is_split)
 
 
