@@ -57,55 +57,71 @@ class Problem:
             self._kept = np.flatnonzero(np.isfinite(penalty_factor))
             penalty_factor = penalty_factor[self._kept]
             X = X[:, self._kept] if sparse.issparse(X) else X.take(self._kept, axis=1)
-        weights = np.bincount(data.index, weights=data.weight, minlength=n_classes)
+        weights = self._weigh(data)
         self.absent = (weights == 0) & fit_intercept
         self._binary = n_classes == 2 and not self.absent.any()
         self.objective = self._reduced = self._whole = self._last = None
         n_present = n_classes - np.count_nonzero(self.absent)
         if n_present > 1:
-            present_index = np.cumsum(~self.absent) - 1
-            # Rows of an absent class weigh nothing; any index in range will do.
-            y = np.maximum(present_index[data.index], 0)
-            self._weight = data.weight
             self._penalty = {
                 "l1_ratio": l1_ratio,
                 "factor": penalty_factor,
                 "grouped": grouped and not self._binary,
             }
-            penalty = self._penalty_of(C)
-            backend = backend_for(device, X, penalty.has_kinks, precision)
-            if backend is cpu:    # also of an X on a device, for want of solvers there
-                X = as_numpy(X)
-            self._data = X, y, data.weight
             self._options = {
                 "n_classes": n_present,
                 "binary": self._binary,
-                "penalty": penalty,
+                "penalty": self._penalty_of(C),
                 "fit_intercept": fit_intercept,
-                "backend": backend,
             }
-            reduces = (
-                penalty.is_strict
-                and not penalty.has_kinks
-                and np.ndim(penalty_factor) == 0
-                and not sparse.issparse(X)
-                and not isinstance(X, RowBlocks)
-                and reduction_pays(*X.shape, 1 if self._binary else n_present)
-            )
-            if reduces:
-                # There are few rows then; their products with each other are the host's.
-                on_host = as_numpy(X), *self._data[1:]
-                self.objective = self._reduced = RowSpaceObjective(*on_host, **self._options)
-            else:
-                self.objective = Objective(*self._data, **self._options)
+            # Rows of an absent class weigh nothing; any index in range will do.
+            self._bind(data, X, np.maximum(np.cumsum(~self.absent) - 1, 0), device, precision)
+
+    def _weigh(self, data):
+        """Weight of every class; keeps what `_strength` needs."""
+        self._largest_weight = data.weight.max()
+        self._relative_total = (data.weight / self._largest_weight).sum()
+        return np.bincount(data.index, weights=data.weight, minlength=self._n_classes)
+
+    def _bind(self, data, X, new_index, device, precision):
+        """Set the objective: of X, which is ``data.X`` or columns of it.
+
+        new_index : (n_classes,) integers
+            Of the classes among those that carry weight.
+        """
+        penalty = self._options["penalty"]
+        backend = backend_for(device, X, penalty.has_kinks, precision)
+        if backend is cpu:    # also of an X on a device, for want of solvers there
+            X = as_numpy(X)
+        self._options["backend"] = backend
+        self._data = X, new_index[data.index], data.weight
+        reduces = (
+            penalty.is_strict
+            and not penalty.has_kinks
+            and np.ndim(self._penalty["factor"]) == 0
+            and not sparse.issparse(X)
+            and not isinstance(X, RowBlocks)
+            and reduction_pays(*X.shape, 1 if self._binary else self._options["n_classes"])
+        )
+        if reduces:
+            # There are few rows then; their products with each other are the host's.
+            on_host = as_numpy(X), *self._data[1:]
+            self.objective = self._reduced = RowSpaceObjective(*on_host, **self._options)
+        else:
+            self.objective = Objective(*self._data, **self._options)
+
+    def _sampled(self, solver, max_iter):
+        """A point to start from, by a fit to some of the rows, or None."""
+        if max_iter == 0 or not sampling_pays(self.objective):
+            return None
+        return start_from_sample(self.objective, self._data, self._options, solver, max_iter)
 
     def _penalty_of(self, C):
         return penalty_of(self._strength(C), **self._penalty)
 
     def _strength(self, C):
         """1 / (C S), S the sum of weights, which could overflow."""
-        largest = self._weight.max()
-        return 1 / C / largest / (self._weight / largest).sum()
+        return 1 / C / self._largest_weight / self._relative_total
 
     def set_C(self, C):
         """Another strength of the same penalty; what the rows alone decide is kept.
@@ -153,10 +169,8 @@ class Problem:
         if goes_on and self._last is not None:
             points.append(self.objective.repenalised(self._last))
         start = min(points, key=lambda point: point.value, default=None)
-        if start is None and monitor.max_iter > 0 and sampling_pays(self.objective):
-            start = start_from_sample(
-                self.objective, self._data, self._options, solver, monitor.max_iter
-            )
+        if start is None:
+            start = self._sampled(solver, monitor.max_iter)
         result = minimise(self.objective, start, monitor, solver)
         self._last = result.point
         if self._reduced is None:

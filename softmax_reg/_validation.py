@@ -85,6 +85,26 @@ def _weight_of_classes(class_weight, classes, y, sample_weight):
     return weights
 
 
+def weight_of_counted_classes(class_weight, classes, counts, totals):
+    """Weights of classes from the number of their rows, and from their weights if any.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+    classes : sorted array of labels
+    counts : (n_classes,) rows of each
+    totals : (n_classes,) weight of each, or None without sample weights
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    by_weight = "sample_weight" in inspect.signature(compute_class_weight).parameters
+    if class_weight == "balanced" and not by_weight:
+        return counts.sum() / (len(classes) * counts)
+    # One row stands for all of its class.
+    rows = counts if totals is None else totals
+    return _weight_of_classes(class_weight, classes, classes, rows.astype(np.float64))
+
+
 def _classes_and_index(y):
     """Sorted labels and every row's position among them; y (n_samples,)."""
     is_integer = y.dtype.kind in "iu"

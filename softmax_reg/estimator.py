@@ -205,8 +205,25 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         self : SoftmaxRegression
         """
         data = check_training_data(self, X, y, sample_weight)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        return self._fit(data, Problem, metadata, in_kind_of(X))
+
+    def _fit(self, data, problem_type, metadata, in_kind):
+        """Fit to validated data.
+
+        Parameters
+        ----------
+        data : TrainingData
+            Or what `problem_type` takes for it.
+        problem_type : type
+            `Problem`, or one that does the same elsewhere.
+        metadata : dict or None
+            For callbacks.
+        in_kind : callable
+            Of a NumPy array, the array that `coef_` is to be.
+        """
         previous = check_warm_start(self, data)
-        problem = Problem(
+        problem = problem_type(
             data,
             C=self.C,
             l1_ratio=self.l1_ratio,
@@ -217,7 +234,6 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             precision=self.precision,
         )
         objective = problem.objective
-        in_kind = in_kind_of(X)
 
         def attributes(theta):
             coef, intercept = problem.coef_and_intercept(theta)
@@ -234,11 +250,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             if self.verbose:
                 why = expectation(objective)
                 print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
-        hook_data = {
-            "X": data.X,
-            "y": data.y,
-            "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
-        }
+        hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
         progress = FitProgress(self, hook_data, solver, attributes, self.max_iter)
         if objective is None:
             result = SolverResult(None, 0.0, np.nan, 0, "converged", solver)

@@ -85,7 +85,7 @@ def test_a_start_that_is_no_better_is_not_taken(eager, monkeypatch):
     rows, _ = sample_rows(y, weight, 2)
     y[rows] = 1 - y[rows]
     # The sample of the new labels must be that of the old.
-    monkeypatch.setattr(sample_module, "sample_rows", lambda y, weight, _: (rows, weight[rows]))
+    monkeypatch.setattr(sample_module, "sample_rows", lambda y, weight, *_: (rows, weight[rows]))
     model = SoftmaxRegression().fit(X, y, weight)
     assert eager == [None]
     assert model.dual_gap_ <= 1e-6 * model.objective_

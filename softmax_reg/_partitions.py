@@ -1,0 +1,206 @@
+"""One partition of rows on a Dask worker: checked, and its part of every pass.
+
+What is called on workers; nothing here needs Dask.
+"""
+
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from .kernels import blocked, cpu
+from .kernels._rows import Rows
+
+# Functions of `kernels.cpu` that pass over rows: their arguments that have an entry for each.
+OF_ROWS = {
+    "column_sums": ("weight",),
+    "value_grad": ("y", "weight"),
+    "value_grad_hessian": ("y", "weight"),
+    "hessian": ("weight",),
+    "hess_prod": ("weight",),
+    "curvature": ("weight",),
+}
+
+
+class Partition(NamedTuple):
+    """Rows as they were given, checked.
+
+    Attributes
+    ----------
+    X : ndarray (C-ordered) or CSR, float32 or float64, finite; may have no rows
+    y : ndarray of the user's labels
+    weight : ndarray of float64, non-negative
+    fingerprint : int
+        Of all three: another one means other rows.
+    """
+
+    X: object
+    y: np.ndarray
+    weight: np.ndarray
+    fingerprint: int
+
+
+class Summary(NamedTuple):
+    """What a fit has to know of a partition."""
+
+    n_samples: int
+    n_features: int
+    n_entries: int
+    is_sparse: bool
+    dtype: np.dtype
+    classes: np.ndarray
+    class_weights: np.ndarray    # of each of them, in all
+    class_counts: np.ndarray    # rows of each of them
+    fingerprint: int
+
+
+class Block(NamedTuple):
+    """A partition as kernels take it."""
+
+    rows: Rows
+    y: np.ndarray    # int32
+    weight: np.ndarray    # float64; those of all blocks sum to 1
+    fingerprint: int
+
+
+class Part(NamedTuple):
+    """What one worker adds to a pass."""
+
+    total: object
+    fingerprints: tuple
+    worker: str
+
+
+def checked(X, y, weight, number):
+    """A `Partition`, or an error that names it by its number.
+
+    Parameters
+    ----------
+    X : array, DataFrame or CSR
+    y : array or Series
+    weight : array, Series or None
+    number : int
+    """
+    name = f"partition {number}"
+    n_samples, lengths = X.shape[0], {"y": len(y)}
+    if weight is not None:
+        lengths["sample_weight"] = len(weight)
+    for other, length in lengths.items():
+        if length != n_samples:
+            raise ValueError(
+                f"{name} of X has {n_samples} rows, and that of {other} has {length}. X, y and "
+                "sample_weight must be partitioned alike: rechunk or repartition them."
+            )
+    half = getattr(X, "dtype", None) == np.float16
+    X = check_array(
+        X, accept_sparse="csr", dtype=np.float32 if half else [np.float64, np.float32],
+        order="C", ensure_min_samples=0, input_name=f"{name} of X",
+    )
+    if sparse.issparse(X):
+        # Kernels do not check indices.
+        X.check_format(full_check=True)
+    y = column_or_1d(np.asarray(y))
+    if n_samples and y.dtype.kind not in "iu":
+        check_classification_targets(y)
+    weight = np.ones(n_samples) if weight is None else check_array(
+        np.asarray(weight), ensure_2d=False, dtype=np.float64, ensure_min_samples=0,
+        input_name=f"{name} of sample_weight",
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"{name} of sample_weight must have shape ({n_samples},), got {weight.shape}."
+        )
+    if np.any(weight < 0):
+        raise ValueError(
+            f"sample_weight must be non-negative, got {weight.min()!r} in {name}."
+        )
+    return Partition(X, y, weight, _fingerprint(X, y, weight))
+
+
+def _fingerprint(X, y, weight):
+    parts = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+    out = 0
+    for array in [*parts, weight, y if y.dtype != object else y.astype(str)]:
+        out = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, out)
+    return out
+
+
+def summarised(partition):
+    """Its `Summary`."""
+    X, y, weight, fingerprint = partition
+    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    return Summary(
+        *X.shape, X.nnz if sparse.issparse(X) else X.size, sparse.issparse(X), X.dtype, classes,
+        np.bincount(index, weights=weight, minlength=len(classes)), counts, fingerprint,
+    )
+
+
+def prepared(partition, classes, new_index, class_weights, kept):
+    """Its `Block`.
+
+    Parameters
+    ----------
+    partition : Partition
+    classes : sorted array of all labels
+    new_index : array of int
+        What each of them is called in the fit.
+    class_weights : array
+        By which the weights of their rows are multiplied.
+    kept : array of int, or slice
+        Columns.
+    """
+    X, y, weight, fingerprint = partition
+    index = np.searchsorted(classes, y)
+    X = X[:, kept] if sparse.issparse(X) else np.ascontiguousarray(X[:, kept])
+    return Block(
+        cpu.make_rows(X), new_index[index].astype(np.int32), weight * class_weights[index],
+        fingerprint,
+    )
+
+
+def restricted(block, columns):
+    """A `Block` of some of the columns."""
+    rows = block.rows
+    if rows.is_sparse:
+        shape = rows.n_samples, rows.n_features
+        X = sparse.csr_array((rows.data, rows.indices, rows.indptr), shape=shape)[:, columns]
+    else:
+        X = rows.dense.take(columns, axis=1)
+    return block._replace(rows=cpu.make_rows(X))
+
+
+def summed(name, blocks, args, n_threads, worker):
+    """A worker's `Part` of a pass: that of its blocks, in their order.
+
+    Parameters
+    ----------
+    name : str
+        Of a function of `kernels.cpu`.
+    blocks : list of Block
+    args : tuple
+        Its arguments that are the same for all rows.
+    n_threads : int
+        Of the worker; one block a thread.
+    worker : str
+        Where this runs.
+    """
+    function, of_rows = getattr(cpu, name), OF_ROWS[name]
+
+    def part(block):
+        return function(block.rows, *(getattr(block, field) for field in of_rows), *args)
+
+    total = None
+    with cpu.one_blas_thread():
+        if n_threads == 1 or len(blocks) == 1:
+            for block in blocks:
+                total = blocked.added(total, part(block))
+        else:
+            with ThreadPoolExecutor(n_threads) as threads:
+                for result in threads.map(part, blocks):
+                    total = blocked.added(total, result)
+    return Part(total, tuple(block.fingerprint for block in blocks), worker)

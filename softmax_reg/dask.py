@@ -1,0 +1,356 @@
+"""`DaskSoftmaxRegression`: the same model on the rows of a Dask cluster.
+
+Needs the extra ``dask``: ``python -m pip install 'softmax_reg[dask]'``.
+"""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import _fit_context, clone
+from sklearn.utils.validation import check_is_fitted
+
+try:
+    from dask import delayed
+    from distributed import default_client
+except ImportError as error:
+    raise ImportError(
+        "softmax_reg.dask needs dask and distributed: python -m pip install 'softmax_reg[dask]'."
+    ) from error
+
+from . import _partitions
+from ._collections import aligned_parts, as_dask_array
+from ._distributed import DistributedObjective, PartitionedRows, check_open, gathered
+from ._problem import Problem
+from ._validation import weight_of_counted_classes
+from .estimator import SoftmaxRegression
+
+
+class DaskSoftmaxRegression(SoftmaxRegression):
+    """`SoftmaxRegression` of Dask arrays and DataFrames, on the workers of a cluster.
+
+    The same parameters, attributes (NumPy) and optimum, with the same certificate. Every pass
+    over the rows is one task for each worker, on the partitions that it holds, with the
+    compiled kernels; the solver runs where `fit` is called. A worker that is lost costs the
+    time to compute its partitions again.
+
+    Parameters
+    ----------
+    client : distributed.Client, default=None
+        None is the current one.
+    C, l1_ratio, tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, \
+warm_start, grouped, penalty_factor
+        As in `SoftmaxRegression`.
+
+    Attributes
+    ----------
+    coef_, intercept_, classes_, objective_, dual_gap_, ...
+        As those of `SoftmaxRegression`.
+
+    See Also
+    --------
+    SoftmaxRegression : On one machine; `RowBlocks` where the rows are in a file.
+
+    Notes
+    -----
+    Partitions are held in the memory of the workers during a fit. They are computed by the
+    collections' graphs, again after a worker is lost: what they read must not change, and
+    random sources need a seed; otherwise a RuntimeError says so.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg.dask import DaskSoftmaxRegression
+    >>> X, y = load_wine(return_X_y=True)
+    >>> with Client(processes=False, n_workers=1, threads_per_worker=1,
+    ...             dashboard_address=None) as client:
+    ...     X, y = da.from_array(X, chunks=(50, 13)), da.from_array(y, chunks=50)
+    ...     model = DaskSoftmaxRegression(client=client).fit(X, y)
+    ...     labels = model.predict(X)    # lazy
+    ...     labels[:3].compute()
+    array([0, 0, 0])
+    >>> bool(model.dual_gap_ <= 1e-6 * model.objective_)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        name: constraint
+        for name, constraint in SoftmaxRegression._parameter_constraints.items()
+        if name not in ("device", "precision")
+    } | {"client": "no_validation"}
+    # Not parameters here.
+    device, precision = "cpu", "auto"
+
+    def __init__(
+        self,
+        *,
+        client=None,
+        C=1.0,
+        l1_ratio=0.0,
+        tol=1e-6,
+        fit_intercept=True,
+        class_weight=None,
+        random_state=None,
+        solver="auto",
+        max_iter=1000,
+        verbose=0,
+        warm_start=False,
+        grouped=False,
+        penalty_factor=None,
+    ):
+        self.client = client
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : dask Array or DataFrame of shape (n_samples, n_features)
+            Blocks of rows, dense or CSR; chunks along the features are joined.
+        y : dask Array or Series of shape (n_samples,)
+            Partitioned as X is, or of known chunks, and then it is rechunked.
+        sample_weight : dask Array or Series of shape (n_samples,), default=None
+            Likewise.
+
+        Returns
+        -------
+        self : DaskSoftmaxRegression
+
+        Raises
+        ------
+        TypeError
+            Where X is no Dask collection.
+        ValueError
+            On what `SoftmaxRegression` refuses, naming the partition.
+        RuntimeError
+            Where the client is closed during the fit, all workers stay away, or partitions
+            that were lost cannot be computed again as they were.
+        """
+        client = default_client() if self.client is None else self.client
+        check_open(client)
+        data = _training_data(self, client, X, y, sample_weight)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        return self._fit(data, _DistributedProblem, metadata, np.asarray)
+
+    def decision_function(self, X):
+        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        return self._blockwise("decision_function", X)
+
+    def predict(self, X):
+        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        return self._blockwise("predict", X)
+
+    def predict_proba(self, X):
+        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        return self._blockwise("predict_proba", X)
+
+    def predict_log_proba(self, X):
+        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        return self._blockwise("predict_log_proba", X)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of `predict`, computed.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            Dask collections as in `fit`, or arrays as in `SoftmaxRegression`.
+
+        Returns
+        -------
+        score : float
+        """
+        if not hasattr(X, "dask"):
+            return self.to_local().score(X, y, sample_weight)
+        _, parts, others = aligned_parts(X, {"y": y, "sample_weight": sample_weight})
+        y, weight = others["y"], others["sample_weight"]
+        model = delayed(self.to_local(), pure=False)
+        sums = [
+            delayed(_scored)(model, part, y[i], weight and weight[i])
+            for i, part in enumerate(parts)
+        ]
+        client = default_client() if self.client is None else self.client
+        right, total = np.sum(client.gather(client.compute(sums)), axis=0)
+        return float(right / total)
+
+    def to_local(self):
+        """The fitted model as a `SoftmaxRegression`, without the client.
+
+        Returns
+        -------
+        SoftmaxRegression
+        """
+        check_is_fitted(self)
+        parameters = self.get_params(deep=False)
+        del parameters["client"]
+        local = SoftmaxRegression(**parameters)
+        vars(local).update(
+            {name: copy.copy(value) for name, value in vars(self).items() if name.endswith("_")}
+        )
+        return local
+
+    def _blockwise(self, method, X):
+        local = self.to_local()
+        if not hasattr(X, "dask"):
+            return getattr(local, method)(X)
+        X, names = as_dask_array(X)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        known = getattr(self, "feature_names_in_", None)
+        if names is not None and known is not None and list(names) != list(known):
+            raise ValueError(
+                "The feature names should match those that were passed during fit, "
+                f"{list(known)}, got {list(names)}."
+            )
+        local.__dict__.pop("feature_names_in_", None)    # blocks have none
+        sample = getattr(local, method)(np.zeros((1, X.shape[1]), dtype=X.dtype))
+        kept = {} if sample.ndim == 2 else {"drop_axis": 1}
+        chunks = X.chunks[:1] if sample.ndim == 1 else (X.chunks[0], (sample.shape[1],))
+        return X.map_blocks(
+            _predicted, model=delayed(local, pure=False), method=method, dtype=sample.dtype,
+            chunks=chunks, meta=sample[:0], **kept,
+        )
+
+    def __sklearn_clone__(self):
+        parameters = self.get_params(deep=False)
+        client = parameters.pop("client")
+        copies = {name: clone(value, safe=False) for name, value in parameters.items()}
+        return type(self)(client=client, **copies)
+
+    def __getstate__(self):
+        # A connection does not travel.
+        return {**super().__getstate__(), "client": None}
+
+
+class _GivenRows(NamedTuple):
+    """X as it was given, checked; of all partitions together."""
+
+    partitions: list    # of futures of `_partitions.Partition`
+    fingerprints: list
+    shape: tuple
+    dtype: np.dtype
+    n_entries: int
+    is_sparse: bool
+
+    def take(self, columns, axis=1):
+        """What is left with some of the columns; it is the fit's blocks that have no others."""
+        n_samples, n_features = self.shape
+        return self._replace(
+            shape=(n_samples, len(columns)),
+            n_entries=self.n_entries // n_features * len(columns),
+        )
+
+
+class _DaskData(NamedTuple):
+    """What `TrainingData` is to local rows."""
+
+    client: object
+    X: _GivenRows
+    y: None
+    classes: np.ndarray
+    class_weights: np.ndarray    # by which weights of rows are multiplied
+    class_totals: np.ndarray    # weight of each class, multiplied
+    names: dict
+
+
+class _DistributedProblem(Problem):
+    """`Problem` of rows that are elsewhere."""
+
+    def _weigh(self, data):
+        self._largest_weight, self._relative_total = 1.0, data.class_totals.sum()
+        return data.class_totals
+
+    def _bind(self, data, X, new_index, device, precision):
+        blocks = data.client.map(
+            _partitions.prepared, X.partitions, classes=data.classes, new_index=new_index,
+            class_weights=data.class_weights / data.class_totals.sum(), kept=self._kept,
+            pure=False,
+        )
+        rows = PartitionedRows(
+            data.client, blocks, X.fingerprints, X.shape, X.dtype, X.n_entries, X.is_sparse
+        )
+        totals = np.bincount(new_index, weights=data.class_totals)
+        self.objective = DistributedObjective(rows, None, totals, **self._options)
+
+    def _sampled(self, solver, max_iter):
+        return None
+
+
+def _training_data(estimator, client, X, y, sample_weight):
+    names, parts, others = aligned_parts(X, {"y": y, "sample_weight": sample_weight})
+    labels, weights = others["y"], others["sample_weight"]
+    partitions = client.compute([
+        delayed(_partitions.checked)(part, labels[i], weights and weights[i], i)
+        for i, part in enumerate(parts)
+    ])
+    found = gathered(client, client.map(_partitions.summarised, partitions, pure=False))
+    n_features = sorted({summary.n_features for summary in found})
+    if len(n_features) > 1:
+        raise ValueError(f"Partitions of X differ in their number of features: {n_features}.")
+    some = [summary for summary in found if summary.n_samples]
+    if not some:
+        raise ValueError("X has no rows: all of its partitions are empty.")
+    classes = np.unique(np.concatenate([summary.classes for summary in some]))
+    if len(classes) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "
+            f"the data contains only one class: {classes.tolist()[0]!r}."
+        )
+    totals, counts = np.zeros(len(classes)), np.zeros(len(classes), dtype=np.int64)
+    for summary in some:
+        index = np.searchsorted(classes, summary.classes)
+        totals[index] += summary.class_weights
+        counts[index] += summary.class_counts
+    if not np.any(totals):
+        raise ValueError(
+            "sample_weight must contain at least one non-zero weight, got all zero weights."
+        )
+    factors = weight_of_counted_classes(
+        estimator.class_weight, classes, counts, None if sample_weight is None else totals
+    )
+    if not np.any(factors * totals):
+        raise ValueError("class_weight leaves no row a non-zero weight.")
+    rows = _GivenRows(
+        partitions, [summary.fingerprint for summary in found],
+        (sum(summary.n_samples for summary in some), n_features[0]),
+        np.result_type(*(summary.dtype for summary in some)),
+        sum(summary.n_entries for summary in some), any(summary.is_sparse for summary in some),
+    )
+    fitted_names = {"n_features_in_": n_features[0]}
+    if names is not None:
+        fitted_names["feature_names_in_"] = names
+    return _DaskData(client, rows, None, classes, factors, factors * totals, fitted_names)
+
+
+def _predicted(block, model, method):
+    """Of one block; those of no rows have the right shape, too."""
+    if block.shape[0]:
+        return getattr(model, method)(block)
+    return getattr(model, method)(np.zeros((1, block.shape[1]), dtype=block.dtype))[:0]
+
+
+def _scored(model, X, y, weight):
+    """(weight of the rows that are right, of all)."""
+    if X.shape[0] == 0:
+        return 0.0, 0.0
+    right = model.predict(X) == np.asarray(y)
+    weight = np.ones(len(right)) if weight is None else np.asarray(weight, dtype=np.float64)
+    return float(weight @ right), float(weight.sum())

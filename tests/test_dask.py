@@ -1,0 +1,451 @@
+"""`DaskSoftmaxRegression`: the same fits on a cluster, and what it does when that fails."""
+
+import os
+import pickle
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from softmax_reg import SoftmaxRegression
+
+from .problems import EPS
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+distributed = pytest.importorskip("distributed")
+
+from softmax_reg import _distributed  # noqa: E402
+from softmax_reg.dask import DaskSoftmaxRegression  # noqa: E402
+
+# Of libraries that Dask stands on, and of clusters that are killed.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers in this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with distributed.Client(
+            processes=False, n_workers=2, threads_per_worker=2, dashboard_address=":0"
+        ) as client:
+            yield client
+
+
+def rows_of(n_samples=600, n_features=4, n_classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n_samples)
+    centres = rng.standard_normal((n_classes, n_features))
+    return centres[y] + rng.standard_normal((n_samples, n_features)), y
+
+
+def cut(n_samples, n_parts):
+    """Lengths of partitions that are not equal."""
+    cuts = np.sort(np.random.default_rng(n_parts).choice(n_samples - 1, n_parts - 1, False)) + 1
+    return tuple(int(n) for n in np.diff([0, *cuts, n_samples]))
+
+
+def agree(left, right):
+    """Objectives within the certificates of one optimum."""
+    if not np.isfinite(left.dual_gap_):    # both have ended at the rounding floor
+        return left.objective_ == pytest.approx(right.objective_, rel=1e-9)
+    difference = abs(left.objective_ - right.objective_)
+    return difference <= max(left.dual_gap_, right.dual_gap_) + 8 * EPS * right.objective_
+
+
+class TestOptimum:
+    """That of `SoftmaxRegression`."""
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("n_classes", [2, 12])
+    @pytest.mark.parametrize("n_parts", [1, 2, 7, 64])
+    def test_partitions(self, client, n_parts, n_classes, weighted):
+        """To 1e-9 and certified, on partitions of unequal lengths that lack classes."""
+        X, y = rows_of(n_classes=n_classes)
+        order = np.argsort(y, kind="stable")    # so most partitions have few of them
+        X, y = X[order], y[order]
+        weight = np.random.default_rng(1).uniform(0, 2, len(y)) if weighted else None
+        chunks = cut(len(y), n_parts)
+        args = [da.from_array(X, chunks=(chunks, 4)), da.from_array(y, chunks=(chunks,))]
+        if weighted:
+            args.append(da.from_array(weight, chunks=(chunks,)))
+        model = DaskSoftmaxRegression(tol=1e-10).fit(*args)
+        local = SoftmaxRegression(tol=1e-10).fit(X, y, weight)
+        assert abs(model.objective_ - local.objective_) <= 1e-9 * local.objective_
+        assert model.dual_gap_ <= 1e-10 * model.objective_
+        assert model.objective_ <= local.objective_ + model.dual_gap_ + 8 * EPS
+        np.testing.assert_array_equal(model.classes_, local.classes_)
+
+    @pytest.mark.parametrize("options", [
+        {"solver": "lbfgs"}, {"solver": "newton-cg"}, {"solver": "newton-cholesky"},
+        {"fit_intercept": False}, {"l1_ratio": 1.0, "C": 0.05}, {"l1_ratio": 0.5, "C": 0.1},
+        {"l1_ratio": 1.0, "C": 0.05, "grouped": True}, {"C": np.inf, "tol": 1e-10},
+        {"class_weight": "balanced"}, {"class_weight": {0: 3.0, 2: 0.5}},
+        {"penalty_factor": [1.0, np.inf, 0.5, 2.0]},
+        {"l1_ratio": 1.0, "C": 0.05, "penalty_factor": [0.0, 1.0, 1.0, np.inf]},
+    ])
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_parameters(self, client, kind, options):
+        """Every solver and penalty, dense and CSR; sums serve all of them."""
+        X, y = rows_of()
+        X[np.abs(X) < 0.5] = 0
+        weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
+        dask_X = da.from_array(X, chunks=(200, 4)).map_blocks(kind)
+        dask_y, dask_weight = (da.from_array(a, chunks=(200,)) for a in (y, weight))
+        model = DaskSoftmaxRegression(**options).fit(dask_X, dask_y, dask_weight)
+        local = SoftmaxRegression(**options).fit(kind(X), y, weight)
+        assert agree(model, local)
+        if np.isfinite(local.dual_gap_):
+            assert model.dual_gap_ <= model.tol * model.objective_
+        if kind is not np.asarray:
+            dense = model.predict_proba(da.from_array(X, chunks=(200, 4)))
+            proba = model.predict_proba(dask_X)
+            np.testing.assert_allclose(proba.compute(), dense.compute(), rtol=64 * EPS)
+
+    def test_balanced_weights_without_sample_weights(self, client):
+        """Classes of different sizes."""
+        X, y = rows_of()
+        X, y = X[(y > 0) | (np.arange(len(y)) < 100)], y[(y > 0) | (np.arange(len(y)) < 100)]
+        model = DaskSoftmaxRegression(class_weight="balanced").fit(
+            da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100)
+        )
+        assert agree(model, SoftmaxRegression(class_weight="balanced").fit(X, y))
+
+    def test_a_class_without_weight(self, client):
+        """It stays in classes_, with the warning; so do partitions without rows."""
+        X, y = rows_of()
+        weight = (y != 1).astype(float)
+        chunks = (0, 250, 0, 350)
+        model = DaskSoftmaxRegression()
+        with pytest.warns(UserWarning, match=r"Classes \[1\] have a total weight of zero"):
+            model.fit(*(da.from_array(a, chunks=(chunks, *a.shape[1:]))
+                        for a in (X, y, weight)))
+        with pytest.warns(UserWarning):
+            local = SoftmaxRegression().fit(X, y, weight)
+        assert agree(model, local)
+        np.testing.assert_allclose(model.coef_, local.coef_, atol=1e-6)
+
+    def test_labels_of_any_type_and_float32(self, client):
+        """Found in one pass; coef_ has the dtype of X."""
+        X, y = rows_of()
+        names = np.array(["b", "a", "c"])[y]
+        model = DaskSoftmaxRegression().fit(
+            da.from_array(X.astype(np.float32), chunks=(100, 4)), da.from_array(names, chunks=90)
+        )
+        assert model.classes_.tolist() == ["a", "b", "c"]
+        assert model.coef_.dtype == np.float32
+        assert agree(model, SoftmaxRegression().fit(X.astype(np.float32), names))
+
+    def test_data_frames(self, client):
+        """Names of the columns are kept and checked; lengths need not be known."""
+        pandas = pytest.importorskip("pandas")
+        X, y = rows_of()
+        frame = pandas.DataFrame(X, columns=list("abcd"))
+        dask_X = dd.from_pandas(frame, npartitions=5)
+        dask_y = dd.from_pandas(pandas.Series(y), npartitions=5)
+        model = DaskSoftmaxRegression().fit(dask_X, dask_y, dask_y * 0.0 + 2.0)
+        local = SoftmaxRegression().fit(frame, y, 2.0)
+        assert agree(model, local)
+        assert model.feature_names_in_.tolist() == list("abcd")
+        np.testing.assert_array_equal(
+            model.predict(dask_X).compute(), model.to_local().predict(frame)
+        )
+        with pytest.raises(ValueError, match="feature names should match"):
+            model.predict(dask_X[["b", "a", "c", "d"]])
+
+    def test_columns_in_several_chunks_and_labels_at_hand(self, client):
+        """Features are joined, labels cut as X is."""
+        X, y = rows_of()
+        model = DaskSoftmaxRegression().fit(da.from_array(X, chunks=(70, 3)), y)
+        assert agree(model, SoftmaxRegression().fit(X, y))
+
+    def test_a_warm_start(self, client):
+        """From the last fit."""
+        X, y = rows_of()
+        X, y = da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100)
+        model = DaskSoftmaxRegression(warm_start=True).fit(X, y)
+        first = model.n_iter_[0]
+        assert model.fit(X, y).n_iter_[0] <= 1 < first
+
+
+class TestPredictions:
+    """Block by block, when they are asked for."""
+
+    @pytest.fixture(scope="class", params=[2, 3])
+    def fitted(self, client, request):
+        """(model, X)."""
+        X, y = rows_of(n_classes=request.param)
+        return DaskSoftmaxRegression().fit(
+            da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100)
+        ), X
+
+    @pytest.mark.parametrize("method", [
+        "predict", "predict_proba", "predict_log_proba", "decision_function",
+    ])
+    def test_lazy(self, fitted, method):
+        """Shape and dtype are known before; values are the local model's."""
+        model, X = fitted
+        expected = getattr(model.to_local(), method)(X)
+        for chunks in ((100, 4), (130, 2), ((0, 600), 4)):
+            lazy = getattr(model, method)(da.from_array(X, chunks=chunks))
+            assert lazy.shape == expected.shape and lazy.dtype == expected.dtype
+            np.testing.assert_array_equal(lazy.compute(), expected)
+        np.testing.assert_array_equal(getattr(model, method)(X), expected)
+
+    def test_score(self, fitted):
+        """Weighted, with partitions of no rows."""
+        model, X = fitted
+        y = model.to_local().predict(X)
+        y[:50] = 0
+        weight = np.random.default_rng(1).uniform(0, 1, len(y))
+        chunks = (0, 100, 500)
+        parts = [da.from_array(a, chunks=(chunks, *a.shape[1:])) for a in (X, y, weight)]
+        local = model.to_local()
+        assert model.score(*parts) == pytest.approx(local.score(X, y, weight), rel=64 * EPS)
+        assert model.score(*parts[:2]) == pytest.approx(local.score(X, y), rel=64 * EPS)
+        assert model.score(X, y) == local.score(X, y)
+
+    def test_it_travels(self, client, fitted):
+        """Pickled without the client, cloned with it, local with the same parameters."""
+        model, X = fitted
+        model.set_params(client=client, C=1.0)
+        again = pickle.loads(pickle.dumps(model))
+        assert again.client is None
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+        copy = clone(model)
+        assert copy.client is client and not hasattr(copy, "coef_")
+        local = model.to_local()
+        assert type(local) is SoftmaxRegression and local.dual_gap_ == model.dual_gap_
+        local.coef_[:] = 0
+        assert np.any(model.coef_)
+        model.set_params(client=None)
+
+    def test_more_features(self, fitted):
+        """Than in the fit."""
+        model, _ = fitted
+        with pytest.raises(ValueError, match="X has 5 features, but DaskSoftmaxRegression is"):
+            model.predict(da.ones((10, 5)))
+        with pytest.raises(NotFittedError):
+            DaskSoftmaxRegression().predict(da.ones((10, 4)))
+
+
+class TestBadInput:
+    """Clear errors that name the partition."""
+
+    @pytest.mark.parametrize("change, error, message", [
+        (lambda X, y, w: (X.compute(), y, w), TypeError,
+         "X must be a 2-D Dask array .* Use SoftmaxRegression"),
+        (lambda X, y, w: (X, list(range(600)), w), TypeError, "y must be a Dask array or Series"),
+        (lambda X, y, w: (X[:500], y, w), ValueError, "X has 500 rows, and y has 600"),
+        (lambda X, y, w: (X, y, w[:500]), ValueError, "X has 600 rows, and sample_weight has 500"),
+        (lambda X, y, w: (X[X[:, 0] > 0], y, w), ValueError,
+         "partition 0 of X has .* rows, and that of y has 200"),
+        (lambda X, y, w: (X[X[:, 0] > 0], y.rechunk(100), w), ValueError,
+         "X has 3 partitions and y has 6"),
+        (lambda X, y, w: (da.where(X > 3, np.nan, X), y, w), ValueError,
+         "partition . of X contains NaN"),
+        (lambda X, y, w: (X, y, w - 1.5), ValueError, "sample_weight must be non-negative, got"),
+        (lambda X, y, w: (X, y, w * 0), ValueError, "at least one non-zero weight"),
+        (lambda X, y, w: (X, y * 0, w), ValueError, "at least 2 classes .* only one class: 0"),
+        (lambda X, y, w: (X, y + 0.5, w), ValueError, "Unknown label type"),
+        (lambda X, y, w: (X, y[:, None] * da.ones((1, 2)), w), ValueError, "y must be 1-D"),
+        (lambda X, y, w: (X[:0], y[:0], w[:0]), ValueError, "X has no rows"),
+        (lambda X, y, w: (X.astype(str), y, w), ValueError, "could not convert string"),
+        (lambda X, y, w: (X[:, 0], y, w), TypeError, "X must be a 2-D Dask array"),
+    ])
+    def test_what_is_refused(self, client, change, error, message):
+        """Nothing is fitted."""
+        X, y = rows_of()
+        if message.startswith("could not"):
+            X = np.full(X.shape, "a")
+        args = [da.from_array(a, chunks=(200, *a.shape[1:]))
+                for a in (X, y, np.ones(len(y)))]
+        if message.startswith("could not"):
+            change = lambda *args: args    # noqa: E731
+        model = DaskSoftmaxRegression()
+        with pytest.raises(error, match=message):
+            model.fit(*change(*args))
+        assert not hasattr(model, "coef_")
+
+    def test_partitions_of_different_widths(self, client):
+        """As only delayed blocks can have."""
+        from dask import delayed
+
+        parts = [da.from_delayed(delayed(np.ones)((5, width)), (np.nan, 2), float)
+                 for width in (2, 3)]
+        y = da.from_array(np.arange(10) % 2, chunks=5)
+        with pytest.raises(ValueError, match=r"differ in their number of features: \[2, 3\]"):
+            DaskSoftmaxRegression().fit(da.concatenate(parts), y)
+
+    def test_no_client(self):
+        """As Dask says it; a closed one."""
+        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        closed = distributed.Client(
+            processes=False, n_workers=1, dashboard_address=":0", set_as_default=False
+        )
+        closed.close()
+        with pytest.raises(RuntimeError, match="The Dask client is closed"):
+            DaskSoftmaxRegression(client=closed).fit(X, y)
+
+
+def busy_cluster():
+    """Two processes."""
+    return distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+
+
+def slow_rows(path, delay):
+    """(X, y) of eight partitions, read from a file, `delay` seconds each."""
+
+    def read(block_info=None):
+        time.sleep(delay)
+        (start, stop), _ = block_info[None]["array-location"]
+        return np.load(path, mmap_mode="r")[start:stop]
+
+    table = da.map_blocks(read, chunks=((250,) * 8, (5,)), dtype=float)
+    return table[:, :4], table[:, 4].astype(int)
+
+
+class Watched(threading.Thread):
+    """A fit in another thread, and what became of it; tells when passes begin."""
+
+    def __init__(self, monkeypatch, model, *args):
+        super().__init__(daemon=True)
+        self._model, self._args = model, args
+        self.error, self.passes = None, threading.Semaphore(0)
+        attempt = _distributed.PartitionedRows._attempt
+
+        def watched(rows, name, arguments):
+            self.passes.release()
+            time.sleep(0.05)
+            return attempt(rows, name, arguments)
+
+        monkeypatch.setattr(_distributed.PartitionedRows, "_attempt", watched)
+
+    def run(self):
+        try:
+            self._model.fit(*self._args)
+        except Exception as error:
+            self.error = error
+
+    def wait_for_passes(self, n):
+        """Until `n` more have begun; False if it ended before."""
+        for _ in range(n):
+            while not self.passes.acquire(timeout=0.1):
+                if not self.is_alive():
+                    return False
+        return True
+
+    def finish(self):
+        """Its end; a hang is an error."""
+        self.join(120)
+        assert not self.is_alive()
+
+
+class TestFailures:
+    """Of workers, of the client, of sources."""
+
+    @pytest.fixture
+    def data(self, tmp_path):
+        """(path of a file with X and y, X, y)."""
+        X, y = rows_of(2000)
+        np.save(tmp_path / "table.npy", np.column_stack([X, y]))
+        return tmp_path / "table.npy", X, y
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+    def test_workers_that_are_killed(self, data, monkeypatch):
+        """Three times during one fit: the same result."""
+        path, X, y = data
+        with busy_cluster() as cluster, distributed.Client(cluster) as client:
+            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
+            fit = Watched(monkeypatch, model, *slow_rows(path, 0.01))
+            fit.start()
+            killed = set()
+            for _ in range(3):
+                assert fit.wait_for_passes(3)
+                (pid, *_) = [pid for pid in client.run(os.getpid).values() if pid not in killed]
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            fit.finish()
+        assert fit.error is None and len(killed) == 3
+        local = SoftmaxRegression(solver="lbfgs", tol=1e-9).fit(X, y)
+        assert agree(model, local)
+        assert model.dual_gap_ <= 1e-9 * model.objective_
+
+    @pytest.mark.parametrize("what", ["client", "cluster"])
+    def test_a_client_that_is_closed(self, data, monkeypatch, what):
+        """In mid-fit: an error and no hang; nothing is fitted."""
+        with busy_cluster() as cluster, distributed.Client(cluster) as client:
+            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
+            fit = Watched(monkeypatch, model, *slow_rows(data[0], 0.0))
+            fit.start()
+            assert fit.wait_for_passes(4)
+            {"client": client, "cluster": cluster}[what].close()
+            fit.finish()
+        assert isinstance(fit.error, RuntimeError)
+        assert "was closed, or its scheduler lost" in str(fit.error)
+        assert not hasattr(model, "coef_")
+
+    def test_a_source_that_is_random(self, client, monkeypatch):
+        """Rows that come back as others are noticed."""
+        X, y = rows_of()
+        noisy = da.from_array(X, chunks=(200, 4)).map_blocks(
+            lambda block: block + np.random.default_rng().standard_normal(block.shape)
+        )
+        summed = _distributed._partitions.summed
+
+        def again(name, blocks, *rest):
+            part = summed(name, blocks, *rest)
+            other = tuple(value + 1 for value in part.fingerprints)
+            return part._replace(fingerprints=other)
+
+        monkeypatch.setattr(_distributed._partitions, "summed", again)
+        with pytest.raises(RuntimeError, match="Partition . had to be computed again .* others"):
+            DaskSoftmaxRegression().fit(noisy, da.from_array(y, chunks=200))
+
+    def test_fingerprints_are_of_the_rows(self):
+        """Another X, y or weight is another one; so is another order."""
+        from softmax_reg._partitions import checked
+
+        X, y = rows_of(20)
+        weight = np.ones(20)
+        first = checked(X, y, weight, 0).fingerprint
+        assert checked(X.copy(), y.copy(), None, 1).fingerprint == first
+        other = X.copy()
+        other[3, 1] = np.nextafter(other[3, 1], np.inf)
+        names = y.astype(str).astype(object)
+        different = {
+            checked(other, y, weight, 0).fingerprint, checked(X, y, weight * 2, 0).fingerprint,
+            checked(X, (y + 1) % 3, weight, 0).fingerprint,
+            checked(X[::-1], y[::-1], weight, 0).fingerprint,
+            checked(sparse.csr_array(X), y, weight, 0).fingerprint,
+            checked(X, names, weight, 0).fingerprint,
+        }
+        assert first not in different and len(different) == 6
+
+    def test_passes_that_fail_for_good(self, client, monkeypatch):
+        """Not tried without end."""
+        monkeypatch.setattr(_distributed, "_ATTEMPTS", 2)
+
+        def lost(*args):
+            raise OSError("no route to host")
+
+        monkeypatch.setattr(_distributed.PartitionedRows, "_by_worker", lost)
+        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        with pytest.raises(RuntimeError, match="failed 2 times in succession.*no route to host"):
+            DaskSoftmaxRegression().fit(X, y)
+
+    def test_a_cluster_without_workers(self, monkeypatch):
+        """An error after a while."""
+        monkeypatch.setattr(_distributed, "_LOOK_AFTER", 0.1)
+        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        with distributed.Client(
+            processes=False, n_workers=0, dashboard_address=":0", set_as_default=False
+        ) as empty, pytest.raises(RuntimeError, match="The cluster has had no workers for"):
+            DaskSoftmaxRegression(client=empty).fit(X, y)
