@@ -7,6 +7,7 @@ that is lost are made again, from their source, on another.
 
 import concurrent.futures
 import time
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,8 +26,12 @@ _ATTEMPTS = 10
 # there may be none.
 _LOOK_AFTER = 10.0
 _LOOKS_WITHOUT_WORKERS = 6
-# Bytes of arguments that go with the tasks; larger ones are spread among the workers first.
+# Bytes of arguments that go with every task; larger ones go to one worker, and from there.
 _LARGE = 2**19
+
+
+class _OtherRowsError(RuntimeError):
+    """A partition is not what it was."""
 
 
 class PartitionedRows:
@@ -35,25 +40,31 @@ class PartitionedRows:
     Parameters
     ----------
     client : distributed.Client
-    blocks : list of Future
-        Of `_partitions.Block`.
+    make : callable
+        Gives a list of futures of `_partitions.Block`; called again where those are lost.
     fingerprints : list of int
         Of the rows that they had when the fit began.
     shape, dtype, n_entries, is_sparse
         Of all rows.
     """
 
-    def __init__(self, client, blocks, fingerprints, shape, dtype, n_entries, is_sparse):
-        self.client, self.blocks, self.fingerprints = client, blocks, fingerprints
+    def __init__(self, client, make, fingerprints, shape, dtype, n_entries, is_sparse):
+        self.client, self.fingerprints = client, fingerprints
+        self._make, self.blocks = make, make()
         self.shape, self.dtype = shape, dtype
         self.size, self.is_sparse = n_entries, is_sparse
         self._groups = None
 
     def take(self, columns, axis=1):
         """Some of the columns, as others."""
-        blocks = self.client.map(_partitions.restricted, self.blocks, columns=columns, pure=False)
+        def make():
+            self.blocks = alive(self.blocks, self._make)
+            return self.client.map(
+                _partitions.restricted, self.blocks, columns=columns, pure=False
+            )
+
         return PartitionedRows(
-            self.client, blocks, self.fingerprints, (self.shape[0], len(columns)), self.dtype,
+            self.client, make, self.fingerprints, (self.shape[0], len(columns)), self.dtype,
             self.size // self.shape[1] * len(columns), self.is_sparse,
         )
 
@@ -68,26 +79,24 @@ class PartitionedRows:
         for attempt in range(_ATTEMPTS):
             try:
                 return self._attempt(name, args)
+            except _OtherRowsError:
+                raise
             except Exception as error:
                 check_open(self.client, error)
-                if not isinstance(error, _LOSSES):
+                # A loss shows in many ways while the scheduler is about it.
+                if not isinstance(error, _LOSSES) and self._are_all_there():
                     raise
                 self._groups = None
                 failed = [future for future in self.blocks if future.status == "error"]
                 if failed:
                     self.client.retry(failed)
-                lost = [i for i, future in enumerate(self.blocks)
-                        if future.status in ("cancelled", "lost")]
-                if lost:
-                    raise RuntimeError(
-                        f"Partitions {lost} were lost with a worker and cannot be computed again: "
-                        "their data was scattered, or the scheduler is gone. Let the graph read "
-                        "it from where it is stored."
-                    ) from error
+                self.blocks = alive(self.blocks, self._make)
                 last = error
                 time.sleep(0.1 * attempt)
         raise RuntimeError(
-            f"A pass over the rows failed {_ATTEMPTS} times in succession; the last time: {last!r}"
+            f"A pass over the rows failed {_ATTEMPTS} times in succession. Partitions that were "
+            "lost with a worker cannot be computed again where their data was scattered: let "
+            f"the graph read it from where it is stored. The last time: {last!r}"
         ) from last
 
     def _attempt(self, name, args):
@@ -96,7 +105,11 @@ class PartitionedRows:
             self._groups = self._by_worker()
         shared = args
         if sum(a.nbytes for a in args if isinstance(a, np.ndarray)) > _LARGE:
-            (shared,) = self.client.scatter([args], broadcast=True, hash=False)
+            # Not scattered: with a worker that dies meanwhile that takes minutes, and what it
+            # had is lost. A task's result is made again.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sending large graph")
+                shared = self.client.submit(_unchanged, args, pure=False)
         futures = [
             self.client.submit(
                 _summed, name, [self.blocks[i] for i in members], shared, n_threads,
@@ -111,13 +124,17 @@ class PartitionedRows:
                 self._groups = None    # its blocks are elsewhere now
             for i, fingerprint in zip(members, part.fingerprints, strict=True):
                 if fingerprint != self.fingerprints[i]:
-                    raise RuntimeError(
+                    raise _OtherRowsError(
                         f"Partition {i} had to be computed again after a worker was lost, and its "
                         "rows are others now: its source is random without a seed, or has "
                         "changed. Write it to disk first, or seed it."
                     )
             total = blocked.added(total, part.total)
         return total
+
+    def _are_all_there(self):
+        """Whether the workers of the last pass still are."""
+        return self._groups is not None and set(self._groups) <= set(self.client.nthreads())
 
     def _by_worker(self):
         """{address: (numbers of its blocks, its threads)}, by the first of them."""
@@ -133,6 +150,17 @@ class PartitionedRows:
                 raise OSError(f"partition {i} is with no worker at present")
             members.setdefault(worker, []).append(i)
         return {worker: (some, threads[worker]) for worker, some in members.items()}
+
+
+def alive(futures, make):
+    """They, or what ``make()`` gives where the scheduler has forgotten some of them."""
+    if any(future.status in ("cancelled", "lost") for future in futures):
+        return make()
+    return futures
+
+
+def _unchanged(args):
+    return args
 
 
 def _summed(name, blocks, args, n_threads):

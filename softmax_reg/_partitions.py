@@ -15,6 +15,7 @@ from sklearn.utils.validation import column_or_1d
 
 from .kernels import blocked, cpu
 from .kernels._rows import Rows
+from .sample import one_of_many
 
 # Functions of `kernels.cpu` that pass over rows: their arguments that have an entry for each.
 OF_ROWS = {
@@ -165,13 +166,24 @@ def prepared(partition, classes, new_index, class_weights, kept):
 
 def restricted(block, columns):
     """A `Block` of some of the columns."""
-    rows = block.rows
-    if rows.is_sparse:
-        shape = rows.n_samples, rows.n_features
-        X = sparse.csr_array((rows.data, rows.indices, rows.indptr), shape=shape)[:, columns]
-    else:
-        X = rows.dense.take(columns, axis=1)
+    X = _matrix(block.rows)
+    X = X[:, columns] if sparse.issparse(X) else X.take(columns, axis=1)
     return block._replace(rows=cpu.make_rows(X))
+
+
+def sampled(block, number, fraction, is_rare):
+    """(X, y, weight) of some of its rows: one of `fraction`, and all of the rare classes."""
+    X, y, weight = _matrix(block.rows), block.y, block.weight
+    rows = np.flatnonzero(one_of_many(weight, fraction, seed=number) | is_rare[y])
+    return X[rows], y[rows], weight[rows]
+
+
+def _matrix(rows):
+    """X again."""
+    if not rows.is_sparse:
+        return rows.dense
+    shape = rows.n_samples, rows.n_features
+    return sparse.csr_array((rows.data, rows.indices, rows.indptr), shape=shape)
 
 
 def summed(name, blocks, args, n_threads, worker):

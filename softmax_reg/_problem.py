@@ -4,12 +4,12 @@ import numpy as np
 from scipy import sparse
 
 from ._device import as_numpy, backend_for
-from .kernels import cpu
+from .kernels import blocked, cpu
 from .kernels._row_blocks import RowBlocks
 from .objective import Objective
 from .penalty import penalty_of
 from .row_space import RowSpaceObjective, reduction_pays
-from .sample import sampling_pays, start_from_sample
+from .sample import fraction_of, sample_rows, sampling_pays, start_from_sample
 from .solvers import Monitor, minimise
 
 # Intercept of a class without any weight, where the others average 0. Its optimum
@@ -114,7 +114,16 @@ class Problem:
         """A point to start from, by a fit to some of the rows, or None."""
         if max_iter == 0 or not sampling_pays(self.objective):
             return None
-        return start_from_sample(self.objective, self._data, self._options, solver, max_iter)
+        X, y, weight = self._data
+        rows, weight = sample_rows(
+            y, weight, self._options["n_classes"], fraction_of(self.objective.n_entries)
+        )
+        options = self._options
+        if isinstance(X, RowBlocks) and options["backend"] is blocked:
+            options = options | {"backend": cpu}    # the sample is in memory
+        return start_from_sample(
+            self.objective, X[rows], y[rows], weight, options, solver, max_iter
+        )
 
     def _penalty_of(self, C):
         return penalty_of(self._strength(C), **self._penalty)

@@ -7,6 +7,7 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import vstack
 from sklearn.base import _fit_context, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,10 +21,17 @@ except ImportError as error:
 
 from . import _partitions
 from ._collections import aligned_parts, as_dask_array
-from ._distributed import DistributedObjective, PartitionedRows, check_open, gathered
+from ._distributed import (
+    DistributedObjective,
+    PartitionedRows,
+    alive,
+    check_open,
+    gathered,
+)
 from ._problem import Problem
 from ._validation import weight_of_counted_classes
 from .estimator import SoftmaxRegression
+from .sample import are_few, fraction_of, sampling_pays, start_from_sample, with_shares
 
 
 class DaskSoftmaxRegression(SoftmaxRegression):
@@ -243,7 +251,8 @@ warm_start, grouped, penalty_factor
 class _GivenRows(NamedTuple):
     """X as it was given, checked; of all partitions together."""
 
-    partitions: list    # of futures of `_partitions.Partition`
+    delayed: list    # `_partitions.Partition`, to be computed
+    partitions: list    # futures of those
     fingerprints: list
     shape: tuple
     dtype: np.dtype
@@ -268,6 +277,7 @@ class _DaskData(NamedTuple):
     classes: np.ndarray
     class_weights: np.ndarray    # by which weights of rows are multiplied
     class_totals: np.ndarray    # weight of each class, multiplied
+    class_counts: np.ndarray    # rows of each class
     names: dict
 
 
@@ -279,28 +289,51 @@ class _DistributedProblem(Problem):
         return data.class_totals
 
     def _bind(self, data, X, new_index, device, precision):
-        blocks = data.client.map(
-            _partitions.prepared, X.partitions, classes=data.classes, new_index=new_index,
-            class_weights=data.class_weights / data.class_totals.sum(), kept=self._kept,
-            pure=False,
-        )
+        def make():
+            X.partitions[:] = alive(X.partitions, lambda: data.client.compute(X.delayed))
+            return data.client.map(
+                _partitions.prepared, X.partitions, classes=data.classes, new_index=new_index,
+                class_weights=data.class_weights / data.class_totals.sum(), kept=self._kept,
+                pure=False,
+            )
+
         rows = PartitionedRows(
-            data.client, blocks, X.fingerprints, X.shape, X.dtype, X.n_entries, X.is_sparse
+            data.client, make, X.fingerprints, X.shape, X.dtype, X.n_entries, X.is_sparse
         )
-        totals = np.bincount(new_index, weights=data.class_totals)
-        self.objective = DistributedObjective(rows, None, totals, **self._options)
+        # Absent classes weigh nothing, but their rows are still there.
+        self._totals = np.bincount(new_index, weights=data.class_totals)
+        self._totals /= self._totals.sum()
+        self._counts = np.bincount(new_index, weights=data.class_counts * (~self.absent))
+        self._rows = rows
+        self.objective = DistributedObjective(rows, None, self._totals, **self._options)
 
     def _sampled(self, solver, max_iter):
-        return None
+        objective = self.objective
+        if max_iter == 0 or not sampling_pays(objective):
+            return None
+        fraction = fraction_of(objective.n_entries)
+        blocks = self._rows.blocks
+        parts = gathered(self._rows.client, self._rows.client.map(
+            _partitions.sampled, blocks, range(len(blocks)), fraction=fraction,
+            is_rare=are_few(self._counts // fraction), pure=False,
+        ))
+        X, y, weight = zip(*(part for part in parts if len(part[1])), strict=True)
+        y, weight = np.concatenate(y), np.concatenate(weight)
+        stacked = vstack(X, format="csr") if objective.is_sparse else np.concatenate(X)
+        return start_from_sample(
+            objective, stacked, y, with_shares(y, weight, self._totals), self._options, solver,
+            max_iter,
+        )
 
 
 def _training_data(estimator, client, X, y, sample_weight):
     names, parts, others = aligned_parts(X, {"y": y, "sample_weight": sample_weight})
     labels, weights = others["y"], others["sample_weight"]
-    partitions = client.compute([
+    tasks = [
         delayed(_partitions.checked)(part, labels[i], weights and weights[i], i)
         for i, part in enumerate(parts)
-    ])
+    ]
+    partitions = client.compute(tasks)
     found = gathered(client, client.map(_partitions.summarised, partitions, pure=False))
     n_features = sorted({summary.n_features for summary in found})
     if len(n_features) > 1:
@@ -329,7 +362,7 @@ def _training_data(estimator, client, X, y, sample_weight):
     if not np.any(factors * totals):
         raise ValueError("class_weight leaves no row a non-zero weight.")
     rows = _GivenRows(
-        partitions, [summary.fingerprint for summary in found],
+        tasks, partitions, [summary.fingerprint for summary in found],
         (sum(summary.n_samples for summary in some), n_features[0]),
         np.result_type(*(summary.dtype for summary in some)),
         sum(summary.n_entries for summary in some), any(summary.is_sparse for summary in some),
@@ -337,7 +370,7 @@ def _training_data(estimator, client, X, y, sample_weight):
     fitted_names = {"n_features_in_": n_features[0]}
     if names is not None:
         fitted_names["feature_names_in_"] = names
-    return _DaskData(client, rows, None, classes, factors, factors * totals, fitted_names)
+    return _DaskData(client, rows, None, classes, factors, factors * totals, counts, fitted_names)
 
 
 def _predicted(block, model, method):

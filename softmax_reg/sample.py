@@ -55,41 +55,52 @@ def sample_rows(y, weight, n_classes, fraction=_FRACTION):
     rows : ndarray of int
     weight : ndarray of float64, one for each of them
     """
-    n_samples = len(y)
-    series = np.arange(0, n_samples - fraction + 1, fraction)
-    chosen = np.zeros(n_samples, dtype=bool)
-    chosen[series + np.random.default_rng(0).integers(0, fraction, len(series))] = True
-    chosen &= weight > 0
-    is_rare = np.bincount(y[chosen], minlength=n_classes) < _FEW_ROWS
+    chosen = one_of_many(weight, fraction)
+    is_rare = are_few(np.bincount(y[chosen], minlength=n_classes))
     rows = np.flatnonzero(chosen | is_rare[y])
-    taken = np.bincount(y[rows], weights=weight[rows], minlength=n_classes)
     total = np.bincount(y, weights=weight, minlength=n_classes)
-    share = np.divide(total, taken, out=np.ones(n_classes), where=taken > 0)
-    return rows, weight[rows] * share[y[rows]]
+    return rows, with_shares(y[rows], weight[rows], total)
 
 
-def start_from_sample(objective, data, options, solver, max_iter):
-    """Point to start from: the optimum for the sample, or the null model where that is better.
+def one_of_many(weight, fraction, seed=0):
+    """Mask of one row of positive weight, at random, of every `fraction` in a series."""
+    series = np.arange(0, len(weight) - fraction + 1, fraction)
+    chosen = np.zeros(len(weight), dtype=bool)
+    chosen[series + np.random.default_rng(seed).integers(0, fraction, len(series))] = True
+    return chosen & (weight > 0)
+
+
+def are_few(counts):
+    """Mask of the classes of which so few rows in a sample are too few."""
+    return counts < _FEW_ROWS
+
+
+def with_shares(y, weight, total):
+    """Weights of a sample that give every class its `total` (n_classes,)."""
+    taken = np.bincount(y, weights=weight, minlength=len(total))
+    share = np.divide(total, taken, out=np.ones(len(total)), where=taken > 0)
+    return weight * share[y]
+
+
+def start_from_sample(objective, X, y, weight, options, solver, max_iter):
+    """Point to start from: the optimum for a sample, or None where the null model is better.
 
     Parameters
     ----------
     objective : Objective
         Of all rows; the evaluations of the sample are counted there.
-    data : tuple of X, y, sample_weight
+    X, y, weight
+        Of the sample.
     options : dict
         `Objective`'s other arguments.
     solver : str
     max_iter : int
     """
-    X, y, weight = data
-    rows, sampled_weight = sample_rows(
-        y, weight, options["n_classes"], fraction_of(objective.n_entries)
-    )
-    sample = Objective(X[rows], y[rows], sampled_weight, **options)
+    sample = Objective(X, y, weight, **options)
     result = minimise(
         sample, None, Monitor(sample, tol=_TOLERANCE, max_iter=max_iter), solver
     )
-    objective.n_evaluations += -(-sample.n_evaluations * len(rows) // len(y))
+    objective.n_evaluations += -(-sample.n_evaluations * len(y) // objective.n_samples)
     point = objective.evaluate(objective.from_coef(*sample.to_coef(result.theta)))
     # Not a number is not better either.
     return point if point.value < objective.null_point.value else None

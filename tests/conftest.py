@@ -1,6 +1,7 @@
 """Shared fixtures and the two ways the suite runs: compiled and interpreted."""
 
 import os
+import warnings
 
 import pytest
 
@@ -33,6 +34,19 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("compiled")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("compiled")]
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Of a Dask cluster of two workers in this process."""
+    import distributed
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with distributed.Client(
+            processes=False, n_workers=2, threads_per_worker=2, dashboard_address=":0"
+        ) as client:
+            yield client
 
 
 @pytest.fixture(autouse=True)

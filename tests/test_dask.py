@@ -1,12 +1,10 @@
-"""`DaskSoftmaxRegression`: the same fits on a cluster, and what it does when that fails."""
+"""`DaskSoftmaxRegression`: the same fits on a cluster."""
 
-import os
 import pickle
-import signal
-import threading
-import time
-import warnings
 
+import dask.array as da
+import dask.dataframe as dd
+import distributed
 import numpy as np
 import pytest
 from scipy import sparse
@@ -14,50 +12,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from softmax_reg import SoftmaxRegression
+from softmax_reg import dask as dask_module
+from softmax_reg import sample as sample_module
+from softmax_reg.dask import DaskSoftmaxRegression
 
+from .dask_problems import agree, cut, rows_of
 from .problems import EPS
 
-da = pytest.importorskip("dask.array")
-dd = pytest.importorskip("dask.dataframe")
-distributed = pytest.importorskip("distributed")
-
-from softmax_reg import _distributed  # noqa: E402
-from softmax_reg.dask import DaskSoftmaxRegression  # noqa: E402
-
-# Of libraries that Dask stands on, and of clusters that are killed.
+# Of libraries that Dask stands on.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
-
-
-@pytest.fixture(scope="module")
-def client():
-    """Two workers in this process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with distributed.Client(
-            processes=False, n_workers=2, threads_per_worker=2, dashboard_address=":0"
-        ) as client:
-            yield client
-
-
-def rows_of(n_samples=600, n_features=4, n_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, n_classes, n_samples)
-    centres = rng.standard_normal((n_classes, n_features))
-    return centres[y] + rng.standard_normal((n_samples, n_features)), y
-
-
-def cut(n_samples, n_parts):
-    """Lengths of partitions that are not equal."""
-    cuts = np.sort(np.random.default_rng(n_parts).choice(n_samples - 1, n_parts - 1, False)) + 1
-    return tuple(int(n) for n in np.diff([0, *cuts, n_samples]))
-
-
-def agree(left, right):
-    """Objectives within the certificates of one optimum."""
-    if not np.isfinite(left.dual_gap_):    # both have ended at the rounding floor
-        return left.objective_ == pytest.approx(right.objective_, rel=1e-9)
-    difference = abs(left.objective_ - right.objective_)
-    return difference <= max(left.dual_gap_, right.dual_gap_) + 8 * EPS * right.objective_
 
 
 class TestOptimum:
@@ -175,6 +138,38 @@ class TestOptimum:
         assert model.fit(X, y).n_iter_[0] <= 1 < first
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_a_start_from_a_sample(client, monkeypatch, kind):
+    """From all partitions, with every class and its share; fewer passes, the same optimum."""
+    X, y = rows_of(8000, 3, 5)
+    y[y == 4] = 3
+    y[:7] = 4    # rare: all of them are taken
+    weight = np.random.default_rng(1).uniform(0, 2, len(y))
+    X[np.abs(X) < 0.5] = 0
+    parts = [da.from_array(a, chunks=(1500, *a.shape[1:])) for a in (X, y, weight)]
+    parts[0] = parts[0].map_blocks(kind)
+    options = {"solver": "lbfgs"}
+    plain = DaskSoftmaxRegression(**options).fit(*parts)
+    samples = []
+    start = dask_module.start_from_sample
+
+    def counted(objective, *sample):
+        samples.append(sample[:3])
+        return start(objective, *sample)
+
+    monkeypatch.setattr(dask_module, "start_from_sample", counted)
+    monkeypatch.setattr(sample_module, "_MIN_FLOPS", 0)
+    model = DaskSoftmaxRegression(**options).fit(*parts)
+    ((some, labels, weights),) = samples
+    assert sparse.issparse(some) == (kind is not np.asarray)
+    assert len(labels) <= 8000 / 16 + 7 and np.count_nonzero(labels == 4) == 7
+    shares = np.bincount(labels, weights=weights) / weights.sum()
+    np.testing.assert_allclose(
+        shares, np.bincount(y, weights=weight) / weight.sum(), rtol=256 * EPS
+    )
+    assert agree(model, plain) and model.n_iter_[0] < plain.n_iter_[0]
+
+
 class TestPredictions:
     """Block by block, when they are asked for."""
 
@@ -246,7 +241,7 @@ class TestBadInput:
         (lambda X, y, w: (X[:500], y, w), ValueError, "X has 500 rows, and y has 600"),
         (lambda X, y, w: (X, y, w[:500]), ValueError, "X has 600 rows, and sample_weight has 500"),
         (lambda X, y, w: (X[X[:, 0] > 0], y, w), ValueError,
-         "partition 0 of X has .* rows, and that of y has 200"),
+         "partition . of X has .* rows, and that of y has 200"),
         (lambda X, y, w: (X[X[:, 0] > 0], y.rechunk(100), w), ValueError,
          "X has 3 partitions and y has 6"),
         (lambda X, y, w: (da.where(X > 3, np.nan, X), y, w), ValueError,
@@ -293,159 +288,3 @@ class TestBadInput:
         closed.close()
         with pytest.raises(RuntimeError, match="The Dask client is closed"):
             DaskSoftmaxRegression(client=closed).fit(X, y)
-
-
-def busy_cluster():
-    """Two processes."""
-    return distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-
-
-def slow_rows(path, delay):
-    """(X, y) of eight partitions, read from a file, `delay` seconds each."""
-
-    def read(block_info=None):
-        time.sleep(delay)
-        (start, stop), _ = block_info[None]["array-location"]
-        return np.load(path, mmap_mode="r")[start:stop]
-
-    table = da.map_blocks(read, chunks=((250,) * 8, (5,)), dtype=float)
-    return table[:, :4], table[:, 4].astype(int)
-
-
-class Watched(threading.Thread):
-    """A fit in another thread, and what became of it; tells when passes begin."""
-
-    def __init__(self, monkeypatch, model, *args):
-        super().__init__(daemon=True)
-        self._model, self._args = model, args
-        self.error, self.passes = None, threading.Semaphore(0)
-        attempt = _distributed.PartitionedRows._attempt
-
-        def watched(rows, name, arguments):
-            self.passes.release()
-            time.sleep(0.05)
-            return attempt(rows, name, arguments)
-
-        monkeypatch.setattr(_distributed.PartitionedRows, "_attempt", watched)
-
-    def run(self):
-        try:
-            self._model.fit(*self._args)
-        except Exception as error:
-            self.error = error
-
-    def wait_for_passes(self, n):
-        """Until `n` more have begun; False if it ended before."""
-        for _ in range(n):
-            while not self.passes.acquire(timeout=0.1):
-                if not self.is_alive():
-                    return False
-        return True
-
-    def finish(self):
-        """Its end; a hang is an error."""
-        self.join(120)
-        assert not self.is_alive()
-
-
-class TestFailures:
-    """Of workers, of the client, of sources."""
-
-    @pytest.fixture
-    def data(self, tmp_path):
-        """(path of a file with X and y, X, y)."""
-        X, y = rows_of(2000)
-        np.save(tmp_path / "table.npy", np.column_stack([X, y]))
-        return tmp_path / "table.npy", X, y
-
-    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-    def test_workers_that_are_killed(self, data, monkeypatch):
-        """Three times during one fit: the same result."""
-        path, X, y = data
-        with busy_cluster() as cluster, distributed.Client(cluster) as client:
-            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
-            fit = Watched(monkeypatch, model, *slow_rows(path, 0.01))
-            fit.start()
-            killed = set()
-            for _ in range(3):
-                assert fit.wait_for_passes(3)
-                (pid, *_) = [pid for pid in client.run(os.getpid).values() if pid not in killed]
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            fit.finish()
-        assert fit.error is None and len(killed) == 3
-        local = SoftmaxRegression(solver="lbfgs", tol=1e-9).fit(X, y)
-        assert agree(model, local)
-        assert model.dual_gap_ <= 1e-9 * model.objective_
-
-    @pytest.mark.parametrize("what", ["client", "cluster"])
-    def test_a_client_that_is_closed(self, data, monkeypatch, what):
-        """In mid-fit: an error and no hang; nothing is fitted."""
-        with busy_cluster() as cluster, distributed.Client(cluster) as client:
-            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
-            fit = Watched(monkeypatch, model, *slow_rows(data[0], 0.0))
-            fit.start()
-            assert fit.wait_for_passes(4)
-            {"client": client, "cluster": cluster}[what].close()
-            fit.finish()
-        assert isinstance(fit.error, RuntimeError)
-        assert "was closed, or its scheduler lost" in str(fit.error)
-        assert not hasattr(model, "coef_")
-
-    def test_a_source_that_is_random(self, client, monkeypatch):
-        """Rows that come back as others are noticed."""
-        X, y = rows_of()
-        noisy = da.from_array(X, chunks=(200, 4)).map_blocks(
-            lambda block: block + np.random.default_rng().standard_normal(block.shape)
-        )
-        summed = _distributed._partitions.summed
-
-        def again(name, blocks, *rest):
-            part = summed(name, blocks, *rest)
-            other = tuple(value + 1 for value in part.fingerprints)
-            return part._replace(fingerprints=other)
-
-        monkeypatch.setattr(_distributed._partitions, "summed", again)
-        with pytest.raises(RuntimeError, match="Partition . had to be computed again .* others"):
-            DaskSoftmaxRegression().fit(noisy, da.from_array(y, chunks=200))
-
-    def test_fingerprints_are_of_the_rows(self):
-        """Another X, y or weight is another one; so is another order."""
-        from softmax_reg._partitions import checked
-
-        X, y = rows_of(20)
-        weight = np.ones(20)
-        first = checked(X, y, weight, 0).fingerprint
-        assert checked(X.copy(), y.copy(), None, 1).fingerprint == first
-        other = X.copy()
-        other[3, 1] = np.nextafter(other[3, 1], np.inf)
-        names = y.astype(str).astype(object)
-        different = {
-            checked(other, y, weight, 0).fingerprint, checked(X, y, weight * 2, 0).fingerprint,
-            checked(X, (y + 1) % 3, weight, 0).fingerprint,
-            checked(X[::-1], y[::-1], weight, 0).fingerprint,
-            checked(sparse.csr_array(X), y, weight, 0).fingerprint,
-            checked(X, names, weight, 0).fingerprint,
-        }
-        assert first not in different and len(different) == 6
-
-    def test_passes_that_fail_for_good(self, client, monkeypatch):
-        """Not tried without end."""
-        monkeypatch.setattr(_distributed, "_ATTEMPTS", 2)
-
-        def lost(*args):
-            raise OSError("no route to host")
-
-        monkeypatch.setattr(_distributed.PartitionedRows, "_by_worker", lost)
-        X, y = (da.from_array(a, chunks=300) for a in rows_of())
-        with pytest.raises(RuntimeError, match="failed 2 times in succession.*no route to host"):
-            DaskSoftmaxRegression().fit(X, y)
-
-    def test_a_cluster_without_workers(self, monkeypatch):
-        """An error after a while."""
-        monkeypatch.setattr(_distributed, "_LOOK_AFTER", 0.1)
-        X, y = (da.from_array(a, chunks=300) for a in rows_of())
-        with distributed.Client(
-            processes=False, n_workers=0, dashboard_address=":0", set_as_default=False
-        ) as empty, pytest.raises(RuntimeError, match="The cluster has had no workers for"):
-            DaskSoftmaxRegression(client=empty).fit(X, y)

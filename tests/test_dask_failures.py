@@ -1,0 +1,197 @@
+"""`DaskSoftmaxRegression` where workers, clients and sources fail."""
+
+import os
+import signal
+import threading
+import time
+
+import dask.array as da
+import distributed
+import numpy as np
+import pytest
+from scipy import sparse
+
+from softmax_reg import SoftmaxRegression, _distributed
+from softmax_reg.dask import DaskSoftmaxRegression
+
+from .dask_problems import agree, rows_of
+
+# Of clusters that are killed.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
+
+
+def busy_cluster():
+    """Two processes."""
+    return distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+
+
+def slow_rows(path, delay):
+    """(X, y) of eight partitions, read from a file, `delay` seconds each."""
+
+    def read(block_info=None):
+        time.sleep(delay)
+        (start, stop), _ = block_info[None]["array-location"]
+        return np.load(path, mmap_mode="r")[start:stop]
+
+    table = da.map_blocks(read, chunks=((250,) * 8, (5,)), dtype=float)
+    return table[:, :4], table[:, 4].astype(int)
+
+
+class Watched(threading.Thread):
+    """A fit in another thread, and what became of it; tells when passes begin."""
+
+    def __init__(self, monkeypatch, model, *args):
+        super().__init__(daemon=True)
+        self._model, self._args = model, args
+        self.error, self.passes = None, threading.Semaphore(0)
+        attempt = _distributed.PartitionedRows._attempt
+
+        def watched(rows, name, arguments):
+            self.passes.release()
+            time.sleep(0.05)
+            return attempt(rows, name, arguments)
+
+        monkeypatch.setattr(_distributed.PartitionedRows, "_attempt", watched)
+
+    def run(self):
+        try:
+            self._model.fit(*self._args)
+        except Exception as error:
+            self.error = error
+
+    def wait_for_passes(self, n):
+        """Until `n` more have begun; False if it ended before."""
+        for _ in range(n):
+            while not self.passes.acquire(timeout=0.1):
+                if not self.is_alive():
+                    return False
+        return True
+
+    def finish(self):
+        """Its end; a hang is an error."""
+        self.join(120)
+        assert not self.is_alive()
+
+
+class TestFailures:
+    """Of workers, of the client, of sources."""
+
+    @pytest.fixture
+    def data(self, tmp_path):
+        """(path of a file with X and y, X, y)."""
+        X, y = rows_of(2000)
+        np.save(tmp_path / "table.npy", np.column_stack([X, y]))
+        return tmp_path / "table.npy", X, y
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+    @pytest.mark.parametrize("large", [0, 2**19])
+    def test_workers_that_are_killed(self, data, monkeypatch, large):
+        """Three times during one fit: the same result; also with large parameters."""
+        monkeypatch.setattr(_distributed, "_LARGE", large)
+        path, X, y = data
+        with busy_cluster() as cluster, distributed.Client(cluster) as client:
+            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
+            fit = Watched(monkeypatch, model, *slow_rows(path, 0.01))
+            fit.start()
+            killed = set()
+            for _ in range(3):
+                assert fit.wait_for_passes(3), repr(fit.error)
+                (pid, *_) = [pid for pid in client.run(os.getpid).values() if pid not in killed]
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            fit.finish()
+        assert fit.error is None and len(killed) == 3
+        local = SoftmaxRegression(solver="lbfgs", tol=1e-9).fit(X, y)
+        assert agree(model, local)
+        assert model.dual_gap_ <= 1e-9 * model.objective_
+
+    @pytest.mark.parametrize("what", ["client", "cluster"])
+    def test_a_client_that_is_closed(self, data, monkeypatch, what):
+        """In mid-fit: an error and no hang; nothing is fitted."""
+        with busy_cluster() as cluster, distributed.Client(cluster) as client:
+            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
+            fit = Watched(monkeypatch, model, *slow_rows(data[0], 0.0))
+            fit.start()
+            assert fit.wait_for_passes(4)
+            {"client": client, "cluster": cluster}[what].close()
+            fit.finish()
+        assert isinstance(fit.error, RuntimeError)
+        assert "was closed, or its scheduler lost" in str(fit.error)
+        assert not hasattr(model, "coef_")
+
+    def test_a_source_that_is_random(self, client, monkeypatch):
+        """Rows that come back as others are noticed."""
+        X, y = rows_of()
+        noisy = da.from_array(X, chunks=(200, 4)).map_blocks(
+            lambda block: block + np.random.default_rng().standard_normal(block.shape)
+        )
+        summed = _distributed._partitions.summed
+
+        def again(name, blocks, *rest):
+            part = summed(name, blocks, *rest)
+            other = tuple(value + 1 for value in part.fingerprints)
+            return part._replace(fingerprints=other)
+
+        monkeypatch.setattr(_distributed._partitions, "summed", again)
+        with pytest.raises(RuntimeError, match="Partition . had to be computed again .* others"):
+            DaskSoftmaxRegression().fit(noisy, da.from_array(y, chunks=200))
+
+    def test_fingerprints_are_of_the_rows(self):
+        """Another X, y or weight is another one; so is another order."""
+        from softmax_reg._partitions import checked
+
+        X, y = rows_of(20)
+        weight = np.ones(20)
+        first = checked(X, y, weight, 0).fingerprint
+        assert checked(X.copy(), y.copy(), None, 1).fingerprint == first
+        other = X.copy()
+        other[3, 1] = np.nextafter(other[3, 1], np.inf)
+        names = y.astype(str).astype(object)
+        different = {
+            checked(other, y, weight, 0).fingerprint, checked(X, y, weight * 2, 0).fingerprint,
+            checked(X, (y + 1) % 3, weight, 0).fingerprint,
+            checked(X[::-1], y[::-1], weight, 0).fingerprint,
+            checked(sparse.csr_array(X), y, weight, 0).fingerprint,
+            checked(X, names, weight, 0).fingerprint,
+        }
+        assert first not in different and len(different) == 6
+
+    def test_passes_that_fail_for_good(self, client, monkeypatch):
+        """Not tried without end."""
+        monkeypatch.setattr(_distributed, "_ATTEMPTS", 2)
+
+        def lost(*args):
+            raise OSError("no route to host")
+
+        monkeypatch.setattr(_distributed.PartitionedRows, "_by_worker", lost)
+        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        with pytest.raises(RuntimeError, match="failed 2 times in succession.*no route to host"):
+            DaskSoftmaxRegression().fit(X, y)
+
+    def test_a_cluster_without_workers(self, monkeypatch):
+        """An error after a while."""
+        monkeypatch.setattr(_distributed, "_LOOK_AFTER", 0.1)
+        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        with distributed.Client(
+            processes=False, n_workers=0, dashboard_address=":0", set_as_default=False
+        ) as empty, pytest.raises(RuntimeError, match="The cluster has had no workers for"):
+            DaskSoftmaxRegression(client=empty).fit(X, y)
+
+    def test_partitions_that_the_scheduler_has_forgotten(self, client, monkeypatch):
+        """They are made again, from their source; the fit goes on."""
+        X, y = rows_of()
+        attempt = _distributed.PartitionedRows._attempt
+        passes = []
+
+        def forgetful(rows, name, args):
+            passes.append(name)
+            if len(passes) == 5:
+                client.cancel(rows.blocks)
+            return attempt(rows, name, args)
+
+        monkeypatch.setattr(_distributed.PartitionedRows, "_attempt", forgetful)
+        model = DaskSoftmaxRegression(l1_ratio=0.5, C=0.05).fit(
+            da.from_array(X, chunks=(200, 4)), da.from_array(y, chunks=200)
+        )
+        assert len(passes) > 5
+        assert agree(model, SoftmaxRegression(l1_ratio=0.5, C=0.05).fit(X, y))
