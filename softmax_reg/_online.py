@@ -10,7 +10,18 @@ H_{t+1} the Hessian of the batch's loss at theta_{t+1}; P_0 is 1/C (times the pe
 on W and 0 on the intercept, theta_0 = 0. So the first batch gets the optimum of the full
 objective, and later ones that of their own loss plus the second-order Taylor expansion of
 all before: recursive least squares, were the loss quadratic, the online Laplace approximation
-in Bayesian terms. What is lost is how curvatures of past rows change as theta moves on.
+in Bayesian terms.
+
+What that loses is how the curvatures of past rows change as theta moves on: mostly they
+fall, for models get surer, and sums of the old ones hold theta back. A batch that has not
+been learned from tells by how much: before it is, P_t - P_0, of the weight that came before
+the last batch, is multiplied by
+
+    sum_i s_i trace(A_i(theta_t)) / sum_i s_i trace(A_i(theta_{t-1})),  A_i = diag(q_i) - q_i q_i',
+
+over its rows, q_i their probabilities. On standardised digits, 50 batches, that takes the
+held-out loss from 1.10, 1.32 and 1.33 times that of a fit to all rows (C = 0.01, 0.1, 1) to
+1.03, 1.15 and 1.19 times. For a quadratic loss the factor is 1.
 
 Two forms of P: the matrix itself (`DensePrecision`), or where that gets too large the sums
 of Kronecker factors of `solvers.kronecker` (`KroneckerPrecision`), A (x) M / trace(A) + P_0.
@@ -38,305 +49,19 @@ catastrophic forgetting, NeurIPS 31: with Kronecker factors.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import entr, softmax
 
+from ._batch import BatchObjective, NewClasses, minimise_exactly, minimise_nearly
+from ._precision import DensePrecision, KroneckerPrecision
 from ._problem import ABSENT_INTERCEPT
 from .kernels import cpu
-from .objective import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, Point, mean_and_covariance
-from .solvers.hessian import fill_null_space, newton_step
 from .solvers.kronecker import KroneckerTransform
-from .solvers.line_search import inner, line_search
-from .solvers.newton import conjugate_gradients
 
 # Parameters up to which the precision is one matrix (128 MiB).
 MAX_DENSE_SIZE = 4096
-# The last Newton step promises less than this, relative to the value at the start.
-_ENOUGH = 1e-9
-_MAX_STEPS = 100
-# The same with Kronecker factors, which are good to far less than that.
-_ENOUGH_FACTORED = 1e-5
-_MAX_STEPS_FACTORED = 10
-_REDUCTION = 0.1
-_MAX_CG = 10
 # Growth of the weight seen at which the factors are decomposed anew.
 _REFRESH = 1.3
-
-
-class DensePrecision(NamedTuple):
-    """P as a matrix in theta.ravel(), (size, size)."""
-
-    matrix: np.ndarray
-
-    @classmethod
-    def prior(cls, n_rows, n_features, l2, fit_intercept):
-        """P_0; without an intercept its last columns are those of the identity."""
-        row = np.append(np.broadcast_to(l2, n_features), 0.0 if fit_intercept else 1.0)
-        return cls(np.diag(np.tile(row, n_rows)))
-
-    def of_rows(self, kept):
-        """That of some rows of theta, a mask; the others do not move."""
-        if kept.all():
-            return self
-        index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
-        return DensePrecision(self.matrix[np.ix_(index, index)])
-
-    def with_rows(self, kept, part):
-        """With `part` in the place of these rows and columns."""
-        if kept.all():
-            return part
-        index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
-        matrix = self.matrix.copy()
-        matrix[np.ix_(index, index)] = part.matrix
-        return DensePrecision(matrix)
-
-    def product(self, change):
-        """P times a change of theta."""
-        return (self.matrix @ change.ravel()).reshape(change.shape)
-
-
-class KroneckerPrecision(NamedTuple):
-    """P as P_0 and the sums of `curvature` over all batches, each at its own theta.
-
-    Attributes
-    ----------
-    classes : (n_rows, n_rows), or its diagonal (n_rows,)
-    moments : (n_features + 1, n_features + 1) or (2, n_features + 1)
-    l2 : float, or (n_features,)
-    fit_intercept : bool
-    """
-
-    classes: np.ndarray
-    moments: np.ndarray
-    l2: np.ndarray | float
-    fit_intercept: bool
-
-    @classmethod
-    def prior(cls, n_rows, n_features, l2, fit_intercept):
-        """P_0."""
-        classes = np.zeros((n_rows, n_rows) if n_rows <= MAX_FULL_CLASSES else n_rows)
-        height = n_features + 1 if n_features <= MAX_FULL_COVARIANCE else 2
-        return cls(classes, np.zeros((height, n_features + 1)), l2, fit_intercept)
-
-    @property
-    def full(self):
-        """Whether the moments are all there, or their mean and diagonal."""
-        return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
-
-    def of_rows(self, kept):
-        """As `DensePrecision.of_rows`."""
-        index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
-        return self._replace(classes=self.classes[index])
-
-    def with_rows(self, kept, part):
-        """As `DensePrecision.with_rows`."""
-        index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
-        classes = self.classes.copy()
-        classes[index] = part.classes
-        return part._replace(classes=classes)
-
-    def plus(self, classes, moments):
-        """With these added to the sums."""
-        return self._replace(classes=self.classes + classes, moments=self.moments + moments)
-
-    def factors(self):
-        """`Curvature`, as the solvers' transforms take it."""
-        return Curvature(
-            self.classes, *mean_and_covariance(self.moments, self.full, self.fit_intercept)
-        )
-
-    def product(self, change):
-        """P times a change of theta; 2 n_rows n_features (n_rows + n_features) flops."""
-        classes, mean, covariance = self.factors()
-        coef, intercept = change[:, :-1], change[:, -1:]
-        moved = np.empty(change.shape)
-        # Of the logits at the mean, and of the features around it.
-        moved[:, -1:] = intercept + (coef @ mean)[:, np.newaxis] if self.fit_intercept else 0.0
-        moved[:, :-1] = (
-            cpu.product(coef, covariance) if covariance.ndim == 2 else coef * covariance
-        )
-        moved[:, :-1] += moved[:, -1:] * mean
-        out = (
-            cpu.product(classes, moved) if classes.ndim == 2 else classes[:, np.newaxis] * moved
-        )
-        out[:, :-1] += self.l2 * coef
-        return out
-
-
-class _NewClasses:
-    """n log(1 + sum_k exp(L theta m)_k + o_k)): the past, to classes that come first now.
-
-    Parameters
-    ----------
-    rows : (k, n_rows), L of the module's docstring
-    offset : float, o
-    mean : (n_features + 1,), m with a one
-    weight : float, n
-    """
-
-    def __init__(self, rows, offset, mean, weight):
-        self._rows, self._offset, self._mean, self._weight = rows, offset, mean, weight
-
-    @classmethod
-    def after(cls, past, theta, is_new):
-        """Of the stream `past`, in rows of theta (all that are in the model now)."""
-        mean = np.append(past.mean - past.shift, 1.0)
-        if len(theta) == 1:    # its logit is that of class 1
-            return cls(np.array([[1.0 if past.seen[0] else -1.0]]), 0.0, mean, past.weight_seen)
-        proba = softmax(theta[~is_new] @ mean)
-        rows = np.eye(len(theta))[is_new]
-        rows[:, ~is_new] = -proba
-        return cls(rows, -entr(proba).sum(), mean, past.weight_seen)
-
-    def _proba(self, theta):
-        logits = np.append(self._rows @ (theta @ self._mean) + self._offset, 0.0)
-        largest = logits.max()
-        return softmax(logits)[:-1], largest + np.log(np.exp(logits - largest).sum())
-
-    def value_grad(self, theta):
-        proba, value = self._proba(theta)
-        return self._weight * value, self._weight * np.outer(proba @ self._rows, self._mean)
-
-    def factors(self, theta):
-        """A and m: the Hessian is A (x) m m'."""
-        proba, _ = self._proba(theta)
-        covariance = np.diag(proba) - np.outer(proba, proba)
-        return self._weight * (self._rows.T @ covariance @ self._rows), self._mean
-
-
-class BatchObjective:
-    """The function of the module's docstring, of the classes that have come.
-
-    Parameters
-    ----------
-    data : tuple of rows, y, weight, shift
-        As kernels take them.
-    center : theta_t
-    precision : P_t
-    new_classes : _NewClasses or None
-    fit_intercept : bool
-    """
-
-    eps = float(np.finfo(np.float64).eps)
-
-    def __init__(self, data, center, precision, new_classes, fit_intercept):
-        self._rows, self._y, self._weight, self._shift = data
-        self._center = center
-        self._precision = precision
-        self._new = new_classes
-        self._fit_intercept = fit_intercept
-
-    def evaluate(self, theta, with_hessian=False):
-        """A `Point`; one pass over the batch, as `Objective.evaluate`."""
-        data = self._rows, self._y, self._weight, self._shift, theta
-        hessian = None
-        if with_hessian:
-            loss, loss_grad, n_errors, hessian = cpu.value_grad_hessian(*data)
-            hessian += self._precision.matrix
-            if self._new is not None:
-                classes, mean = self._new.factors(theta)
-                hessian += np.kron(classes, np.outer(mean, mean))
-            if not self._fit_intercept:
-                self._fix_intercepts(hessian)
-        else:
-            loss, loss_grad, n_errors = cpu.value_grad(*data)
-        if self._new is not None:
-            more, more_grad = self._new.value_grad(theta)
-            loss, loss_grad = loss + more, loss_grad + more_grad
-        self._project(loss_grad)
-        change = theta - self._center
-        pull = self._precision.product(change)
-        value = loss + inner(change, pull) / 2
-        return Point(theta, value, loss_grad + pull, loss, loss_grad, n_errors, hessian)
-
-    def hess_prod(self, theta, direction):
-        """Hessian at theta times direction; one pass over the batch."""
-        out = cpu.hess_prod(self._rows, self._weight, self._shift, theta, direction)
-        if self._new is not None:
-            classes, mean = self._new.factors(theta)
-            out += np.outer(classes @ (direction @ mean), mean)
-        self._project(out)
-        return out + self._precision.product(direction)
-
-    def grown(self, theta):
-        """`KroneckerPrecision` P_t with the factors at theta; one pass over the batch."""
-        past = self._precision
-        classes, moments = cpu.curvature(
-            self._rows, self._weight, self._shift, theta, past.full, past.classes.ndim == 2
-        )
-        if self._new is not None:
-            more, mean = self._new.factors(theta)
-            squares = np.outer(mean, mean) if past.full else np.stack([mean, mean**2])
-            moments = moments + np.trace(more) * squares
-            classes = classes + (more if past.classes.ndim == 2 else np.diag(more))
-        return past.plus(classes, moments)
-
-    def _project(self, change):
-        """As `Objective._project`."""
-        if len(change) > 1:
-            change -= np.add.reduce(change) / len(change)
-        if not self._fit_intercept:
-            change[:, -1] = 0.0
-
-    def _fix_intercepts(self, hessian):
-        width = self._center.shape[1]
-        intercepts = np.arange(width - 1, len(hessian), width)
-        hessian[intercepts] = 0.0
-        hessian[:, intercepts] = 0.0
-        hessian[intercepts, intercepts] = 1.0
-
-
-def _exactly(objective, theta, shifts):
-    """Damped Newton from theta; `Point` with its Hessian.
-
-    shifts : as `Objective.free_shifts`
-    """
-    point = objective.evaluate(theta, with_hessian=True)
-    enough = _ENOUGH * point.value
-    for _ in range(_MAX_STEPS):
-        system = point.hessian.copy()
-        fill_null_space(system, shifts)
-        step = newton_step(system, point.grad)
-        if step is None:
-            raise ValueError(
-                "X or sample_weight holds values whose products overflow float64, or columns "
-                "of too different sizes. Scale the columns of X, or leave out those that hold "
-                "no measurements."
-            )
-        slope = inner(point.grad, step)
-        new = None
-        if slope < 0:
-            new, _ = line_search(objective, point, step, slope, with_hessian=True)
-        if new is None:    # rounding rules here
-            break
-        point = new
-        if point.hessian is None:    # the first step tried was not taken
-            point = objective.evaluate(point.theta, with_hessian=True)
-        if -slope <= 2 * enough:
-            break
-    return point
-
-
-def _nearly(objective, theta, transform):
-    """Truncated Newton from theta in the variables of a `KroneckerTransform`; `Point`."""
-    point = objective.evaluate(theta)
-    enough = _ENOUGH_FACTORED * point.value
-    for _ in range(_MAX_STEPS_FACTORED):
-        grad = transform.apply_transposed(point.grad)
-
-        def product(v, theta=point.theta):
-            return transform.apply_transposed(objective.hess_prod(theta, transform.apply(v)))
-
-        v = conjugate_gradients(product, grad, _REDUCTION, _MAX_CG)
-        slope = inner(grad, v)
-        new = None
-        if slope < 0:
-            new, _ = line_search(objective, point, transform.apply(v), slope)
-        if new is None:
-            break
-        point = new
-        if -slope <= 2 * enough:
-            break
-    return point
+# By which one batch may scale the curvatures of the past, at most.
+_MAX_DRIFT = 3.0
 
 
 class Stream(NamedTuple):
@@ -355,10 +80,12 @@ class Stream(NamedTuple):
         Weighted mean row of all batches.
     weight_seen : float
         Of all rows so far.
-    free : (m,) integers
-        Features without a penalty.
+    l2 : float, or (n_features,)
+        Penalty factor over C.
     fit_intercept : bool
     transform : None, or (KroneckerTransform, the weight seen, the number of classes seen)
+    before, weight_before
+        `theta` and `weight_seen` before the last batch.
     """
 
     theta: np.ndarray
@@ -367,9 +94,11 @@ class Stream(NamedTuple):
     shift: np.ndarray
     mean: np.ndarray
     weight_seen: float
-    free: np.ndarray
+    l2: np.ndarray | float
     fit_intercept: bool
     transform: tuple | None = None
+    before: np.ndarray | None = None
+    weight_before: float = 0.0
 
     @classmethod
     def start(cls, n_features, n_classes, *, C, fit_intercept, penalty_factor=1.0):
@@ -388,7 +117,7 @@ class Stream(NamedTuple):
             shift=np.zeros(n_features),
             mean=np.zeros(n_features),
             weight_seen=0.0,
-            free=np.flatnonzero(np.broadcast_to(l2, n_features) == 0),
+            l2=l2,
             fit_intercept=fit_intercept,
         )
 
@@ -411,12 +140,18 @@ class Stream(NamedTuple):
             return self
         if not counts.all():
             X, y, weight = X[counts], y[counts], weight[counts]
-        rows = cpu.make_rows(X)
+        with np.errstate(all="ignore"), cpu.one_blas_thread():    # what overflows is refused
+            return self._after(cpu.make_rows(X), y, weight)
+
+    def _after(self, rows, y, weight):
+        """`after`, of rows that count."""
+        total = float(weight.sum())
+        weight_seen = self.weight_seen + total
+        if not np.isfinite(weight_seen):
+            raise ValueError("The sum of all sample weights so far overflows float64.")
         share = weight / weight.max()
         mean = cpu.column_sums(rows, share / share.sum())
-        total = weight.sum()
-        weight_seen = self.weight_seen + total
-        past = self
+        past = self._drifted(rows, weight)
         if self.weight_seen == 0 and self.fit_intercept:
             past = self._replace(shift=mean)
         of_classes = np.bincount(y, weights=weight, minlength=len(self.seen))
@@ -427,8 +162,7 @@ class Stream(NamedTuple):
         )
         if np.count_nonzero(after.seen) < 2:
             return after
-        with cpu.one_blas_thread():
-            return past._solved(after, rows, y, weight, of_classes)
+        return past._solved(after, rows, y, weight, of_classes)
 
     def _solved(self, after, rows, y, weight, of_classes):
         """`after`, with its theta and its precision."""
@@ -440,23 +174,40 @@ class Stream(NamedTuple):
             (rows, y, weight, self.shift), theta, self.precision.of_rows(kept), new_classes,
             self.fit_intercept,
         )
+        transform = None
         if isinstance(self.precision, DensePrecision):
-            shifts = self._free_shifts(len(theta))
-            point = _exactly(objective, theta, shifts)
-            precision, transform = DensePrecision(point.hessian), None
+            point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
+            precision = self.precision.of_rows(kept)._replace(matrix=point.hessian)
         else:
             transform = self._transform(after, objective, theta)
-            point = _nearly(objective, theta, transform[0])
+            point = minimise_nearly(objective, theta, transform[0])
             precision = objective.grown(point.theta)
         whole = self.theta.copy()
         whole[kept] = point.theta
+        before = self.theta.copy()
+        before[kept] = theta
         return after._replace(
             theta=whole, precision=self.precision.with_rows(kept, precision),
-            transform=transform,
+            transform=transform, before=before, weight_before=self.weight_seen,
         )
 
+    def _drifted(self, rows, weight):
+        """With the past's curvature at `theta` instead of `before`, as far as rows tell."""
+        share = self.weight_before / self.weight_seen if self.weight_seen > 0 else 0.0
+        if share == 0:
+            return self
+        kept = self.seen if len(self.theta) > 1 else slice(None)
+        before, now = (
+            cpu.curvature(rows, weight, self.shift, theta[kept], False, False)[1][0, -1]
+            for theta in (self.before, self.theta)
+        )
+        if not (before > 0 and np.isfinite(now)):
+            return self
+        ratio = np.clip(now / before, 1 / _MAX_DRIFT, _MAX_DRIFT)
+        return self._replace(precision=self.precision.scaled(1 - (1 - ratio) * share))
+
     def _entered(self, seen, kept, of_classes):
-        """(theta, _NewClasses or None): intercepts of classes that are new, by their share."""
+        """(theta, NewClasses or None): intercepts of classes that are new, by their share."""
         theta = self.theta[kept]
         if not self.fit_intercept or np.array_equal(seen, self.seen):
             return theta, None
@@ -474,16 +225,15 @@ class Stream(NamedTuple):
             theta[is_new, -1] = level + share[is_new]
         if is_new.all():
             return theta, None
-        return theta, _NewClasses.after(self, theta, is_new)
+        return theta, NewClasses.after(self, theta, is_new)
 
     def _free_shifts(self, n_rows):
         """As `Objective.free_shifts`, of `n_rows` rows of theta."""
-        width = self.theta.shape[1]
         if n_rows == 1:
             return []
-        return [
-            np.arange(j, n_rows * width, width) for j in np.append(self.free, width - 1)
-        ]
+        width = self.theta.shape[1]
+        free = np.flatnonzero(np.broadcast_to(self.l2, width - 1) == 0)
+        return [np.arange(j, n_rows * width, width) for j in np.append(free, width - 1)]
 
     def _transform(self, after, objective, theta):
         """The last one, or where much has come since, that of the factors at theta."""
@@ -493,7 +243,7 @@ class Stream(NamedTuple):
             if n_rows == n_seen and after.weight_seen <= _REFRESH * weight:
                 return self.transform
         factors = objective.grown(theta).factors()
-        transform = KroneckerTransform(factors, self.precision.l2, self.fit_intercept, cpu)
+        transform = KroneckerTransform(factors, self.l2, self.fit_intercept, cpu)
         return transform, after.weight_seen, n_seen
 
     def coef_and_intercept(self):
@@ -510,3 +260,32 @@ class Stream(NamedTuple):
             intercept[self.seen] -= intercept[self.seen].mean()
             intercept[~self.seen] = ABSENT_INTERCEPT
         return coef, intercept - intercept.mean()
+
+
+def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
+    """The stream after a batch; None starts one.
+
+    Parameters
+    ----------
+    stream : Stream or None
+    data : TrainingData
+    C, fit_intercept, penalty_factor : as in `Stream.start`
+    """
+    if not np.all(np.isfinite(penalty_factor)):
+        raise ValueError(
+            "partial_fit does not take an infinite penalty_factor. Leave the columns out of X."
+        )
+    if stream is None:
+        stream = Stream.start(
+            data.X.shape[1], len(data.classes), C=C, fit_intercept=fit_intercept,
+            penalty_factor=penalty_factor,
+        )
+    elif stream.fit_intercept != fit_intercept or not np.array_equal(
+        np.broadcast_to(stream.l2, data.X.shape[1]),
+        np.broadcast_to(penalty_factor / C, data.X.shape[1]),
+    ):
+        raise ValueError(
+            "C, penalty_factor and fit_intercept must be those of the first call to "
+            "partial_fit. Use a clone of the estimator to start anew."
+        )
+    return stream.after(data.X, data.index, data.weight)
