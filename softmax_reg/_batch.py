@@ -174,7 +174,7 @@ def minimise_exactly(objective, theta, shifts):
             point = objective.evaluate(point.theta, with_hessian=True)
         if -slope <= 2 * enough:
             break
-    return point
+    return _checked(point)
 
 
 def minimise_nearly(objective, theta, transform):
@@ -197,4 +197,12 @@ def minimise_nearly(objective, theta, transform):
         point = new
         if -slope <= 2 * enough:
             break
+    return _checked(point)
+
+
+def _checked(point):
+    """A `Point` in which nothing has overflown."""
+    for part in (point.value, point.grad, point.hessian):
+        if part is not None and not np.all(np.isfinite(part)):
+            raise ValueError(_OVERFLOW)
     return point

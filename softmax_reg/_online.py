@@ -25,6 +25,8 @@ held-out loss from 1.10, 1.32 and 1.33 times that of a fit to all rows (C = 0.01
 
 Two forms of P: the matrix itself (`DensePrecision`), or where that gets too large the sums
 of Kronecker factors of `solvers.kronecker` (`KroneckerPrecision`), A (x) M / trace(A) + P_0.
+The factors of a batch are the mean of those at theta_t and theta_{t+1}: once learned, few rows
+of many features are predicted far too surely, and factors cannot tell in which directions.
 
 Classes that have not come yet are not in the model. A past without them would pull their
 intercepts to minus infinity, where no curvature is left to tell of it. When they come first,
@@ -179,9 +181,10 @@ class Stream(NamedTuple):
             point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
             precision = self.precision.of_rows(kept)._replace(matrix=point.hessian)
         else:
-            transform = self._transform(after, objective, theta)
+            precision = objective.grown(theta)
+            transform = self._transform(after, precision)
             point = minimise_nearly(objective, theta, transform[0])
-            precision = objective.grown(point.theta)
+            precision = precision.halfway_to(objective.grown(point.theta))
         whole = self.theta.copy()
         whole[kept] = point.theta
         before = self.theta.copy()
@@ -235,15 +238,16 @@ class Stream(NamedTuple):
         free = np.flatnonzero(np.broadcast_to(self.l2, width - 1) == 0)
         return [np.arange(j, n_rows * width, width) for j in np.append(free, width - 1)]
 
-    def _transform(self, after, objective, theta):
-        """The last one, or where much has come since, that of the factors at theta."""
+    def _transform(self, after, precision):
+        """The last one, or where much has come since, that of this precision."""
         n_seen = np.count_nonzero(after.seen)
         if self.transform is not None:
             _, weight, n_rows = self.transform
             if n_rows == n_seen and after.weight_seen <= _REFRESH * weight:
                 return self.transform
-        factors = objective.grown(theta).factors()
-        transform = KroneckerTransform(factors, self.l2, self.fit_intercept, cpu)
+        transform = KroneckerTransform(
+            precision.factors(), self.l2, self.fit_intercept, cpu
+        )
         return transform, after.weight_seen, n_seen
 
     def coef_and_intercept(self):

@@ -99,6 +99,12 @@ class KroneckerPrecision(NamedTuple):
         """With these added to the sums."""
         return self._replace(classes=self.classes + classes, moments=self.moments + moments)
 
+    def halfway_to(self, other):
+        """The mean of two sums."""
+        return self._replace(
+            classes=(self.classes + other.classes) / 2, moments=(self.moments + other.moments) / 2
+        )
+
     def factors(self):
         """`Curvature`, as the solvers' transforms take it."""
         return Curvature(
