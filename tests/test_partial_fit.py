@@ -88,7 +88,7 @@ def test_a_loss_that_is_all_but_quadratic_is_learned_exactly(form):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("C, most", [(0.01, 1.1), (1, 1.35)])
+@pytest.mark.parametrize("C, most", [(0.01, 1.1), (1, 1.4)])
 def test_one_pass_over_digits_predicts_nearly_as_well_as_a_fit(C, most):
     """50 shuffled batches; the held-out log loss against that of a fit to all rows."""
     data, labels = load_digits(return_X_y=True)
@@ -117,6 +117,7 @@ def test_many_classes_through_factors():
     assert one <= 1.1 * other
 
 
+@pytest.mark.compiled
 def test_memory_does_not_grow_with_the_number_of_batches(form):
     """A pickle of the state has the same size after 10 batches and after 1,000."""
     model = SoftmaxRegression()
