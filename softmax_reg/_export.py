@@ -38,7 +38,8 @@ def fitted_logistic_regression(model, C, l1_ratio):
     exported.coef_ = as_numpy(model.coef_).copy()    # an ndarray or, sparsified, a CSR array
     exported.intercept_ = as_numpy(model.intercept_).copy()
     exported.classes_ = model.classes_.copy()
-    exported.n_iter_ = np.array([np.max(model.n_iter_)], dtype=np.int32)
+    if hasattr(model, "n_iter_"):    # not after partial_fit
+        exported.n_iter_ = np.array([np.max(model.n_iter_)], dtype=np.int32)
     exported.n_features_in_ = model.n_features_in_
     if hasattr(model, "feature_names_in_"):
         exported.feature_names_in_ = model.feature_names_in_.copy()

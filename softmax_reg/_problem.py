@@ -15,7 +15,7 @@ from .solvers import Monitor, minimise
 # Intercept of a class without any weight, where the others average 0. Its optimum
 # is minus infinity; here it adds less than a rounding error to the loss and, with
 # no coefficients, is never predicted.
-_ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
+ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
 # By which the gradients that decide what enters a model first may be off: by rounding, and
 # where they belong to an optimum over what is not penalised.
 _MARGIN = 16 * np.finfo(np.float64).eps
@@ -27,7 +27,7 @@ class Problem:
 
     A class whose rows all weigh nothing has W_k = 0 and b_k -> -inf at the optimum,
     so the problem over the other classes has the same minimum. It is solved
-    instead, and the absent classes get `_ABSENT_INTERCEPT`. Without an intercept
+    instead, and the absent classes get `ABSENT_INTERCEPT`. Without an intercept
     they stay in: only their coefficients can then make them unlikely. Features with an
     infinite penalty factor are left out.
 
@@ -204,7 +204,7 @@ class Problem:
         log(n_present).
         """
         n_absent = np.count_nonzero(self.absent)
-        return n_absent / (self._n_classes - n_absent) * np.exp(_ABSENT_INTERCEPT)
+        return n_absent / (self._n_classes - n_absent) * np.exp(ABSENT_INTERCEPT)
 
     def _on_X(self):
         """The objective without a reduction."""
@@ -229,7 +229,7 @@ class Problem:
         if self._binary:
             coef[:, self._kept], intercept = self.objective.to_coef(theta)
             return coef, intercept
-        intercept = np.full(self._n_classes, _ABSENT_INTERCEPT)
+        intercept = np.full(self._n_classes, ABSENT_INTERCEPT)
         if self.objective is None:
             intercept[~self.absent] = 0.0
         else:

@@ -147,6 +147,12 @@ def check_training_data(estimator, X, y, sample_weight):
     if isinstance(X, RowBlocks):
         return _with_labels_on_host(estimator, X, y, sample_weight)
     y = as_numpy(y) if is_on_device(y) else y
+    X, y, names = _validated(estimator, X, y, reset=True)
+    return _training_data(estimator, X, y, sample_weight, names)
+
+
+def _validated(estimator, X, y, reset):
+    """(X, y, names) on the host; `estimator` is kept, and without `reset` names its columns."""
     # scikit-learn's validation writes n_features_in_ to its estimator.
     scratch = copy.copy(estimator)
     half = getattr(X, "dtype", None) == np.float16
@@ -157,6 +163,7 @@ def check_training_data(estimator, X, y, sample_weight):
         accept_sparse="csr",
         dtype=np.float32 if half else [np.float64, np.float32],
         order="C",
+        reset=reset,
         accept_large_sparse=True,
     )
     if sparse.issparse(X):
@@ -167,7 +174,7 @@ def check_training_data(estimator, X, y, sample_weight):
         for name in ("n_features_in_", "feature_names_in_")
         if hasattr(scratch, name)
     }
-    return _training_data(estimator, X, y, sample_weight, names)
+    return X, y, names
 
 
 def _with_labels_on_host(estimator, X, y, sample_weight):
@@ -195,6 +202,78 @@ def _training_data(estimator, X, y, sample_weight, names):
         if not np.any(weight):
             raise ValueError("class_weight leaves no row a non-zero weight.")
     return TrainingData(X, y, classes, index, weight, names)
+
+
+def check_batch(estimator, X, y, classes, sample_weight):
+    """Validate the arguments of ``partial_fit``, and the parameters that it cannot honour.
+
+    Returns
+    -------
+    TrainingData
+        Its classes are those of the stream.
+    """
+    _check_stream_parameters(estimator)
+    y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
+    backend_for("cpu", X, precision=estimator.precision)    # raises for an X on a device
+    is_first = not hasattr(estimator, "_stream")
+    X, y, names = _validated(estimator, X, y, reset=is_first)
+    known = getattr(estimator, "classes_", None)
+    if classes is None:
+        if known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        classes = known
+    else:
+        given, classes = classes, _check_classes(classes)
+        if not is_first and not np.array_equal(known, classes):
+            raise ValueError(
+                f"`classes={given!r}` is not the same as on last call to partial_fit, was: "
+                f"{known!r}. fit starts anew, and so does partial_fit on a clone."
+            )
+    labels, index = np.unique(y, return_inverse=True)
+    place = {label: k for k, label in enumerate(classes.tolist())}
+    unknown = [label for label in labels.tolist() if label not in place]
+    if unknown:
+        raise ValueError(
+            f"y contains labels {unknown[:10]} that are not in classes, {classes!r}. Name all "
+            "classes in the first call to partial_fit."
+        )
+    index = np.array([place[label] for label in labels.tolist()])[index.ravel()]
+    weight = check_sample_weight(sample_weight, X.shape[0])
+    if estimator.class_weight is not None:
+        weight = weight * _weight_of_classes(
+            estimator.class_weight, classes, classes, None
+        )[index]
+    return TrainingData(X, y, classes, index, weight, names)
+
+
+def _check_classes(classes):
+    """All labels of a stream, sorted."""
+    classes = column_or_1d(classes)
+    if classes.dtype.kind == "f" and not np.all(np.isfinite(classes)):
+        raise ValueError(f"classes must not hold NaN or infinity, got {classes!r}.")
+    classes = np.unique(classes)
+    if len(classes) < 2:
+        raise ValueError(f"classes must name at least 2 different labels, got {classes!r}.")
+    return classes
+
+
+def _check_stream_parameters(estimator):
+    """ValueError for parameters of an estimator that `partial_fit` does not have."""
+    for name, refused, advice in (
+        ("device", "cuda", "Use device='cpu': batches are learned from on the CPU."),
+        ("C", np.inf, "Use a finite C: a first batch without a penalty may have no optimum."),
+        ("class_weight", "balanced",
+         "Use a dict, from compute_class_weight('balanced', classes=classes, y=y) on what you "
+         "know: the frequencies of a stream show only at its end."),
+    ):
+        value = getattr(estimator, name)
+        if isinstance(value, type(refused)) and value == refused:
+            raise ValueError(f"partial_fit does not take {name}={value!r}. {advice}")
+    if estimator.l1_ratio != 0:
+        raise ValueError(
+            f"partial_fit does not take l1_ratio={estimator.l1_ratio!r}, an L1 penalty. Use "
+            "l1_ratio=0, or fit."
+        )
 
 
 def check_penalty_factor(penalty_factor, n_features):

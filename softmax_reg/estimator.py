@@ -9,10 +9,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ._callbacks import FitProgress
 from ._classifier import LinearSoftmaxClassifier
 from ._device import DEVICES, PRECISIONS, in_kind_of
+from ._online import next_stream
 from ._outcome import warn_of_outcome
 from ._problem import Problem
-from ._validation import check_penalty_factor, check_training_data, check_warm_start
+from ._validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
 from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, expectation
+
+# Attributes of a fit that `partial_fit` removes, and the other way round.
+_OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
+           "n_evaluations_", "solver_", "history_")
+_OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
 
 
 class SoftmaxRegression(LinearSoftmaxClassifier):
@@ -99,6 +105,9 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         The solver that ended the fit.
     history_ : structured ndarray
         iteration, seconds, objective and gap, from the start to the end.
+    weight_seen_ : float
+        After `partial_fit` alone, which gives none of the attributes from `objective_` to
+        `history_`: the sum of the weights of all rows so far.
 
     See Also
     --------
@@ -273,6 +282,88 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         }
         progress.close(fitted)
         warn_of_outcome(result, data.classes[problem.absent], self.tol, self.max_iter)
-        self.__dict__.pop("feature_names_in_", None)
+        return self._become(fitted, _OF_STREAM)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from one more batch of rows, in memory that does not grow with their number.
+
+        The batches so far stand in for a quadratic function, their losses' second-order
+        expansion, and the new coefficients minimise that plus the batch's own loss, by Newton's
+        method (the online Laplace approximation; `softmax_reg/_online.py` has the formulas).
+        C counts against the rows of all batches: the objective is that of a `fit` to them all.
+
+        The first batch alone gets what `fit` does. After more, the coefficients are close to
+        a fit's, and asymptotically as good on new rows, if batches are drawn at random:
+        shuffle first. Rows are not forgotten, and rows that come again count again. Nothing
+        is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist then.
+        Up to 4,096 coefficients and intercepts, curvatures are kept in one matrix; above, as
+        Kronecker factors, which cost far less and lose little, but for weak penalties and
+        batches of fewer rows than features.
+
+        A call after `fit` starts anew, as does `fit` after this. One that is refused or
+        interrupted changes nothing.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Any number of rows.
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may come, in any order. Needed in the first call, unless after
+            `fit`; later calls may repeat it. One that has not come yet is never predicted.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Non-negative, not all zero.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+            With `coef_`, `intercept_`, `classes_`, `n_features_in_` and `weight_seen_`.
+
+        Raises
+        ------
+        ValueError
+            With l1_ratio > 0, C=np.inf, an infinite penalty factor, class_weight="balanced"
+            or device="cuda"; if C, penalty_factor or fit_intercept change between calls.
+            tol, solver, max_iter and warm_start are not used.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_digits(return_X_y=True)
+        >>> model = SoftmaxRegression(C=1e-3)
+        >>> for start in range(0, 1500, 100):
+        ...     batch = slice(start, start + 100)
+        ...     model = model.partial_fit(X[batch], y[batch], classes=range(10))
+        >>> model.weight_seen_
+        1500.0
+        >>> print(f"{model.score(X[1500:], y[1500:]):.2f}")
+        0.90
+        """
+        self._validate_params()    # scikit-learn does that in the first call only
+        data = check_batch(self, X, y, classes, sample_weight)
+        stream = next_stream(
+            vars(self).get("_stream"),
+            data,
+            C=self.C,
+            fit_intercept=self.fit_intercept,
+            penalty_factor=check_penalty_factor(self.penalty_factor, data.X.shape[1]),
+        )
+        coef, intercept = stream.coef_and_intercept()
+        learned = {
+            "coef_": coef.astype(data.X.dtype, copy=False),
+            "intercept_": intercept.astype(data.X.dtype, copy=False),
+            "classes_": data.classes,
+            **data.names,
+            "weight_seen_": stream.weight_seen,
+            "_stream": stream,
+        }
+        return self._become(learned, _OF_FIT)
+
+    def _become(self, fitted, others):
+        """These attributes, and not the others of before."""
+        for name in others:
+            self.__dict__.pop(name, None)
         vars(self).update(fitted)
         return self

@@ -46,6 +46,22 @@ class Curvature(NamedTuple):
     covariance: np.ndarray    # (n_features, n_features), or its diagonal (n_features,)
 
 
+def mean_and_covariance(moments, full, fit_intercept):
+    """(mean, covariance or its diagonal) from the moments of `reference.curvature`.
+
+    Without an intercept the mean is zero, and the covariance the second moments.
+    """
+    total = moments[-1, -1]
+    if total > 0:
+        moments = moments / total
+    mean = moments[-1, :-1] if full else moments[0, :-1]
+    if not fit_intercept:
+        mean = np.zeros_like(mean)
+    if full:
+        return mean, moments[:-1, :-1] - mean[:, np.newaxis] * mean
+    return mean, np.maximum(moments[1, :-1] - mean**2, 0.0)
+
+
 class Objective:
     """f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W).
 
@@ -272,17 +288,7 @@ class Objective:
                 "X holds values whose squares overflow float64. Scale its columns down, or "
                 "leave out those that hold no measurements."
             )
-        total = moments[-1, -1]
-        if total > 0:
-            moments = moments / total
-        mean = moments[-1, :-1] if full else moments[0, :-1]
-        if not self.fit_intercept:
-            mean = np.zeros_like(mean)
-        if full:
-            covariance = moments[:-1, :-1] - mean[:, np.newaxis] * mean
-        else:
-            covariance = np.maximum(moments[1, :-1] - mean**2, 0.0)
-        return Curvature(classes, mean, covariance)
+        return Curvature(classes, *mean_and_covariance(moments, full, self.fit_intercept))
 
     def restricted(self, features):
         """The same function of the coefficients of some features, the others being zero.

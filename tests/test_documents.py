@@ -50,11 +50,13 @@ def test_documented_parameters_are_the_signature(obj):
 
 @pytest.mark.compiled
 def test_documented_attributes_are_the_fitted_ones():
-    """Every attribute with an underscore after a fit, and no other."""
+    """Every attribute with an underscore after a fit or `partial_fit`, and no other."""
     import pandas as pd
 
-    model = SoftmaxRegression().fit(pd.DataFrame({"a": [0.0, 1, 2, 3]}), [0, 1, 0, 1])
-    fitted = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    X, y = pd.DataFrame({"a": [0.0, 1, 2, 3]}), [0, 1, 0, 1]
+    models = SoftmaxRegression().fit(X, y), SoftmaxRegression().partial_fit(X, y, [0, 1])
+    fitted = {name for model in models for name in vars(model)
+              if name.endswith("_") and not name.startswith("_")}
     assert set(documented(SoftmaxRegression, "Attributes")) == fitted
 
 
