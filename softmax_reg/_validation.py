@@ -215,6 +215,8 @@ def check_batch(estimator, X, y, classes, sample_weight):
     _check_stream_parameters(estimator)
     y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
     backend_for("cpu", X, precision=estimator.precision)    # raises for an X on a device
+    if isinstance(X, RowBlocks):
+        X = X[:]    # a batch is in memory
     is_first = not hasattr(estimator, "_stream")
     X, y, names = _validated(estimator, X, y, reset=is_first)
     known = getattr(estimator, "classes_", None)

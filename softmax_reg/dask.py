@@ -155,6 +155,14 @@ warm_start, grouped, penalty_factor
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return self._fit(data, _DistributedProblem, metadata, np.asarray)
 
+    @property
+    def partial_fit(self):
+        """Not here: batches are learned where they come, by `SoftmaxRegression.partial_fit`."""
+        raise AttributeError(
+            "DaskSoftmaxRegression has no partial_fit. Use SoftmaxRegression.partial_fit on each "
+            "batch."
+        )
+
     def decision_function(self, X):
         """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
         return self._blockwise("decision_function", X)

@@ -234,6 +234,10 @@ class TestPredictions:
 class TestBadInput:
     """Clear errors that name the partition."""
 
+    def test_no_batches(self):
+        """As scikit-learn finds out what an estimator can do."""
+        assert not hasattr(DaskSoftmaxRegression(), "partial_fit")
+
     @pytest.mark.parametrize("change, error, message", [
         (lambda X, y, w: (X.compute(), y, w), TypeError,
          "X must be a 2-D Dask array .* Use SoftmaxRegression"),

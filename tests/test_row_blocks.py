@@ -221,6 +221,13 @@ class TestBadInput:
         with pytest.raises(error, match=message):
             RowBlocks(array)
 
+    def test_a_batch_is_read(self):
+        """`partial_fit` of rows in a file is that of the rows."""
+        X, y = rows_of()
+        model = SoftmaxRegression().partial_fit(RowBlocks(Dataset(X)), y, classes=[0, 1, 2])
+        expected = SoftmaxRegression().partial_fit(X, y, classes=[0, 1, 2])
+        np.testing.assert_array_equal(model.coef_, expected.coef_)
+
     def test_labels_and_features(self):
         """As many labels as rows; as many features as in the fit; some labels."""
         X, y = rows_of()

@@ -88,6 +88,7 @@ class RowBlocks:
     def __getitem__(self, rows):
         """Some rows as an ndarray: a slice of step 1, or an array of indices."""
         if isinstance(rows, slice):
+            rows = slice(*rows.indices(self.shape[0])[:2])    # ends as all sources take them
             block = self._array[rows]
             if self._columns is not None:
                 block = np.asarray(block).take(self._columns, axis=1)
