@@ -62,7 +62,7 @@ def main():
               f"{time.perf_counter() - started:.2f} s with compiling")
         print(f"accuracy on these rows: {model.score(X, y):.4f}")
         labels = model.predict(X)    # lazy: computed block by block where it is needed
-        print(f"first labels: {labels[:8].compute().tolist()}")
+        print(f"first labels: {labels.blocks[0].compute()[:8].tolist()}")
         if given.parquet is None:
             local = SoftmaxRegression(C=given.C).fit(X.compute(), y.compute())
             print(f"local:   objective {local.objective_:.12f} nats, at most "

@@ -12,6 +12,7 @@ for a dataset of h5py's or an array of zarr's.
 
 import argparse
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -59,19 +60,25 @@ def own_memory():
         return None
 
 
-class Watch:
-    """A `RowBlocks` source that notes the largest memory seen when rows are read."""
+class Watch(threading.Thread):
+    """Looks at the process's own memory 20 times a second; `most` is the largest seen."""
 
-    def __init__(self, array):
-        self._array = array
-        self.shape, self.dtype = array.shape, array.dtype
-        self.most = 0.0
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._over = threading.Event()
+        self.most = own_memory()
 
-    def __getitem__(self, part):
-        self.most = max(self.most, own_memory() or 0.0)
-        block = np.empty((part.stop - part.start, self.shape[1]), self.dtype)
-        block[:] = self._array[part]
-        return block
+    def run(self):
+        while not self._over.wait(0.05):
+            self.most = max(self.most, own_memory())
+
+    def __enter__(self):
+        if self.most is not None:
+            self.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._over.set()
 
 
 def main():
@@ -98,16 +105,16 @@ def main():
         before, read = own_memory(), reading_seconds(paths[0])
         print(f"{X.shape[0]} x {X.shape[1]} {X.dtype}, {X.nbytes / 2**30:.2f} GiB on disk, "
               f"read once in {read:.2f} s")
-        rows = Watch(X)
-        started = time.perf_counter()
-        model = SoftmaxRegression(tol=given.tol).fit(RowBlocks(rows), y)
-        seconds = time.perf_counter() - started
+        with Watch() as memory:
+            started = time.perf_counter()
+            model = SoftmaxRegression(tol=given.tol).fit(RowBlocks(X), y)
+            seconds = time.perf_counter() - started
         print(f"fit: {seconds:.2f} s, {model.n_evaluations_} passes over the rows, "
               f"{seconds / model.n_evaluations_:.3f} s each; solver {model.solver_}")
         print(f"objective {model.objective_:.9f} nats, at most {model.dual_gap_:.0e} above the "
               "optimum")
         if before is not None:
-            print(f"own memory: {before:.0f} MiB before the fit, {rows.most:.0f} at most in it")
+            print(f"own memory: {before:.0f} MiB before the fit, {memory.most:.0f} at most in it")
 
 
 if __name__ == "__main__":

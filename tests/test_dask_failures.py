@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import dask
 import dask.array as da
 import distributed
 import numpy as np
@@ -135,6 +136,25 @@ class TestFailures:
         monkeypatch.setattr(_distributed._partitions, "summed", again)
         with pytest.raises(RuntimeError, match="Partition . had to be computed again .* others"):
             DaskSoftmaxRegression().fit(noisy, da.from_array(y, chunks=200))
+
+    def test_rows_that_had_been_scattered(self, monkeypatch):
+        """They are lost with their worker: an error that says why, and no hang."""
+        monkeypatch.setattr(_distributed, "_ATTEMPTS", 3)
+        X, y = rows_of()
+        with busy_cluster() as cluster, distributed.Client(cluster) as client:
+            parts = client.scatter([X[:300], X[300:]])
+            scattered = da.concatenate([
+                da.from_delayed(dask.delayed(part), (300, 4), float) for part in parts
+            ])
+            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
+            fit = Watched(monkeypatch, model, scattered, da.from_array(y, chunks=300))
+            fit.start()
+            assert fit.wait_for_passes(3)
+            for pid in client.run(os.getpid).values():
+                os.kill(pid, signal.SIGKILL)
+            fit.finish()
+        assert isinstance(fit.error, RuntimeError)
+        assert "cannot be computed again where their data was scattered" in str(fit.error)
 
     def test_fingerprints_are_of_the_rows(self):
         """Another X, y or weight is another one; so is another order."""

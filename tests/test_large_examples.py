@@ -1,0 +1,66 @@
+"""The examples for what is larger than memory or one machine, on little."""
+
+import re
+
+import numpy as np
+import pytest
+
+from .test_examples import ROOT, run
+
+pytestmark = pytest.mark.compiled
+EXAMPLES = ROOT / "examples"
+
+
+def printed(name, *arguments):
+    """What it prints."""
+    result = run(EXAMPLES / f"{name}.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_dask_cluster():
+    """The same objective as locally, within the certificates."""
+    text = printed("dask_cluster", "--partitions", "3")
+    assert "2 workers, 3 partitions" in text
+    found = re.findall(r"objective (\S+) nats, at most (\S+)\s+above", text)
+    (cluster, gap), (local, other) = [tuple(map(float, pair)) for pair in found]
+    assert max(gap, other) <= 1e-6 * local
+    assert abs(cluster - local) <= max(gap, other) + 1e-12    # of the digits printed
+    assert re.search(r"accuracy on these rows: 0\.9\d+", text)
+
+
+def test_dask_cluster_reads_parquet(tmp_path):
+    """Columns of a table in two files."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    for part in range(2):
+        y = rng.integers(0, 2, 50)
+        table = pd.DataFrame({"a": y + rng.standard_normal(50), "b": rng.standard_normal(50),
+                              "kind": np.where(y, "yes", "no")})
+        table.to_parquet(tmp_path / f"part{part}.parquet")
+    text = printed("dask_cluster", "--parquet", tmp_path, "--target", "kind")
+    assert "2 workers, 2 partitions" in text
+    assert re.search(r"first labels: \['(yes|no)'", text)
+    assert "local" not in text
+    result = run(EXAMPLES / "dask_cluster.py", "--parquet", tmp_path)
+    assert result.returncode == 2 and "need each other" in result.stderr
+
+
+def test_out_of_core(tmp_path):
+    """Certified; the process's own memory does not grow by what the file holds."""
+    text = printed("out_of_core", "--gib", "0.05", "--columns", "64", "--folder", tmp_path)
+    objective, gap = map(float, re.search(r"objective (\S+) nats, at most (\S+)", text).groups())
+    assert 0 < gap <= 1e-6 * objective
+    assert not list(tmp_path.iterdir())    # nothing is left behind
+
+
+def test_out_of_core_takes_yours(tmp_path):
+    """Both files, or a clear error."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", rng.standard_normal((300, 5)).astype(np.float32))
+    np.save(tmp_path / "y.npy", rng.integers(0, 3, 300))
+    files = "--data", tmp_path / "X.npy", "--labels", tmp_path / "y.npy"
+    assert "300 x 5 float32" in printed("out_of_core", *files)
+    result = run(EXAMPLES / "out_of_core.py", *files[:2])
+    assert result.returncode == 2 and "need each other" in result.stderr
