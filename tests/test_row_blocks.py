@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.model_selection import cross_val_score
 
 from softmax_reg import RowBlocks, SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 from softmax_reg import _validation as validation
@@ -83,6 +84,15 @@ class TestPasses:
         np.testing.assert_array_equal(some[3:7], X[3:7, [2, 4]])
         index = np.array([11, 0, 5, 5])
         np.testing.assert_array_equal(rows[index], X[index])
+        np.testing.assert_array_equal(rows[index, ...], X[index])
+        np.testing.assert_array_equal(rows[X[:, 0] > 30], X[X[:, 0] > 30])
+        assert rows[np.array([], dtype=int)].shape == (0, 5)
+        for bad, error in ((3, TypeError), (np.array([12]), IndexError), ([0.5], TypeError),
+                           (np.array([-1]), IndexError), (np.eye(2, dtype=int), TypeError)):
+            with pytest.raises(error):
+                rows[bad]
+        with pytest.raises(TypeError, match="not read as a whole"):
+            np.asarray(rows)
 
     def test_the_next_block_is_read_meanwhile(self):
         """By one other thread; one that is not wanted any more is waited for."""
@@ -183,6 +193,10 @@ class TestFits:
         assert np.all(np.abs(path.objectives - expected.objectives) <= gaps)
         search = SoftmaxRegressionCV(Cs=2, cv=2).fit(rows, y)
         assert agree(search, SoftmaxRegressionCV(Cs=2, cv=2).fit(X, y))
+        np.testing.assert_array_equal(
+            cross_val_score(SoftmaxRegression(), rows, y, cv=2),
+            cross_val_score(SoftmaxRegression(), X, y, cv=2),
+        )
 
 
 @pytest.mark.usefixtures("tiny")

@@ -50,7 +50,9 @@ def _product(left, right, out, keep):
     """out = left @ right + keep * out, with the factors rounded to TF32."""
     if IS_SIMULATED:
         product = halves(np.ascontiguousarray(left))[0] @ halves(right)[0]
-        np.add(keep * out, product, out=out) if keep else np.copyto(out, product)
+        if keep:
+            product += keep * out
+        np.copyto(out, product)
         return
     cuda = array_module().cuda
     cublas, single = cuda.cublas, cuda.runtime.CUDA_R_32F

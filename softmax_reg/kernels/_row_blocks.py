@@ -86,13 +86,25 @@ class RowBlocks:
         return self.size * self.dtype.itemsize
 
     def __getitem__(self, rows):
-        """Some rows as an ndarray: a slice of step 1, or an array of indices."""
+        """Some rows as an ndarray: a slice of step 1, or an array of indices.
+
+        Of all columns: ``[rows, ...]``, as scikit-learn asks for folds, is the same.
+        """
+        if isinstance(rows, tuple) and rows[1:] in ((), (...,), (slice(None),)):
+            rows = rows[0]
         if isinstance(rows, slice):
             rows = slice(*rows.indices(self.shape[0])[:2])    # ends as all sources take them
             block = self._array[rows]
             if self._columns is not None:
                 block = np.asarray(block).take(self._columns, axis=1)
             return np.ascontiguousarray(block, dtype=self.dtype)
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise TypeError(f"RowBlocks has slices and 1-D arrays of rows, got {rows!r}.")
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.shape[0]:
+            raise IndexError(f"Rows must be from 0 to {self.shape[0] - 1}, got {rows!r}.")
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         out = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
@@ -100,6 +112,9 @@ class RowBlocks:
             some = slice(*np.searchsorted(ascending, (part.start, part.stop)))
             out[order[some]] = block[ascending[some] - part.start]
         return out
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("RowBlocks are not read as a whole; X[:] does that where it fits.")
 
     def take(self, columns, axis=1):
         """Some of the columns, as another `RowBlocks`; nothing is read."""
