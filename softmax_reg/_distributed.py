@@ -139,6 +139,9 @@ class PartitionedRows:
     def _by_worker(self):
         """{address: (numbers of its blocks, its threads)}, by the first of them."""
         wait_for(self.client, self.blocks)
+        for future in self.blocks:
+            if future.status == "error":
+                future.result()    # raises what happened
         held = self.client.who_has(self.blocks)
         threads = self.client.nthreads()
         members = {}
