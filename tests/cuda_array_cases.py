@@ -44,7 +44,7 @@ class OnDevice:
 
     @staticmethod
     def from_dlpack(array):
-        return OnDevice(np.from_dlpack(array))
+        return OnDevice(np.array(np.from_dlpack(array)))    # NumPy < 2.1 makes it read-only
 
     def __array_namespace__(self):
         return OnDevice
