@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_backend_in_the_simulator():
     """All tests of the GPU's, in a process of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-               "-m", "gpu", "tests"]
+               "-m", "gpu", "tests/cuda_cases.py", "tests/cuda_array_cases.py"]
     env = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     env.pop("PYTEST_ADDOPTS", None)
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env,
