@@ -16,7 +16,7 @@ from softmax_reg import dask as dask_module
 from softmax_reg import sample as sample_module
 from softmax_reg.dask import DaskSoftmaxRegression
 
-from .dask_problems import agree, cut, rows_of
+from .mixtures import agree, cut, rows_of
 from .problems import EPS
 
 # Of libraries that Dask stands on.

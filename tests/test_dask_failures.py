@@ -15,7 +15,7 @@ from scipy import sparse
 from softmax_reg import SoftmaxRegression, _distributed
 from softmax_reg.dask import DaskSoftmaxRegression
 
-from .dask_problems import agree, rows_of
+from .mixtures import agree, rows_of
 
 # Of clusters that are killed.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]

@@ -1,5 +1,6 @@
 """X in a file, read in blocks: `RowBlocks` and the passes over them."""
 
+import functools
 import threading
 
 import numpy as np
@@ -12,7 +13,9 @@ from softmax_reg import _validation as validation
 from softmax_reg import sample as sample_module
 from softmax_reg.kernels import _row_blocks, blocked, reference
 
+from . import mixtures
 from .backend_checks import check_column_sums, check_curvature, check_hess_prod, check_value_grad
+from .mixtures import agree
 from .problems import EPS, random_problem
 
 
@@ -38,17 +41,7 @@ class Dataset:
         return self._array[part].copy()
 
 
-def rows_of(n_samples=60, n_features=3, n_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, n_classes, n_samples)
-    centres = rng.standard_normal((n_classes, n_features))
-    return centres[y] + rng.standard_normal((n_samples, n_features)), y
-
-
-def agree(left, right):
-    """Objectives within the certificates of one optimum."""
-    difference = abs(left.objective_ - right.objective_)
-    return difference <= max(left.dual_gap_, right.dual_gap_) + 8 * EPS * right.objective_
+rows_of = functools.partial(mixtures.rows_of, n_samples=60, n_features=3)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -166,7 +159,7 @@ class TestFits:
         """Its rows are gathered in one pass."""
         monkeypatch.setattr(sample_module, "_MIN_FLOPS", 0)
         monkeypatch.setattr(_row_blocks, "_BLOCK_BYTES", 2**14)
-        X, y = rows_of(5000, 2, 2)
+        X, y = rows_of(n_samples=5000, n_features=2, n_classes=2)
         started = []
         start = sample_module.start_from_sample
         monkeypatch.setattr(

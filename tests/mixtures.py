@@ -1,4 +1,4 @@
-"""What the tests on Dask clusters share."""
+"""Rows around a centre for each class, cut into parts; and when two fits of them agree."""
 
 import numpy as np
 import pytest
