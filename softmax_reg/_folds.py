@@ -22,7 +22,7 @@ class FoldPath(NamedTuple):
         The intercept last, if there is one.
     scores, gaps, n_iters : ndarray of shape (n_Cs,)
         Of the rows left out; relative duality gaps; iterations.
-    results : list of SolverResult
+    results : list of Fit
     is_complete : bool
         Whether every class has weight in the fold.
     """
@@ -82,17 +82,18 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     fits, coefs, scores = ([None] * len(Cs) for _ in range(3))
     for j, fit in zip(order, path, strict=True):
         model = model_of(estimator, Cs[j], l1_ratio)
-        coef, intercept = (a.astype(data.X.dtype, copy=False) for a in (fit.coef, fit.intercept))
-        set_coefficients(model, coef, intercept, data.classes)
-        joined = np.column_stack([coef, intercept]) if estimator.fit_intercept else coef
-        fits[j], coefs[j], scores[j] = fit.result, joined, score(model, test)
-    values = np.array([result.value for result in fits])
-    gaps = np.array([result.gap for result in fits]) + problem.absent_loss
+        set_coefficients(model, fit.coef, fit.intercept, data.classes)
+        joined = fit.coef
+        if estimator.fit_intercept:
+            joined = np.column_stack([fit.coef, fit.intercept])
+        fits[j], coefs[j], scores[j] = fit, joined, score(model, test)
+    values = np.array([fit.value for fit in fits])
+    gaps = np.array([fit.gap for fit in fits])
     return FoldPath(
         coefs=np.array(coefs),
         scores=np.array(scores),
         gaps=np.divide(gaps, values, out=gaps, where=values > 0),
-        n_iters=np.array([result.n_iter for result in fits], dtype=np.int32),
+        n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         results=fits,
         is_complete=not np.any(problem.absent),
     )

@@ -152,7 +152,7 @@ class Stream(NamedTuple):
         if not np.isfinite(weight_seen):
             raise ValueError("The sum of all sample weights so far overflows float64.")
         share = weight / weight.max()
-        mean = cpu.column_sums(rows, share / share.sum())
+        mean, _ = cpu.column_summary(rows, share / share.sum())
         past = self._drifted(rows, weight)
         if self.weight_seen == 0 and self.fit_intercept:
             past = self._replace(shift=mean)

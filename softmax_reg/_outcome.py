@@ -13,7 +13,7 @@ def warn_of_outcome(result, absent, tol, max_iter):
 
     Parameters
     ----------
-    result : SolverResult
+    result : Fit
     absent : array
         Classes without weight.
     tol, max_iter : as in `SoftmaxRegression`
@@ -32,6 +32,16 @@ def warn_of_outcome(result, absent, tol, max_iter):
             f"iteration(s) with objective {result.value:.1e}. Use a finite C, and no penalty "
             "factor of 0.",
             SeparationWarning,
+            stacklevel=3,
+        )
+    elif result.status == "rounded":
+        above = f", up to {result.gap:.1e} above the optimum" if np.isfinite(result.gap) else ""
+        warnings.warn(
+            f"{result.solver} failed to converge in coef_ and intercept_ as they are stored: "
+            f"rounding them to {result.coef.dtype} takes the objective to {result.value:.9g}"
+            f"{above}. Some columns are large beside what varies in them: subtract their means "
+            "first (StandardScaler, say).",
+            ConvergenceWarning,
             stacklevel=3,
         )
     elif result.status == "uncertified":
@@ -69,7 +79,7 @@ def warn_of_path(results, max_iter):
 
     Parameters
     ----------
-    results : list of SolverResult
+    results : list of Fit
     max_iter : int
     """
     short = [result for result in results if result.status not in ("converged", "stopped")]

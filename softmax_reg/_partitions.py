@@ -19,7 +19,7 @@ from .sample import one_of_many
 
 # Functions of `kernels.cpu` that pass over rows: their arguments that have an entry for each.
 OF_ROWS = {
-    "column_sums": ("weight",),
+    "column_summary": ("weight",),
     "value_grad": ("y", "weight"),
     "value_grad_hessian": ("y", "weight"),
     "hessian": ("weight",),

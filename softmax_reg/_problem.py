@@ -1,5 +1,7 @@
 """From validated data to an objective, and from its theta back to coef_ and intercept_."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import sparse
 
@@ -10,7 +12,7 @@ from .objective import Objective
 from .penalty import penalty_of
 from .row_space import RowSpaceObjective, reduction_pays
 from .sample import fraction_of, sample_rows, sampling_pays, start_from_sample
-from .solvers import Monitor, minimise
+from .solvers import HISTORY_DTYPE, Monitor, minimise
 
 # Intercept of a class without any weight, where the others average 0. Its optimum
 # is minus infinity; here it adds less than a rounding error to the loss and, with
@@ -20,6 +22,46 @@ ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
 # where they belong to an optimum over what is not penalised.
 _MARGIN = 16 * np.finfo(np.float64).eps
 _MARGIN_OF_OPTIMUM = 1e-6
+# Share of tol that solvers have to reach where coef_ is to be float32: the rest is for what
+# rounding to it costs.
+_SHARE_OF_SOLVER = 0.9
+# Relative change of the objective by rounding that needs no warning: half of the digits.
+_SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
+
+
+class Fit(NamedTuple):
+    """What a fit delivers, and how it got there.
+
+    Attributes
+    ----------
+    coef : (1 or n_classes, n_features)
+    intercept : (1 or n_classes,)
+        Both of the dtype of X, or float64 where rounding to that would cost more than tol.
+    value : float
+        The objective of these two as predictions compute it, in nats.
+    gap : float
+        Certified bound on `value` minus the optimum; inf where nothing is certified.
+    loss : float
+        Mean loss where the solver ended.
+    newton_decrement, n_iter, status, solver
+        As in `SolverResult`; the status may also be "rounded": the end was within the
+        tolerance, and what float64 makes of its coefficients is not.
+    history : structured ndarray
+    n_evaluations : int
+        Passes over the rows, everything counted.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    value: float
+    gap: float
+    loss: float
+    newton_decrement: float
+    n_iter: int
+    status: str
+    solver: str
+    history: np.ndarray
+    n_evaluations: int
 
 
 class Problem:
@@ -51,6 +93,7 @@ class Problem:
         n_classes = len(data.classes)
         self._n_classes = n_classes
         self._n_features = data.X.shape[1]
+        self._dtype = np.dtype(data.X.dtype)
         self._kept = slice(None)
         X = data.X
         if not np.all(np.isfinite(penalty_factor)):
@@ -167,16 +210,65 @@ class Problem:
         strength = self._strength(1.0)
         return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
 
-    def solve(self, solver, starts, monitor, goes_on=False):
-        """Minimise, from the best of some starts; a `SolverResult`.
+    def fit(self, solver, starts, *, tol, max_iter, callbacks=None, goes_on=False):
+        """Minimise from the best of some starts, and round to what the user holds.
 
+        Parameters
+        ----------
+        solver : str
         starts : list of (coef, intercept), of all classes and features
+            Those that are worse than the null model are not used.
+        tol, max_iter : as in `SoftmaxRegression`
+        callbacks : as in `Monitor`
         goes_on : bool
             Whether where the last fit ended, at another C, is a start too.
+
+        Returns
+        -------
+        Fit
         """
+        if self.objective is None:
+            coef, intercept = self.coef_and_intercept(None, self._dtype)
+            return Fit(coef, intercept, 0.0, self.absent_loss, 0.0, np.nan, 0, "converged",
+                       solver, np.empty(0, dtype=HISTORY_DTYPE), 0)
+        asked = tol * (_SHARE_OF_SOLVER if self._dtype == np.float32 else 1.0)
+        monitor = Monitor(self.objective, tol=asked, max_iter=max_iter, callbacks=callbacks)
+        result = self._solved(solver, starts, monitor, goes_on)
+        coef, intercept, value, gap = self._delivered(result, tol)
+        monitor.delivered(value, gap)
+        is_rounded = not abs(value - result.value) <= max(tol, _SILENT_CHANGE) * value
+        return Fit(
+            coef, intercept, value, gap + self.absent_loss, result.point.loss,
+            result.newton_decrement, result.n_iter,
+            "rounded" if is_rounded and result.status == "converged" else result.status,
+            result.solver, monitor.history, self.objective.n_evaluations,
+        )
+
+    def _delivered(self, result, tol):
+        """(coef, intercept, value, gap) as they are handed out.
+
+        In the dtype of X where that keeps within the tolerance, else in float64.
+        """
+        present = np.flatnonzero(~self.absent) if self.absent.any() else slice(None)
+        for dtype in (self._dtype, np.float64):
+            coef, intercept = self.coef_and_intercept(result.theta, dtype)
+            value = self.objective.delivered_value(
+                np.ascontiguousarray(coef[present][:, self._kept]), intercept[present]
+            )
+            change = abs(value - result.value)    # by luck it may be lower
+            proven = result.gap if result.gap <= tol * result.value else 0.0
+            if proven + change <= tol * value:
+                break
+        # A bound on the optimum stays one, whatever is handed out.
+        return coef, intercept, value, max(result.gap + value - result.value, 0.0)
+
+    def _solved(self, solver, starts, monitor, goes_on):
+        """Minimise from the best start; a `SolverResult` of `objective`, which is that of X."""
         points = [self._point(*start) for start in starts]
         if goes_on and self._last is not None:
             points.append(self.objective.repenalised(self._last))
+        # NaN is not lower either.
+        points = [point for point in points if point.value <= self.objective.null_point.value]
         start = min(points, key=lambda point: point.value, default=None)
         if start is None:
             start = self._sampled(solver, monitor.max_iter)
@@ -223,23 +315,25 @@ class Problem:
             intercept = intercept - intercept.mean()
         return self.objective.evaluate(self.objective.from_coef(coef, intercept))
 
-    def coef_and_intercept(self, theta):
-        """coef_ and intercept_ in float64, all classes included."""
-        coef = np.zeros((1 if self._binary else self._n_classes, self._n_features))
+    def coef_and_intercept(self, theta, dtype=np.float64):
+        """coef_ and intercept_, all classes and features included, rounded to `dtype`."""
         if self._binary:
-            coef[:, self._kept], intercept = self.objective.to_coef(theta)
+            coef = np.zeros((1, self._n_features), dtype=dtype)
+            coef[:, self._kept], intercept = self.objective.to_coef(theta, dtype)
             return coef, intercept
+        coef = np.zeros((self._n_classes, self._n_features), dtype=dtype)
         intercept = np.full(self._n_classes, ABSENT_INTERCEPT)
         if self.objective is None:
             intercept[~self.absent] = 0.0
         else:
-            some, intercept[~self.absent] = self.objective.to_coef(theta)
+            some, intercept[~self.absent] = self.objective.to_coef(theta, dtype)
             # One index at a time: two would be taken for pairs.
-            present = np.zeros((len(some), self._n_features))
+            present = np.zeros((len(some), self._n_features), dtype=dtype)
             present[:, self._kept] = some
             coef[~self.absent] = present
         if self.absent.any():
             intercept -= intercept.mean()
+        intercept = intercept.astype(dtype)
         if self._n_classes == 2:
             return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
         return coef, intercept

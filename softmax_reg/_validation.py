@@ -319,4 +319,11 @@ def check_warm_start(estimator, data):
             f"{coef.shape}. Use warm_start=False for a new problem."
         )
     intercept = np.broadcast_to(as_numpy(estimator.intercept_), (n_rows,)).astype(np.float64)
-    return np.asarray(coef, dtype=np.float64), intercept
+    coef = np.asarray(coef, dtype=np.float64)
+    for name, array in (("coef_", coef), ("intercept_", intercept)):
+        if not np.all(np.isfinite(array)):
+            raise ValueError(
+                f"warm_start=True needs a finite {name} to start from, got NaN or infinity in "
+                f"the {name} of the previous fit. Use warm_start=False."
+            )
+    return coef, intercept

@@ -13,7 +13,7 @@ from ._online import next_stream
 from ._outcome import warn_of_outcome
 from ._problem import Problem
 from ._validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
-from .solvers import HISTORY_DTYPE, SOLVERS, Monitor, SolverResult, choose_solver, expectation
+from .solvers import SOLVERS, choose_solver, expectation
 
 # Attributes of a fit that `partial_fit` removes, and the other way round.
 _OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
@@ -81,19 +81,22 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Of the dtype of X, float32 or float64; on its device, if X was.
+        float32 where X is and rounding costs the objective less than `tol`, as it does but on
+        columns whose means are large beside their spread; else float64. On the device of X,
+        if it was there. Columns that are constant, among the rows of positive weight, have
+        the coefficient 0 where there is an intercept.
     intercept_ : ndarray of shape (1,) or (n_classes,)
+        Of the dtype of `coef_`.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has string column names.
     objective_ : float
-        The value above, in nats.
+        The value above, in nats, of `coef_` and `intercept_` as they are stored and as
+        predictions compute it.
     dual_gap_ : float
-        Proven upper bound on ``objective_`` minus its optimum, for the float64
-        parameters before `coef_` is cast to the dtype of X. At most ``objective_``,
-        for no optimum is negative; ``np.inf`` where C is infinite or a penalty factor is 0,
-        for then no bound exists.
+        Proven upper bound on ``objective_`` minus its optimum. ``np.inf`` where C is infinite
+        or a penalty factor is 0, for then no bound exists.
     newton_decrement_ : float
         sqrt(g' H^-1 g) at the last step of a Newton solver, or what takes its place with L1;
         half its square estimates the suboptimality. NaN where no Newton step was taken.
@@ -242,46 +245,39 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             device=self.device,
             precision=self.precision,
         )
-        objective = problem.objective
-
-        def attributes(theta):
-            coef, intercept = problem.coef_and_intercept(theta)
+        def attributes(coef, intercept):
             return {
-                "coef_": in_kind(coef.astype(data.X.dtype, copy=False)),
-                "intercept_": in_kind(intercept.astype(data.X.dtype, copy=False)),
-                "classes_": data.classes,
-                **data.names,
+                "coef_": in_kind(coef), "intercept_": in_kind(intercept),
+                "classes_": data.classes, **data.names,
             }
 
+        def attributes_at(theta):
+            return attributes(*problem.coef_and_intercept(theta, data.X.dtype))
+
         solver = self.solver
-        if solver == "auto" and objective is not None:
-            solver = choose_solver(objective)
+        if solver == "auto" and problem.objective is not None:
+            solver = choose_solver(problem.objective)
             if self.verbose:
-                why = expectation(objective)
+                why = expectation(problem.objective)
                 print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
         hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
-        progress = FitProgress(self, hook_data, solver, attributes, self.max_iter)
-        if objective is None:
-            result = SolverResult(None, 0.0, np.nan, 0, "converged", solver)
-            history, n_evaluations = np.empty(0, dtype=HISTORY_DTYPE), 0
-        else:
-            monitor = Monitor(
-                objective, tol=self.tol, max_iter=self.max_iter, callbacks=progress
-            )
-            result = problem.solve(solver, [previous] if previous else [], monitor)
-            history, n_evaluations = monitor.history, problem.objective.n_evaluations
+        progress = FitProgress(self, hook_data, solver, attributes_at, self.max_iter)
+        fit = problem.fit(
+            solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,
+            callbacks=progress,
+        )
         fitted = {
-            **attributes(result.theta),
-            "objective_": float(result.value),
-            "dual_gap_": float(result.gap + problem.absent_loss),
-            "newton_decrement_": result.newton_decrement,
-            "n_iter_": np.array([result.n_iter], dtype=np.int32),
-            "n_evaluations_": n_evaluations,
-            "solver_": result.solver,
-            "history_": history,
+            **attributes(fit.coef, fit.intercept),
+            "objective_": float(fit.value),
+            "dual_gap_": float(fit.gap),
+            "newton_decrement_": fit.newton_decrement,
+            "n_iter_": np.array([fit.n_iter], dtype=np.int32),
+            "n_evaluations_": fit.n_evaluations,
+            "solver_": fit.solver,
+            "history_": fit.history,
         }
         progress.close(fitted)
-        warn_of_outcome(result, data.classes[problem.absent], self.tol, self.max_iter)
+        warn_of_outcome(fit, data.classes[problem.absent], self.tol, self.max_iter)
         return self._become(fitted, _OF_STREAM)
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -8,6 +8,10 @@ are centred at their weighted means (dense blocks on the fly, CSR implicitly):
 the same model, for W x + b = W (x - m) + (b + W m) and the intercept is not
 penalised, but a far better conditioned one on raw columns. Without an intercept
 the last column of theta stays zero.
+
+A column that is constant among the rows of positive weight can do nothing that the intercept
+cannot do without a penalty. Its coefficients stay exactly zero: the optimum, and the one of
+least norm where nothing penalises them. Without an intercept that holds for columns of zeros.
 """
 
 import copy
@@ -120,13 +124,20 @@ class Objective:
                 if binary
                 else log_frequencies - log_frequencies.mean()
             )
-        mean = backend.column_sums(self._rows, self._weight)
+        mean, ranges = backend.column_summary(self._rows, self._weight)
         self.n_evaluations += 1
-        self._shift = mean if fit_intercept else np.zeros(self.n_features)
+        if fit_intercept:
+            self._is_constant = ranges.is_constant
+            # Not the mean, whose rounding would leave something of a constant column.
+            self._shift = np.where(self._is_constant, ranges.low, mean)
+        else:
+            self._is_constant = (ranges.low == 0) & (ranges.high == 0)
+            self._shift = np.zeros(self.n_features)
+        self._zeros = self._zero_columns()
         # At W = 0 all rows have the same probabilities, so the gradient there
         # also tells the sums of every class that the certificate needs.
         self.null_point = self.evaluate(null_theta)
-        self._row_mean = mean - self._shift
+        self._row_mean = np.where(self._is_constant, 0.0, mean - self._shift)
         null_proba = frequencies[1:] if binary else frequencies
         if not fit_intercept:
             null_proba = np.full(self.n_rows, 1 / n_classes)
@@ -188,13 +199,16 @@ class Objective:
     def evaluate(self, theta, with_hessian=False):
         """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops.
 
+        What stays zero in theta is taken for zero, and is in the `Point` that is returned.
+
         with_hessian : bool
             Also the dense Hessian in theta.ravel(), about n_samples theta.size^2 flops.
-            Without an intercept its rows and columns are those of the identity.
+            The rows and columns of what stays zero are those of the identity.
         """
         self.n_evaluations += 1
         data = self._rows, self._y, self._weight, self._shift
         hessian = None
+        theta = self._feasible(theta)
         if with_hessian:
             loss, loss_grad, n_errors, hessian = self.backend.value_grad_hessian(*data, theta)
             self._penalise(hessian, np.arange(theta.size))
@@ -207,6 +221,42 @@ class Objective:
         grad[:, :-1] += self.penalty.grad(theta[:, :-1])
         value = loss + self.penalty.value(theta[:, :-1])
         return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
+
+    def _zero_columns(self):
+        """Columns of theta that stay zero: of constant features, and of no intercept."""
+        return np.flatnonzero(np.append(self._is_constant, not self.fit_intercept))
+
+    def _feasible(self, theta):
+        """theta, or a copy in which all that stays zero is."""
+        if len(self._zeros) and np.any(theta[:, self._zeros]):
+            theta = theta.copy()
+            theta[:, self._zeros] = 0.0
+        return theta
+
+    def delivered_value(self, coef, intercept):
+        """The objective of (coef, intercept) as predictions compute it; one pass.
+
+        On columns as they are, uncentred, in float32 where X and both are float32.
+
+        Parameters
+        ----------
+        coef : (n_rows, n_features)
+        intercept : (n_rows,)
+
+        Returns
+        -------
+        value : float
+            In nats; inf or NaN where logits overflow.
+        """
+        self.n_evaluations += 1
+        theta = np.column_stack([coef, intercept])
+        dtype = np.result_type(theta.dtype, self._matrix.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss, _, _ = self.backend.value_grad(
+                self._rows, self._y, self._weight, np.zeros(self.n_features),
+                theta.astype(dtype, copy=False),
+            )
+            return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def repenalised(self, point):
         """A `Point` of this function with another penalty, with the present one; no pass."""
@@ -232,11 +282,10 @@ class Objective:
         width = self.n_features + 1
         curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
         np.einsum("ii->i", hessian)[:] += curvature[index % width]    # a view
-        if not self.fit_intercept:
-            intercepts = np.flatnonzero(index % width == self.n_features)
-            hessian[intercepts] = 0.0
-            hessian[:, intercepts] = 0.0
-            hessian[intercepts, intercepts] = 1.0
+        zeros = np.flatnonzero(np.isin(index % width, self._zeros))
+        hessian[zeros] = 0.0
+        hessian[:, zeros] = 0.0
+        hessian[zeros, zeros] = 1.0
 
     def gap(self, point):
         """Certified bound on point.value minus the optimum; no pass over the rows.
@@ -273,8 +322,7 @@ class Objective:
         """
         if len(change) > 1:
             change -= np.add.reduce(change) / len(change)
-        if not self.fit_intercept:
-            change[:, -1] = 0.0
+        change[:, self._zeros] = 0.0
 
     def curvature(self, theta):
         """Kronecker factors of the Hessian of the loss at theta; one pass."""
@@ -288,7 +336,12 @@ class Objective:
                 "X holds values whose squares overflow float64. Scale its columns down, or "
                 "leave out those that hold no measurements."
             )
-        return Curvature(classes, *mean_and_covariance(moments, full, self.fit_intercept))
+        mean, covariance = mean_and_covariance(moments, full, self.fit_intercept)
+        mean[self._is_constant] = 0.0
+        covariance[self._is_constant] = 0.0
+        if full:
+            covariance[:, self._is_constant] = 0.0
+        return Curvature(classes, mean, covariance)
 
     def restricted(self, features):
         """The same function of the coefficients of some features, the others being zero.
@@ -308,6 +361,8 @@ class Objective:
         out.penalty = self.penalty.restricted(features)
         kept = np.append(features, self.n_features)
         out._shift, out._row_mean = self._shift[features], self._row_mean[features]
+        out._is_constant = self._is_constant[features]
+        out._zeros = out._zero_columns()
         out._class_sums = self._class_sums[:, kept]
         null = self.null_point
         out.null_point = null._replace(
@@ -315,20 +370,22 @@ class Objective:
         )
         return out
 
-    def to_coef(self, theta):
-        """(coef, intercept) of the user's columns; both sum to zero over the classes.
+    def to_coef(self, theta, dtype=np.float64):
+        """(coef, intercept) of the user's columns, rounded to `dtype`; classes sum to zero.
 
         A shift common to all classes changes no probability: without a penalty the
         sum is free and this is the representative of least norm, with L2 it is zero
         at the optimum and rounding before. With L1 the sums of `coef` are what they are.
+        The intercept makes up for what rounding the coefficients does to the mean logits.
         """
         coef = theta[:, :-1].copy()
         if self.n_rows > 1 and not self.penalty.has_kinks:
             coef -= coef.mean(axis=0)
-        intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self._shift)
+        coef = coef.astype(dtype, copy=False)
+        intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self._shift, dtype=np.float64)
         if self.n_rows > 1:
             intercept -= intercept.mean()
-        return coef, intercept
+        return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
         """Inverse of `to_coef`."""

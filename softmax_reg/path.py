@@ -8,7 +8,6 @@ from ._outcome import warn_of_path
 from ._problem import Problem
 from ._validation import check_penalty_factor, check_training_data
 from .estimator import SoftmaxRegression
-from .solvers import Monitor, SolverResult
 
 # Share of L1 that the start of a default grid is for where the penalty has less.
 _LEAST_L1 = 1e-3
@@ -129,51 +128,37 @@ precision
     fits = [None] * len(Cs)
     for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
         fits[i] = fit
-    warn_of_path([fit.result for fit in fits], max_iter)
+    warn_of_path(fits, max_iter)
     null = 0.0 if problem.objective is None else problem.objective.null_point.value
     losses = np.array([fit.loss for fit in fits])
     coefs = np.array([fit.coef for fit in fits])
     return SoftmaxPath(
         Cs=Cs,
-        coefs=coefs.astype(data.X.dtype, copy=False),
-        intercepts=np.array([fit.intercept for fit in fits]).astype(data.X.dtype, copy=False),
-        objectives=np.array([fit.result.value for fit in fits]),
-        dual_gaps=np.array([fit.result.gap for fit in fits]) + problem.absent_loss,
-        n_iters=np.array([fit.result.n_iter for fit in fits], dtype=np.int32),
+        coefs=coefs,
+        intercepts=np.array([fit.intercept for fit in fits]),
+        objectives=np.array([fit.value for fit in fits]),
+        dual_gaps=np.array([fit.gap for fit in fits]),
+        n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         degrees_of_freedom=np.count_nonzero(coefs, axis=(1, 2)),
         deviances_explained=1 - losses / null if null > 0 else np.ones(len(fits)),
         classes=data.classes,
     )
 
 
-class PathFit(NamedTuple):
-    """One fit of a path, in float64."""
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    result: SolverResult
-    loss: float
-
-
 def path_fits(problem, Cs, solver, tol, max_iter):
-    """Yield a `PathFit` for each C, in ascending order, each started from the last.
+    """Yield a `Fit` for each C, in ascending order, each started from the last.
 
     Or from the line through the last two, in log C, where the objective is lower there.
     """
     fits = []
     for C in Cs:
-        if problem.objective is None:
-            result = SolverResult(None, 0.0, np.nan, 0, "converged", solver)
-            yield PathFit(*problem.coef_and_intercept(None), result, 0.0)
-            continue
-        problem.set_C(C)
-        monitor = Monitor(problem.objective, tol=tol, max_iter=max_iter)
-        result = problem.solve(
-            solver, _continued(fits, np.log(C), problem.objective.penalty.has_kinks), monitor,
-            goes_on=True,
-        )
-        fits = [*fits[-1:], (np.log(C), problem.coef_and_intercept(result.theta))]
-        yield PathFit(*fits[-1][1], result, result.point.loss)
+        starts = []
+        if problem.objective is not None:
+            problem.set_C(C)
+            starts = _continued(fits, np.log(C), problem.objective.penalty.has_kinks)
+        fit = problem.fit(solver, starts, tol=tol, max_iter=max_iter, goes_on=True)
+        fits = [*fits[-1:], (np.log(C), (fit.coef, fit.intercept))]
+        yield fit
 
 
 def _continued(fits, at, has_kinks):

@@ -42,7 +42,8 @@ class RowSpaceObjective(Objective):
         weight = sample_weight / sample_weight.max()
         if options["fit_intercept"]:
             rows = backend.make_rows(X)
-            self._mean = backend.column_sums(rows, weight / weight.sum())
+            mean, ranges = backend.column_summary(rows, weight / weight.sum())
+            self._mean = np.where(ranges.is_constant, ranges.low, mean)
         else:
             self._mean = np.zeros(n_features)
         with backend.one_blas_thread():
@@ -55,13 +56,15 @@ class RowSpaceObjective(Objective):
         reduced = np.ascontiguousarray(self._basis * self._scale)
         super().__init__(reduced, y, sample_weight, **options)
 
-    def to_coef(self, theta):
+    def to_coef(self, theta, dtype=np.float64):
         """(coef, intercept) of the columns of X; see `Objective.to_coef`."""
         reduced, intercept = super().to_coef(theta)
         weights = (reduced / self._scale) @ self._basis.T
         with self.backend.one_blas_thread():
             coef = self.backend.centred_product(weights, self._X, self._mean)
-        return coef, intercept - np.einsum("kj,j->k", coef, self._mean)
+        coef = coef.astype(dtype, copy=False)
+        intercept = intercept - np.einsum("kj,j->k", coef, self._mean, dtype=np.float64)
+        return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
         """The point of the row space closest to `coef`, with the same logits."""

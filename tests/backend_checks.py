@@ -45,6 +45,11 @@ def check_curvature(backend, rows, X, weight, shift, theta, full, full_classes):
     assert_close(moments, expected[1], size**3 * X.shape[1])
 
 
-def check_column_sums(backend, rows, X, weight):
-    """Weighted column sums."""
-    assert_close(backend.column_sums(rows, weight), weight @ X, np.abs(X).max())
+def check_column_summary(backend, rows, X, weight):
+    """Weighted column sums, and which columns are constant."""
+    sums, ranges = backend.column_summary(rows, weight)
+    assert_close(sums, weight @ X, np.abs(X).max())
+    expected = reference.column_summary(X, weight)[1]
+    np.testing.assert_array_equal(ranges.is_constant, expected.is_constant)
+    constant = expected.is_constant
+    np.testing.assert_array_equal(ranges.low[constant], expected.low[constant])

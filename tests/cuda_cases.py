@@ -19,7 +19,7 @@ from softmax_reg.kernels._cuda_device import array_module
 
 from .backend_checks import (
     assert_close,
-    check_column_sums,
+    check_column_summary,
     check_curvature,
     check_hess_prod,
     check_value_grad,
@@ -91,10 +91,10 @@ class TestAgainstReference:
         assert finite
         assert_close(actual, expected, np.abs(X).max() * np.abs(theta).sum())
 
-    def test_column_sums(self, n_samples, n_features, n_rows, dtype):
-        """Weighted."""
+    def test_column_summary(self, n_samples, n_features, n_rows, dtype):
+        """Weighted sums, and which columns are constant."""
         rows, X, _, weight, *_ = both(n_samples, n_features, n_rows, dtype)
-        check_column_sums(cuda, rows, X, weight)
+        check_column_summary(cuda, rows, X, weight)
 
 
 def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
@@ -110,7 +110,7 @@ def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
     assert (again[0], again[2]) == (loss, n_errors)
     np.testing.assert_array_equal(again[1], grad)
     np.testing.assert_array_equal(
-        cuda.column_sums(streamed, weight), cuda.column_sums(rows, weight)
+        cuda.column_summary(streamed, weight)[0], cuda.column_summary(rows, weight)[0]
     )
 
 

@@ -61,12 +61,15 @@ def long_double_optimum(X, y, weight, n_rows, l2):
     of 1e-16. The gap is ||G + l2 W||^2 / (2 l2) / value, plus the first-order effect of
     the intercept's residual gradient.
     """
-    X = np.asarray(X, dtype=np.float64)
-    mean, spread = X.mean(axis=0), X.std(axis=0)
+    counts = weight > 0
+    X, y, weight = np.asarray(X, dtype=np.longdouble)[counts], y[counts], weight[counts]
+    X = X - X.mean(axis=0)    # rounds a nearly constant column to more than its spread
+    X = X - X.mean(axis=0)
+    spread = X.std(axis=0).astype(np.float64)
     spread[spread == 0] = 1
-    design = np.column_stack([(X - mean) / spread, np.ones(len(X))])
+    longer = X / spread
+    design = np.column_stack([longer.astype(np.float64), np.ones(len(X))])
     penalty = np.append(l2 / spread**2, 0)
-    longer = (np.asarray(X, np.longdouble) - mean) / spread
 
     def evaluate(theta):
         # Penalised in the original units: W_original = W / spread.

@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
-    ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py", "kernels/_workers.py"],
+    ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py", "kernels/_workers.py",
+     "kernels/_columns.py"],
     ["kernels/_launch.py"],
     ["kernels/_elementary.py", "kernels/_simd.py", "kernels/_linear.py",
      "kernels/_descent.py"],

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from softmax_reg.kernels import cpu, reference
+from softmax_reg.kernels import _launch, cpu, reference
 from softmax_reg.kernels._csr import _accumulate, sparse_products
 from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
 from softmax_reg.kernels._jit import kernel
@@ -14,7 +14,7 @@ from softmax_reg.kernels._simd import REGISTER_BYTES
 
 from .backend_checks import (
     assert_close,
-    check_column_sums,
+    check_column_summary,
     check_curvature,
     check_hess_prod,
     check_value_grad,
@@ -76,10 +76,30 @@ class TestAgainstReference:
         assert_close(others[1], plain[1], logits * size)
         assert others[2] == plain[2]
 
-    def test_column_sums(self, n_samples, n_features, n_rows, dtype, form):
-        """Weighted column sums."""
+    def test_column_summary(self, n_samples, n_features, n_rows, dtype, form):
+        """Weighted column sums, and which columns are constant."""
         rows, X, _, weight, _, _ = both(n_samples, n_features, n_rows, form, dtype)
-        check_column_sums(cpu, rows, X, weight)
+        check_column_summary(cpu, rows, X, weight)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constant_columns_are_found_in_parts(monkeypatch, dtype, form):
+    """Columns of one value among rows of positive weight, whatever the chunks and blocks are."""
+    monkeypatch.setattr(_launch, "MIN_CHUNK_WORK", 1)
+    rng = np.random.default_rng(0)
+    n_samples = 700
+    weight = rng.integers(0, 2, n_samples).astype(float)
+    weight[:300] = 0    # some chunks have no rows that count
+    X = np.column_stack([
+        np.full(n_samples, 0.1), np.zeros(n_samples), np.where(weight > 0, -3.7, rng.random()),
+        np.where(np.arange(n_samples) < 500, 2.0, 2.5), rng.random(n_samples) < 0.5,
+        1e6 * (1 + EPS * rng.integers(0, 3, n_samples)), np.where(weight > 0, 0.0, 7.0),
+        1 + 1e-6 * rng.random(n_samples),
+    ]).astype(dtype)
+    sums, ranges = cpu.column_summary(cpu.make_rows(form(X)), weight)
+    assert_close(sums, weight @ X.astype(np.float64), 1e6 * n_samples)
+    assert ranges.is_constant.tolist() == [True, True, True, False, False, True, True, False]
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])

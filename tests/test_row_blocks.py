@@ -14,7 +14,7 @@ from softmax_reg import sample as sample_module
 from softmax_reg.kernels import _row_blocks, blocked, reference
 
 from . import mixtures
-from .backend_checks import check_column_sums, check_curvature, check_hess_prod, check_value_grad
+from .backend_checks import check_column_summary, check_curvature, check_hess_prod, check_value_grad
 from .mixtures import agree
 from .problems import EPS, random_problem
 
@@ -56,7 +56,7 @@ class TestPasses:
         shift = np.random.default_rng(1).standard_normal(4)
         rows, dense = blocked.make_rows(Dataset(X)), reference.make_rows(X)
         assert len(list(rows.blocks())) > 3
-        check_column_sums(blocked, rows, dense, weight)
+        check_column_summary(blocked, rows, dense, weight)
         check_value_grad(blocked, rows, dense, y, weight, shift, theta)
         check_hess_prod(blocked, rows, dense, weight, shift, theta)
         for full in (True, False):

@@ -27,7 +27,7 @@ from .cpu import (
 )
 
 __all__ = [
-    "RATES", "centred_gram", "centred_product", "column_sums", "combination",
+    "RATES", "centred_gram", "centred_product", "column_summary", "combination",
     "coordinate_descent", "curvature", "empty_vectors", "group_descent", "hess_prod", "hessian",
     "inner_products", "kept", "kronecker_descent", "kronecker_group_descent", "make_rows",
     "one_blas_thread", "place", "predictions", "product", "set_vector", "value_grad",
@@ -58,8 +58,8 @@ def _summed(function, rows, of_rows, *args):
     return total
 
 
-def column_sums(rows, weight):
-    """Weighted column sums of X; see `reference.column_sums`.
+def column_summary(rows, weight):
+    """Weighted column sums of X and the range of its columns; see `reference.column_summary`.
 
     The first pass of a fit, and so the one that finds what is not finite.
 
@@ -69,10 +69,10 @@ def column_sums(rows, weight):
         On NaN or infinity in X.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        sums = _summed(cpu.column_sums, rows, (weight,))
+        sums, ranges = _summed(cpu.column_summary, rows, (weight,))
     if not np.all(np.isfinite(sums)):
         check_finite(rows)    # or they overflow
-    return sums
+    return sums, ranges
 
 
 def check_finite(rows):

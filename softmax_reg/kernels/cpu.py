@@ -7,10 +7,14 @@ They do not depend on the number of threads: rows are cut by shape alone and par
 are added in order.
 """
 
+import functools
+import operator
+
 import numpy as np
 
 from . import _chunks, _csr, _predict
 from ._blas import one_blas_thread
+from ._columns import csr_summary, dense_summary
 from ._descent import (
     coordinate_descent,
     group_descent,
@@ -48,7 +52,7 @@ from ._rows import make_rows
 from ._rows import read_only as place
 
 __all__ = [
-    "RATES", "centred_gram", "centred_product", "column_sums", "combination",
+    "RATES", "centred_gram", "centred_product", "column_summary", "combination",
     "coordinate_descent", "curvature", "empty_vectors", "group_descent", "hess_prod", "hessian",
     "inner_products", "kept", "kronecker_descent", "kronecker_group_descent", "make_rows",
     "one_blas_thread", "place", "predictions", "product", "set_vector", "value_grad",
@@ -60,8 +64,6 @@ RATES = Rates(
     product=1e11, sparse_product=1e10, factor=3e10, memory=3e10, softmax=2e8, pass_seconds=0.0
 )
 
-# Rows that `column_sums` converts to float64 at a time.
-_SUMMED_ROWS = 256
 _KINDS = {
     "logits": _predict.LOGITS,
     "probabilities": _predict.PROBABILITIES,
@@ -69,31 +71,21 @@ _KINDS = {
 }
 
 
-def column_sums(rows, weight):
-    """Weighted column sums of X; see `reference.column_sums`.
-
-    NumPy serves here: once a fit, and one compiled kernel less to wait for.
-    """
+def column_summary(rows, weight):
+    """Weighted column sums of X and the range of its columns; see `reference.column_summary`."""
     work = 2 * entries_per_row(rows) * rows.n_samples
-    bounds = chunk_bounds(rows.n_samples, _csr.CSR_BLOCK, 8 * rows.n_features, work)
+    bounds = chunk_bounds(rows.n_samples, _csr.CSR_BLOCK, 24 * rows.n_features, work)
 
-    def dense_sums(start, stop):
-        total = np.zeros(rows.n_features)
-        for first in range(start, stop, _SUMMED_ROWS):
-            part = slice(first, min(first + _SUMMED_ROWS, stop))
-            X = rows.dense[part].astype(np.float64, copy=False)
-            total += np.einsum("i,ij->j", weight[part], X)
-        return total
-
-    def sparse_sums(start, stop):
-        entries = slice(rows.indptr[start], rows.indptr[stop])
-        repeated = np.repeat(weight[start:stop], np.diff(rows.indptr[start:stop + 1]))
-        return np.bincount(
-            rows.indices[entries], repeated * rows.data[entries], rows.n_features
+    def summary(start, stop):
+        if not rows.is_sparse:
+            return dense_summary(rows.dense[start:stop], weight[start:stop])
+        return csr_summary(
+            rows.data, rows.indices, rows.indptr[start:stop + 1], rows.n_features,
+            weight[start:stop],
         )
 
-    sums = launch(sparse_sums if rows.is_sparse else dense_sums, bounds, work)
-    return add_up(np.array(sums))
+    sums, ranges = zip(*launch(summary, bounds, work), strict=True)
+    return add_up(np.array(sums)), functools.reduce(operator.add, ranges)
 
 
 def value_grad(rows, y, weight, shift, theta):

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import _cuda_rows
+from ._columns import ColumnRange
 from ._cuda_blocks import Blocks, make_rows, rows_at_a_time
 from ._cuda_device import ROWS_A_BLOCK, array_module, launch, n_threads, to_host
 from ._cuda_linear import combination, empty_vectors, inner_products, kept, product, set_vector
@@ -22,7 +23,7 @@ from ._rates import Rates
 from .cpu import centred_gram, centred_product, one_blas_thread
 
 __all__ = [
-    "RATES", "centred_gram", "centred_product", "column_sums", "combination", "curvature",
+    "RATES", "centred_gram", "centred_product", "column_summary", "combination", "curvature",
     "empty_vectors", "hess_prod", "inner_products", "kept", "make_rows", "one_blas_thread",
     "place", "predictions", "product", "set_vector", "value_grad", "value_grad_hessian",
 ]
@@ -48,14 +49,19 @@ def _launch(multinomial, binary, logits, *arrays):
         launch(multinomial, n_rows, n_threads(n_classes), logits, *arrays)
 
 
-def column_sums(rows, weight):
-    """Weighted column sums of X; see `reference.column_sums`."""
+def column_summary(rows, weight):
+    """Weighted column sums of X and the range of its columns; see `reference.column_summary`."""
     xp = array_module()
     total = xp.zeros(rows.n_features)
+    low, high = xp.full(rows.n_features, np.inf), xp.full(rows.n_features, -np.inf)
     weight = xp.asarray(weight)
     for part, X in rows.blocks(rows_at_a_time(8 * rows.n_features)):
-        total += weight[part] @ X.astype(np.float64, copy=False)
-    return to_host(total)
+        X = X.astype(np.float64, copy=False)
+        total += weight[part] @ X
+        counts = (weight[part] > 0)[:, np.newaxis]
+        low = xp.minimum(low, xp.where(counts, X, np.inf).min(axis=0))
+        high = xp.maximum(high, xp.where(counts, X, -np.inf).max(axis=0))
+    return to_host(total), ColumnRange(to_host(low), to_host(high))
 
 
 def value_grad(rows, y, weight, shift, theta):

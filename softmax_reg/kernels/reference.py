@@ -18,11 +18,12 @@ from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from ._blas import one_blas_thread
+from ._columns import range_of
 from ._linear import centred_gram, centred_product, combination, inner_products, product
 from ._rows import read_only as place
 
 __all__ = [
-    "centred_gram", "centred_product", "column_sums", "combination", "curvature",
+    "centred_gram", "centred_product", "column_summary", "combination", "curvature",
     "hess_prod", "hessian", "inner_products", "make_rows", "one_blas_thread", "place",
     "predictions", "product", "value_grad", "value_grad_hessian",
 ]
@@ -41,9 +42,9 @@ def _proba(logits):
     return expit(logits) if logits.shape[1] == 1 else softmax(logits, axis=1)
 
 
-def column_sums(rows, weight):
-    """sum_i s_i x_i, (n_features,)."""
-    return weight @ rows
+def column_summary(rows, weight):
+    """sum_i s_i x_i, (n_features,), and the `ColumnRange` of the rows of positive weight."""
+    return weight @ rows, range_of(rows, weight)
 
 
 def value_grad(rows, y, weight, shift, theta):

@@ -213,11 +213,16 @@ class Monitor:
         """
         self.objective = objective
         self._look(point)
-        iteration, seconds, _, _ = self._history[-1]
-        self._history[-1] = iteration, seconds, point.value, self.gap
+        self.delivered(point.value, self.gap)
         if self.status == "converged" and self.gap > self.tol * point.value:
             self.status = None
         return self.gap
+
+    def delivered(self, value, gap):
+        """Tell the objective and the gap of what is handed out; the history ends with them."""
+        if self._history:
+            iteration, seconds, _, _ = self._history[-1]
+            self._history[-1] = iteration, seconds, value, gap
 
     def next_solver(self, patience, is_last=True):
         """Tell that another solver goes on from here.

@@ -1,0 +1,95 @@
+"""What one pass over X tells of its columns: weighted sums, and the range of their values.
+
+NumPy serves here: the pass is made once a fit, and no kernel has to be compiled for it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+# Rows converted to float64 at a time: 256 rows of some thousand columns stay in cache.
+_BLOCK = 256
+# Width of a range, relative to its values, that rounding alone can give: a few units in the
+# last place.
+_ROUNDING = 4 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class ColumnRange:
+    """Least and largest value of every column among rows of positive weight.
+
+    The sum of two ranges, ``a + b``, is that of the rows of both together.
+
+    Attributes
+    ----------
+    low, high : ndarray of shape (n_features,)
+        inf and -inf where there are no such rows.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def __add__(self, other):
+        return ColumnRange(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    @property
+    def is_constant(self):
+        """Mask of the columns whose values differ by no more than rounding, (n_features,)."""
+        size = np.maximum(np.abs(self.low), np.abs(self.high))
+        with np.errstate(over="ignore"):    # the width may overflow where the values do not
+            return np.isfinite(size) & (self.high - self.low <= _ROUNDING * size)
+
+
+def range_of(X, weight):
+    """Return the `ColumnRange` of a dense X (n_samples, n_features) of any real dtype."""
+    if not np.all(weight > 0):
+        X = X[weight > 0]
+    low = X.min(axis=0, initial=np.inf)
+    high = X.max(axis=0, initial=-np.inf)
+    return ColumnRange(low.astype(np.float64), high.astype(np.float64))
+
+
+def dense_summary(X, weight):
+    """Return sum_i s_i x_i and the `ColumnRange` of dense rows; X (n_samples, n_features)."""
+    total = np.zeros(X.shape[1])
+    found = range_of(X[:0], weight[:0])
+    for first in range(0, len(X), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        block = X[part].astype(np.float64, copy=False)
+        total += np.einsum("i,ij->j", weight[part], block)
+        found += range_of(block, weight[part])
+    return total, found
+
+
+def csr_summary(data, indices, indptr, n_features, weight):
+    """Return sum_i s_i x_i and the `ColumnRange` of CSR rows, whose duplicate entries add up.
+
+    A column with entries in some of the rows only takes the value 0 in others. The range of
+    its entries is not looked at: where it holds more than zeros it is (-inf, inf), which is as
+    little constant as what it stands for.
+    """
+    counts_row = weight > 0
+    lengths = np.diff(indptr)
+    entries = slice(indptr[0], indptr[-1])
+    data, indices = data[entries], indices[entries]
+    total = np.bincount(indices, np.repeat(weight, lengths) * data, n_features)
+    n_rows = int(np.count_nonzero(counts_row))
+    if n_rows == 0:
+        return total, range_of(np.empty((0, n_features)), weight[:0])
+    counted = np.ones(len(data), dtype=bool) if n_rows == len(weight) else (
+        np.repeat(counts_row, lengths)
+    )
+    n_entries = np.bincount(indices[counted & (data != 0)], minlength=n_features)
+    low = np.where(n_entries == 0, 0.0, -np.inf)
+    high = np.where(n_entries == 0, 0.0, np.inf)
+    full = np.flatnonzero(n_entries >= n_rows)
+    if len(full):
+        rows = sparse.csr_array((data, indices, indptr - indptr[0]), (len(weight), n_features))
+        columns = rows[:, full]
+        found = range_of(np.empty((0, len(full))), weight[:0])
+        for first in range(0, len(weight), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            found += range_of(columns[part].toarray(), weight[part])
+        low[full], high[full] = found.low, found.high
+    return total, ColumnRange(low, high)
