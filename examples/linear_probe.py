@@ -91,7 +91,7 @@ def draw(folder, Cs, results):
         axes[1].bar_label(axes[1].bar([name], [seconds], color=colour), fmt="%.2g s")
     axes[0].set(xscale="log", yscale="log", xlabel="C (weaker penalty to the right)",
                 ylabel="log loss, held-out rows (nats)")
-    axes[0].legend()
+    axes[0].legend(loc="upper center")
     axes[1].set(ylabel=f"seconds for {len(Cs)} values of C")
     axes[1].margins(y=0.15)
     save(figure, folder, "linear_probe.png")

@@ -105,7 +105,7 @@ def draw(folder, model, base_rate, thresholds, X, y):
                         label=f"{name}: {threshold:.2f}")
     axes[1].set(title="cost of a threshold, held-out patients", ylabel="mean cost of a patient",
                 xlabel='"worse" from this probability on')
-    axes[1].legend()
+    axes[1].legend(loc="upper center")
     save(figure, folder, "calibration_and_threshold.png")
 
 

@@ -102,7 +102,7 @@ def draw_costs(folder):
         cost = binary_cross_entropy(np.full(len(q), y), q, from_logits=False, reduction="none")
         axis.plot(q, cost, style, label=f"y = {y}: " + ("-log q" if y else "-log(1 - q)"))
     axis.set(xlabel="predicted probability q of y = 1", ylabel="cost (nats)", ylim=(0, 7))
-    axis.legend()
+    axis.legend(loc="upper center")
     save(figure, folder, "cost_curves.png")
 
 

@@ -114,7 +114,7 @@ def draw_gradients(folder):
     axis.set_xticks(np.log(at) - np.log1p(-np.array(at)),
                     ["1e-6", "0.001", "0.1", "0.5", "0.9", "0.999", "1 - 1e-6"])
     axis.set(xlabel="probability of the right class", ylabel="size of the gradient at its logit")
-    axis.legend()
+    axis.legend(loc="upper right")
     save(figure, folder, "gradient_at_the_logit.png")
 
 

@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
+    ["kernels/_registers.py"],
+    ["kernels/_code_cache.py"],
     ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py", "kernels/_workers.py",
      "kernels/_columns.py"],
     ["kernels/_launch.py"],
@@ -56,13 +58,14 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Third-party package -> where it may be imported.
 ONLY_HERE = {
-    "numba": {"kernels/_jit.py", "kernels/_simd.py", "kernels/_simd_sparse.py",
-              "kernels/_cuda_rows.py", "kernels/_cuda_device.py"},
+    "numba": {"kernels/_jit.py", "kernels/_code_cache.py", "kernels/_registers.py",
+              "kernels/_simd.py", "kernels/_simd_sparse.py", "kernels/_cuda_rows.py",
+              "kernels/_cuda_device.py"},
     "cupy": {"kernels/_cuda_device.py"},
     "cupyx": {"kernels/_cuda_device.py"},
     "dask": {"dask.py", "_collections.py"},
     "distributed": {"_distributed.py", "dask.py"},
-    "llvmlite": {"kernels/_simd.py", "kernels/_simd_sparse.py"},
+    "llvmlite": {"kernels/_registers.py", "kernels/_simd.py", "kernels/_simd_sparse.py"},
     "joblib": {"kernels/_launch.py", "cross_validation.py"},
     "matplotlib": {"display/_axes.py"},
     "skl2onnx": {"onnx.py"},

@@ -1,6 +1,8 @@
 """Displays hold what the model holds, draw it, and say what they cannot draw."""
 
+import itertools
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -144,6 +146,16 @@ def test_path_draws_the_scores_of_a_search(searched):
     assert_allclose(display.lines_[0].get_ydata(), counts[[1, 2, 0]])
     with pytest.raises(ValueError, match="got 'deviance'"):
         display.plot(kind="deviance")
+
+
+def test_drawing_does_not_depend_on_the_clock(model, searched, monkeypatch):
+    """No search for the legend's best place, of which matplotlib warns after a second."""
+    seconds = itertools.count(step=100)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(seconds))
+    ConvergenceDisplay.from_estimator(model).figure_.canvas.draw()
+    for kind in ("norms", "coefficients", "nonzeros", "score"):
+        display = RegularizationPathDisplay.from_estimator(searched, kind=kind)
+        display.figure_.canvas.draw()
 
 
 def test_coefficients_are_the_largest_of_each_class(model, iris):

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,11 +11,14 @@ import pytest
 
 import softmax_reg
 
+from .test_jit import SMALL
+
 pytestmark = [
     pytest.mark.compiled,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
 ]
 
+ROOT = str(Path(softmax_reg.__file__).resolve().parents[1])
 # Evaluations of this size use all threads.
 COMMON = """
 import multiprocessing, os, signal, sys, threading, time, warnings
@@ -48,11 +50,6 @@ def in_threads(n, function, *args):
         thread.join()
     assert not errors, errors
     return results
-"""
-# Compiles the least.
-PREDICTIONS = """
-from softmax_reg.kernels import cpu
-print(cpu.predictions(cpu.make_rows(X), np.ones((2, 7)), "logits")[0].tobytes().hex())
 """
 USERS_KERNEL = """
 import numba
@@ -144,10 +141,9 @@ def test_multiprocessing(tmp_path, method, parent_first):
             """
         )
     )
-    package = str(Path(softmax_reg.__file__).resolve().parents[1])
     result = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", str(script)],
-        capture_output=True, text=True, timeout=180, env={**os.environ, "PYTHONPATH": package},
+        capture_output=True, text=True, timeout=180, env={**os.environ, "PYTHONPATH": ROOT},
     )
     assert result.returncode == 0, result.stderr
 
@@ -226,51 +222,19 @@ def test_racing_first_fits_in_one_process(tmp_path):
     )
 
 
-def test_racing_first_predictions_in_two_processes(tmp_path):
+def test_racing_first_calls_in_two_processes(tmp_path):
     """Both compile into the same cache folder; a third then loads what they left."""
-    command = [sys.executable, "-c", COMMON + PREDICTIONS]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    both = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    outputs = {process.communicate(timeout=180)[0] for process in both}
+    (tmp_path / "small.py").write_text(SMALL)
+    command = [sys.executable, "-c", "import small; print(small.product())"]
+    options = {
+        "env": {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": ROOT},
+        "cwd": tmp_path, "stdout": subprocess.PIPE, "text": True,
+    }
+    both = [subprocess.Popen(command, **options) for _ in range(2)]
+    for process in both:
+        process.communicate(timeout=180)
     assert [process.returncode for process in both] == [0, 0]
-    outputs.add(run(PREDICTIONS, NUMBA_CACHE_DIR=str(tmp_path)))
-    assert len(outputs) == 1
-
-
-@pytest.fixture(scope="module")
-def cached(tmp_path_factory):
-    """A cache folder with what predictions need, and their bytes."""
-    folder = tmp_path_factory.mktemp("cache")
-    return folder, run(PREDICTIONS, NUMBA_CACHE_DIR=str(folder))
-
-
-@pytest.mark.parametrize("files, damage", [("*.nbi", "cut"), ("*.nbc", "zeros"),
-                                           ("*.nbi", "a folder in its place")])
-def test_a_damaged_cache_is_compiled_anew(cached, tmp_path, files, damage):
-    """Indices and machine code that are cut, overwritten, or cannot be read or replaced.
-
-    A damaged index is replaced, so that the next process need not compile.
-    """
-    folder, expected = cached
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    found = list(tmp_path.rglob(files))
-    assert found
-    for path in found:
-        content = path.read_bytes()
-        if damage == "cut":
-            path.write_bytes(content[: len(content) // 2])
-        elif damage == "zeros":
-            path.write_bytes(b"\x00" * len(content))
-        else:
-            path.unlink()
-            path.mkdir()
-    assert run(PREDICTIONS, NUMBA_CACHE_DIR=str(tmp_path)) == expected
-    if damage == "cut":
-        sizes = {path: (folder / path.relative_to(tmp_path)).stat().st_size for path in found}
-        assert all(path.stat().st_size > size // 2 for path, size in sizes.items())
+    assert subprocess.run(command, **options, timeout=180).stdout == "1\n"
 
 
 def test_an_interrupted_fit_leaves_the_model_and_the_next_fit_alone():

@@ -10,7 +10,7 @@ from softmax_reg.kernels._csr import _accumulate, sparse_products
 from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
 from softmax_reg.kernels._jit import kernel
 from softmax_reg.kernels._products import add_product, load_rows, transpose
-from softmax_reg.kernels._simd import REGISTER_BYTES
+from softmax_reg.kernels._registers import REGISTER_BYTES
 
 from .backend_checks import (
     assert_close,

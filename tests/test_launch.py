@@ -6,10 +6,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
+import softmax_reg
 from softmax_reg.kernels import _launch, cpu
 from softmax_reg.kernels._csr import CSR_BLOCK as BLOCK
 
@@ -32,20 +35,74 @@ def test_chunks_tile_the_rows(n_samples, accumulator_bytes, work):
     assert len(bounds) <= max(1, work / _launch.MIN_CHUNK_WORK)
 
 
-def test_thread_budget_follows_the_environment(monkeypatch):
-    """NUMBA_NUM_THREADS and OMP_NUM_THREADS lower the number of threads, never raise it."""
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.parametrize(
+    "numba, openmp, expected",
+    [(None, None, None), ("1", None, 1), ("4096", "1,2", 1), ("3", "many", 3), ("2", "0", 2),
+     ("", " 5 ", 5)],
+)
+def test_the_environment_limits_the_threads(numba, openmp, expected):
+    """The smaller of NUMBA_NUM_THREADS and OMP_NUM_THREADS's first; no number is no limit."""
+    both = {"NUMBA_NUM_THREADS": numba, "OMP_NUM_THREADS": openmp}
+    environ = {name: value for name, value in both.items() if value is not None}
+    assert _launch.environment_limit(environ) == expected
+
+
+def test_a_limit_is_never_raised(monkeypatch):
+    """n_threads is the least of CPUs, environment and BLAS."""
+    monkeypatch.setattr(_launch, "_ENVIRONMENT_LIMIT", None)
     most = _launch.n_threads()
     assert 1 <= most <= os.cpu_count()
-    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
-    assert _launch.n_threads() == 1
-    monkeypatch.setenv("NUMBA_NUM_THREADS", "4096")
-    assert _launch.n_threads() == most
-    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
-    assert _launch.n_threads() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert _launch.n_threads() == most
+    for limit, expected in ((4096, most), (1, 1)):
+        monkeypatch.setattr(_launch, "_ENVIRONMENT_LIMIT", limit)
+        assert _launch.n_threads() == expected
+
+
+@pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_the_environment_counts_as_it_was_at_import(monkeypatch, name):
+    """A variable set later, as LocalCluster does, changes nothing; threadpoolctl does."""
+    before = _launch.n_threads()
+    monkeypatch.setenv(name, "1")
+    assert _launch.n_threads() == before
+    with threadpool_limits(1, user_api="blas"):
+        assert _launch.n_threads() == 1
+    assert _launch.n_threads() == before
+
+
+STARTS_A_CLUSTER = """
+import importlib, os
+from distributed import Client, LocalCluster
+from softmax_reg.kernels import _launch
+
+def in_worker():
+    return os.environ["OMP_NUM_THREADS"], _launch.n_threads()
+
+if __name__ == "__main__":
+    counts = [_launch.n_threads()]
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        with Client(cluster) as client:
+            assert client.submit(in_worker).result() == ("1", 1)
+    counts.append(_launch.n_threads())
+    counts.append(importlib.reload(_launch).n_threads())
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    print(*counts)
+"""
+
+
+def test_a_local_cluster_leaves_the_threads_of_its_process(tmp_path):
+    """As many as before, imported before or after; its workers have one thread each."""
+    script = tmp_path / "script.py"
+    script.write_text(STARTS_A_CLUSTER)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
+             "MALLOC_TRIM_THRESHOLD_")
+    environ = {name: value for name, value in os.environ.items() if name not in names}
+    package = str(Path(softmax_reg.__file__).resolve().parents[1])
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True,
+        timeout=300, env={**environ, "PYTHONPATH": package},
+    )
+    assert result.returncode == 0, result.stderr
+    before, after, imported_after = result.stdout.split()
+    assert before == after == imported_after
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])
@@ -171,15 +228,13 @@ def test_fits_have_the_same_bits_on_one_and_two_threads():
     assert len(outputs) == 1
 
 
-def test_the_number_of_threads_follows_later_changes(monkeypatch):
-    """LOKY_MAX_CPU_COUNT may come and go; a zero is no limit."""
-    for name in ("LOKY_MAX_CPU_COUNT", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+def test_the_number_of_threads_follows_joblib(monkeypatch):
+    """joblib reads LOKY_MAX_CPU_COUNT whenever it counts: it may come and go."""
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
     most = _launch.n_threads()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert _launch.n_threads() == 1
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
-    monkeypatch.setenv("OMP_NUM_THREADS", "0")
     assert _launch.n_threads() == most
 
 

@@ -109,7 +109,7 @@ class ConvergenceDisplay:
         )
         ax.set(xlabel=_X_LABELS[x], ylabel="relative to the objective", yscale="log")
         ax.xaxis.get_major_locator().set_params(integer=x == "iteration")
-        ax.legend(fontsize="small")
+        ax.legend(fontsize="small", loc="upper right")    # the curves fall
         self.ax_, self.figure_, self.lines_ = ax, ax.figure, [certified, observed]
         return self
 

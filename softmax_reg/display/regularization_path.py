@@ -190,7 +190,12 @@ class RegularizationPathDisplay:
         if handles:
             # Features from the largest down, for that is how they are stacked in the drawing.
             order = np.argsort([-handle.get_zorder() for handle in handles], kind="stable")
-            ax.legend([handles[i] for i in order], [labels[i] for i in order], fontsize="small")
+            # A place by name: matplotlib's search for the best one takes seconds on thousands
+            # of lines, and warns of it. Paths leave zero on the left, scores start low.
+            ax.legend(
+                [handles[i] for i in order], [labels[i] for i in order], fontsize="small",
+                loc="lower right" if kind == "score" else "upper left",
+            )
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

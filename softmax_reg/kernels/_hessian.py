@@ -14,7 +14,7 @@ from ._passes import (
     uncentred,
 )
 from ._products import padded
-from ._simd import REGISTER_BYTES
+from ._registers import REGISTER_BYTES
 
 # Operations of products of blocks in the time of one pair of stored entries, and of one
 # addition to a row of sums.

@@ -1,14 +1,13 @@
 """The one place that chooses Numba options."""
 
-import contextlib
-import hashlib
 import os
-from pathlib import Path
 
 import numpy as np
 from numba import config, njit, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
+
+from ._code_cache import guard
 
 # NUMBA_DISABLE_JIT=1: kernels run as plain Python, for tests and debuggers.
 IS_INTERPRETED = bool(config.DISABLE_JIT)
@@ -18,15 +17,6 @@ IS_INTERPRETED = bool(config.DISABLE_JIT)
 # out on purpose: NaN and inf are data here, a line search must see them.
 _FASTMATH = {"reassoc", "contract", "nsz"}
 
-
-def _digest_of_sources():
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-_SOURCES = _digest_of_sources()
 
 # A child forked while another thread compiles (or loads compiled code) would wait for that
 # thread for ever: it does not exist there, and holds Numba's lock. So forks wait.
@@ -107,40 +97,12 @@ def _compile(function, fastmath, forceinline=True, inline="never"):
         "nogil": True, "fastmath": fastmath, "error_model": "numpy", "forceinline": forceinline,
         "inline": inline,
     }
+    if IS_INTERPRETED:
+        return function
     try:
         compiled = njit(cache=True, **options)(function)
-    except RuntimeError:    # "cannot cache function": nowhere to write
+        guard(compiled._cache)
+    # "cannot cache function": nowhere to write. Or Numba's cache is not what it was.
+    except (RuntimeError, AttributeError):
         return njit(**options)(function)
-    cache = getattr(compiled, "_cache", None)
-    index = getattr(cache, "_cache_file", None)
-    if hasattr(index, "_source_stamp"):
-        # Numba takes cached code for valid while the function's own file is
-        # unchanged, but it holds callees from other files, inlined.
-        index._source_stamp = (index._source_stamp, _SOURCES)
-        _guard(cache)
     return compiled
-
-
-def _guard(cache):
-    """Compile where Numba would raise: on files that are damaged, or cannot be written.
-
-    Whatever is wrong with a cache must not keep anyone from fitting a model.
-    """
-    load, save = cache.load_overload, cache.save_overload
-
-    def load_or_none(signature, context):
-        try:
-            return load(signature, context)
-        except Exception:
-            return None
-
-    def save_or_not(signature, data):
-        try:
-            save(signature, data)
-        except Exception:
-            # Its index may be damaged: an empty one takes its place.
-            with contextlib.suppress(Exception):
-                cache.flush()
-                save(signature, data)
-
-    cache.load_overload, cache.save_overload = load_or_none, save_or_not

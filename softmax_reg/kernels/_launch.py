@@ -8,7 +8,9 @@ first launch.
 
 import contextlib
 import functools
+import multiprocessing
 import os
+import sys
 from collections import deque
 
 import joblib
@@ -32,6 +34,41 @@ MIN_CHUNK_WORK = 1_000_000
 _workers = {}
 
 
+def environment_limit(environ):
+    """Return the number of threads that environment variables allow; None where none does.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        NUMBA_NUM_THREADS and OMP_NUM_THREADS are read. The latter may list one number per
+        nesting level: "4,2". What is no positive integer is no limit.
+    """
+    names = ["NUMBA_NUM_THREADS"]
+    if not _is_left_by_local_cluster(environ):
+        names.append("OMP_NUM_THREADS")
+    texts = [environ.get(name, "").split(",")[0].strip() for name in names]
+    return min((int(text) for text in texts if text.isdigit() and int(text) > 0), default=None)
+
+
+def _is_left_by_local_cluster(environ):
+    """Tell whether Dask put its workers' variables into this process, which is no worker.
+
+    A `distributed.LocalCluster` sets OMP_NUM_THREADS=1 and others where it starts its
+    workers, for these to inherit, and leaves them there.
+    """
+    config = sys.modules.get("dask.config")
+    if config is None or multiprocessing.parent_process() is not None:
+        return False
+    variables = config.get("distributed.nanny.pre-spawn-environ", None) or {}
+    put = {name: str(value) for name, value in variables.items() if value is not None}
+    return bool(put) and all(environ.get(name) == value for name, value in put.items())
+
+
+# Read once: workers of joblib and Dask have their share in the environment when they start,
+# whereas a variable that changes later, as by a `LocalCluster`, is meant for other processes.
+_ENVIRONMENT_LIMIT = environment_limit(os.environ)
+
+
 @functools.lru_cache(maxsize=1)
 def _usable_cpus(affinity, most):
     """`joblib.cpu_count`; `affinity` and `most` are what it depends on.
@@ -43,22 +80,18 @@ def _usable_cpus(affinity, most):
 
 
 def n_threads():
-    """Number of kernel threads: CPUs this process may use, or fewer if asked.
+    """Return the number of kernel threads: CPUs this process may use, or fewer if asked.
 
     `joblib.cpu_count` knows CPU affinity, cgroup quotas and LOKY_MAX_CPU_COUNT;
-    NUMBA_NUM_THREADS and OMP_NUM_THREADS lower it further. joblib's and Dask's
-    workers set at least one of these to their own share. So does a limit on BLAS, by
-    threadpoolctl or OPENBLAS_NUM_THREADS: the kernels do here what BLAS does elsewhere.
+    NUMBA_NUM_THREADS and OMP_NUM_THREADS, as they were when this module was imported, lower
+    it further. joblib's and Dask's workers start with at least one of these set to their own
+    share. So does a limit on BLAS: the kernels do here what BLAS does elsewhere, and
+    `threadpoolctl.threadpool_limits` is the way to lower the number later.
     """
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     limits = [_usable_cpus(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))]
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        # OMP_NUM_THREADS may list one number per nesting level: "4,2".
-        text = os.environ.get(name, "").split(",")[0].strip()
-        if text.isdigit() and int(text) > 0:
-            limits.append(int(text))
-    blas = n_blas_threads()
-    return max(1, min(limits if blas is None else [*limits, blas]))
+    limits += [limit for limit in (_ENVIRONMENT_LIMIT, n_blas_threads()) if limit is not None]
+    return max(1, min(limits))
 
 
 def _shared_workers(size):

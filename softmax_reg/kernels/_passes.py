@@ -8,7 +8,7 @@ from . import _csr
 from ._launch import chunk_bounds, launch
 from ._linear import add_up, transposed
 from ._products import padded
-from ._simd import REGISTER_BYTES
+from ._registers import REGISTER_BYTES
 
 # A block of rows and twice its logits should fit into half of an L2 cache.
 _BLOCK_BYTES = 2**18

@@ -3,11 +3,11 @@
 import numpy as np
 
 from ._jit import inner_kernel, outlined_kernel
+from ._registers import REGISTER_BYTES
 from ._simd import (
     HEIGHTS,
     MAX_ROWS,
     MAX_WIDTH,
-    REGISTER_BYTES,
     add_tile_product,
     load_vector,
     transpose_tile,

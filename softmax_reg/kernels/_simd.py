@@ -8,7 +8,6 @@ instructions themselves. Everything else in this package leaves that to its vect
 They neither check bounds nor know what a row of X is: `_products` does.
 """
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -16,17 +15,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._jit import IS_INTERPRETED
+from ._registers import N_REGISTERS, REGISTER_BYTES
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-
-
-def _has(name):
-    return bool(_FEATURES.get(name, False))
-
-
-# Width of a vector register. Chosen once; on a machine with narrower ones LLVM
-# splits the vectors, which is slower but gives the same results.
-REGISTER_BYTES = 64 if _has("avx512f") else 32 if _has("avx") else 16
 # Tile widths, in registers, and for each the heights there are. That many registers of
 # sums, `width` of the right factor and one of the left fit the register file (32
 # registers with AVX-512 and NEON, 16 with AVX and SSE), and the largest of each width has
@@ -34,7 +24,7 @@ REGISTER_BYTES = 64 if _has("avx512f") else 32 if _has("avx") else 16
 # for each is compiled.
 _SHAPES = (
     {4: (1, 2, 3, 4, 5, 6), 2: (1, 2, 4, 8), 1: (1, 2, 4, 8)}
-    if _has("avx512f") or _has("neon")
+    if N_REGISTERS == 32
     else {2: (1, 2, 3, 4, 5, 6), 1: (1, 2, 4, 8)}
 )
 MAX_WIDTH = max(_SHAPES)

@@ -10,9 +10,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from ._jit import IS_INTERPRETED
+from ._registers import REGISTER_BYTES
 from ._simd import (
     INDEX,
-    REGISTER_BYTES,
     broadcast,
     element,
     emit_prefetch,

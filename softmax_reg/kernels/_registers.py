@@ -1,0 +1,43 @@
+"""Vector registers of the processor that Numba compiles for, which need not be this one."""
+
+import platform
+
+from llvmlite.binding import get_host_cpu_name
+from numba.core.codegen import get_host_cpu_features
+from numba.core.registry import cpu_target
+
+
+def register_file(machine, features):
+    """Return the bytes of a vector register and the number of registers.
+
+    Parameters
+    ----------
+    machine : str
+        As `platform.machine()` names it.
+    features : str
+        LLVM's feature flags of x86, "+avx2,-avx512f", applied in this order: a feature brings
+        those it builds on, and takes with it those that build on it. One that is not
+        mentioned is not there.
+    """
+    if machine.lower() in ("arm64", "aarch64"):
+        return 16, 32    # NEON, which no processor of this architecture lacks
+    avx, avx512 = False, False
+    for flag in features.split(","):
+        sign, name = flag.strip()[:1], flag.strip()[1:]
+        if sign == "+" and name.startswith("avx"):
+            avx, avx512 = True, avx512 or name.startswith("avx512")
+        elif sign == "-":
+            avx = avx and name != "avx"
+            avx512 = avx512 and name not in ("avx", "avx2", "avx512f")
+    return (64, 32) if avx512 else (32, 16) if avx else (16, 16)
+
+
+def _features():
+    """Feature flags that LLVM is given, after those that the name of this processor implies."""
+    _, name, given = cpu_target.target_context.codegen().magic_tuple()
+    return f"{get_host_cpu_features()},{given}" if name == get_host_cpu_name() else given
+
+
+# Narrower registers than LLVM might use give right results too, wider ones are split; but
+# the width must be the same in all that one process runs, and so is part of the cache's key.
+REGISTER_BYTES, N_REGISTERS = register_file(platform.machine(), _features())
