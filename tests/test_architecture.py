@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first; a module may import from its own folder and from lower layers.
 LAYERS = [
-    ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py", "kernels/_workers.py"],
+    ["kernels/_jit.py", "kernels/_blas.py", "kernels/_rows.py", "kernels/_workers.py",
+     "kernels/_narrow_floats.py"],
     ["kernels/_launch.py"],
     ["kernels/_elementary.py", "kernels/_simd.py", "kernels/_linear.py",
      "kernels/_descent.py"],
@@ -24,7 +25,7 @@ LAYERS = [
     ["kernels/_cuda_blocks.py", "kernels/_cuda_linear.py"],
     ["kernels/__init__.py", "kernels/reference.py", "kernels/cpu.py"],
     ["kernels/cuda.py", "kernels/blocked.py"],
-    ["_device.py"],
+    ["_device.py", "_function_arguments.py", "_sums.py"],
     ["functional.py", "penalty.py", "certificate.py"],
     ["objective.py"],
     ["row_space.py"],
