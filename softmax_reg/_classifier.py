@@ -19,6 +19,7 @@ from ._device import (
 from ._export import fitted_logistic_regression
 from ._prediction import predictions
 from .kernels import blocked, cpu
+from .kernels._narrow_floats import is_narrow
 from .kernels._row_blocks import RowBlocks
 
 # scikit-learn's other solvers, and what does their work here.
@@ -70,8 +71,10 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
                     f"{self.n_features_in_} features as input."
                 )
         else:
+            # For scikit-learn bfloat16 is no number; `predictions` converts it block by block.
+            dtype = None if is_narrow(getattr(X, "dtype", None)) else "numeric"
             X = validate_data(
-                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False
+                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, dtype=dtype
             )
         # Of what a fit on the device refuses, rows can still be predicted on the host.
         backend = cpu if sparse.issparse(X) else backend_for(self.device, X)
@@ -82,7 +85,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         elif not all_finite and isinstance(X, RowBlocks):
             blocked.check_finite(X)
         elif not all_finite:    # raises unless coef_ is to blame
-            check_array(X, accept_sparse="csr", estimator=self, input_name="X")
+            dtype = np.float32 if is_narrow(X.dtype) else "numeric"
+            check_array(X, accept_sparse="csr", estimator=self, input_name="X", dtype=dtype)
         return out if on_device else as_numpy(out)
 
     def predict(self, X):

@@ -106,14 +106,21 @@ def split(joined, fit_intercept):
     return joined, np.zeros(len(joined), dtype=joined.dtype)
 
 
+def best_of(scores):
+    """Return the index, a tuple, of the largest finite score; the first of all if none is."""
+    finite = np.where(np.isfinite(scores), scores, -np.inf)
+    return np.unravel_index(np.argmax(finite), scores.shape)
+
+
 def selected(scores, Cs, selection):
     """(index of the l1_ratio, index of C), from scores (n_folds, n_l1_ratios, n_Cs).
 
     The best mean; or with "one_se", at its l1_ratio, the smallest C whose mean is within one
-    standard error, over folds, of the best.
+    standard error, over folds, of the best. A candidate with a score that is not finite loses.
     """
-    mean = scores.mean(axis=0)
-    i, j = np.unravel_index(np.argmax(mean), mean.shape)
+    is_finite = np.isfinite(scores).all(axis=0)
+    mean = np.where(is_finite, np.where(is_finite, scores, 0).mean(axis=0), -np.inf)
+    i, j = best_of(mean)
     if selection == "one_se" and len(scores) > 1:
         error = scores[:, i, j].std(ddof=1) / np.sqrt(len(scores))
         near = np.flatnonzero(mean[i] >= mean[i, j] - error)

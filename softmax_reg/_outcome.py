@@ -74,22 +74,51 @@ def warn_of_outcome(result, absent, tol, max_iter):
         )
 
 
-def warn_of_path(results, max_iter):
-    """One warning for all fits of a path, or of several, that fell short.
+def warn_of_path(results, Cs, max_iter):
+    """Warn of the fits of a path, or of several, that fell short: once, and of separation once.
 
     Parameters
     ----------
     results : list of Fit
+    Cs : array of shape (n_results,)
+        The C of each; folds have the same ones.
     max_iter : int
     """
-    short = [result for result in results if result.status not in ("converged", "stopped")]
-    if short:
-        worst = max(short, key=lambda result: result.gap / result.value)
+    Cs, statuses = np.asarray(Cs), np.array([result.status for result in results])
+
+    def counted(is_meant):
+        values, n_fits = len(np.unique(Cs[is_meant])), int(np.sum(is_meant))
+        n_values = len(np.unique(Cs))
+        fits = "" if n_values == len(Cs) else f" ({n_fits} of {len(Cs)} fits)"
+        return f"{values} of {n_values} values of C{fits}"
+
+    is_separable = statuses == "separable"
+    if np.any(is_separable):
+        smallest = Cs[is_separable].min()
+        advice = "Leave out C=inf" if smallest == np.inf else "Use no penalty factor of 0"
         warnings.warn(
-            f"{worst.solver} failed to converge for {len(short)} of {len(results)} values of C; "
-            f"the largest duality gap is {worst.gap:.1e} at objective {worst.value:.6g} "
-            f"({worst.status}). Increase the number of iterations (max_iter={max_iter}), or "
-            "leave out the largest values of C.",
+            "The classes can be separated (at least in part) by coefficients that nothing "
+            f"penalises, so there is no optimum for {counted(is_separable)}. {advice}.",
+            SeparationWarning,
+            stacklevel=3,
+        )
+    is_short = ~np.isin(statuses, ("converged", "stopped", "separable"))
+    if np.any(is_short):
+        short = [result for result, meant in zip(results, is_short, strict=True) if meant]
+        worst = max(short, key=lambda result: (result.gap, -result.value))
+        advice = {
+            "max_iter": f"Increase the number of iterations (max_iter={max_iter}), or leave out "
+                        "the largest values of C.",
+            "stalled": "Rounding stops it from going on: scale the data or raise tol.",
+            "uncertified": "Rounding hides the gap: scale the columns for a certificate.",
+            "rounded": "Rounding coef_ and intercept_ costs more than tol: subtract the means "
+                       "of the columns first.",
+        }
+        endings = [status for status in advice if status in statuses]
+        warnings.warn(
+            f"{worst.solver} failed to converge for {counted(is_short)}; the largest duality "
+            f"gap is {worst.gap:.1e} at objective {worst.value:.6g} ({worst.status}). "
+            + " ".join(advice[status] for status in endings),
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from .kernels import blocked, cpu
+from .kernels._narrow_floats import is_narrow
 from .kernels._rows import Rows
 from .sample import one_of_many
 
@@ -97,10 +98,10 @@ def checked(X, y, weight, number):
                 f"{name} of X has {n_samples} rows, and that of {other} has {length}. X, y and "
                 "sample_weight must be partitioned alike: rechunk or repartition them."
             )
-    half = getattr(X, "dtype", None) == np.float16
+    dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
     X = check_array(
-        X, accept_sparse="csr", dtype=np.float32 if half else [np.float64, np.float32],
-        order="C", ensure_min_samples=0, input_name=f"{name} of X",
+        X, accept_sparse="csr", dtype=dtype, order="C", ensure_min_samples=0,
+        input_name=f"{name} of X",
     )
     if sparse.issparse(X):
         # Kernels do not check indices.

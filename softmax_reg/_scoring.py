@@ -1,18 +1,24 @@
-"""Scores of the rows that a fold left out."""
+"""Scores of the rows that a fold left out: what scorers are told, and which scores count."""
 
+import copy
 import inspect
+import warnings
 
-from sklearn.metrics import get_scorer, make_scorer
+import numpy as np
+from sklearn.metrics import get_scorer
 from sklearn.utils.validation import _check_method_params
+
+# Folds that a message names one by one.
+_MOST_NAMED = 5
 
 
 def scorer_of(scoring):
-    """scikit-learn's scorer of that name, a callable as it is; None is accuracy."""
+    """Return scikit-learn's scorer of that name, or the callable as it is; None is accuracy."""
     return get_scorer("accuracy" if scoring is None else scoring)
 
 
 def fold_scorer(scorer, data, params):
-    """A function (model, rows) -> score of the model on these rows.
+    """Return a function (model, rows) -> score of the model on these rows.
 
     Parameters
     ----------
@@ -20,30 +26,96 @@ def fold_scorer(scorer, data, params):
         (estimator, X, y, **params) -> float.
     data : TrainingData
     params : dict
-        The scorer's others; what has one entry a row is cut to the rows.
+        Other arguments of the scorer; one with an entry for each row is cut to the rows.
     """
-    scorer = _knowing_all_classes(scorer, data.classes)
+    scorer = knowing_classes(scorer, data.classes)
 
     def score(model, rows):
         some = _check_method_params(X=data.X, params=params, indices=rows)
+        weight = some.get("sample_weight")
+        if weight is not None and not np.any(weight):
+            raise ValueError("The rows left out of a fold have no weight: sample_weight is 0.")
         return scorer(model, data.X[rows], data.y[rows], **some)
 
     return score
 
 
-def _knowing_all_classes(scorer, classes):
-    """The scorer told of all labels, where it can be: rows left out may lack some."""
+def knowing_classes(scorer, classes):
+    """Return the scorer, told of the classes that `fit` knew: rows to score may lack some.
+
+    Metrics of probabilities, and those without averages, are told all labels. Averages over
+    classes stay averages over the classes present, as in scikit-learn. Of two classes the
+    positive one is the metric's default, if that is a class, and otherwise ``classes[1]``,
+    whose probability scorers pass on. What the scorer was made with stays.
+
+    Parameters
+    ----------
+    scorer : callable
+        Only scorers from scikit-learn's `make_scorer` are told.
+    classes : ndarray of shape (n_classes,), sorted
+    """
     metric = getattr(scorer, "_score_func", None)
     if metric is None:
         return scorer
-    options = dict(getattr(scorer, "_kwargs", {}))
     accepted = inspect.signature(metric).parameters
-    if "labels" not in accepted or "labels" in options:
-        return scorer
-    options["labels"] = classes
-    if len(classes) == 2 and "pos_label" in accepted:
-        options.setdefault("pos_label", classes[1])
-    return make_scorer(
-        metric, greater_is_better=scorer._sign == 1, response_method=scorer._response_method,
-        **options,
+    defaults = {name: parameter.default for name, parameter in accepted.items()}
+    given, told = dict(scorer._kwargs), {}
+    of_predictions = scorer._response_method == "predict"
+    is_untold = defaults.get("labels") in (None, inspect.Parameter.empty)
+    if "labels" in accepted and is_untold and not (of_predictions and "average" in accepted):
+        told["labels"] = classes
+    known = classes.tolist()
+    if "pos_label" in accepted and len(known) == 2 and defaults["pos_label"] not in known:
+        average = given.get("average", defaults.get("average", "binary"))
+        is_averaged = of_predictions and average != "binary"
+        told["pos_label"] = None if is_averaged else known[1]
+    scorer = copy.copy(scorer)    # with its requests for metadata
+    scorer._kwargs = told | given
+    return scorer
+
+
+def folds_that_count(scores, Cs, l1_ratios, lacking):
+    """Return which folds have a finite score, (n_folds,) bool; warn of scores that do not count.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
+    Cs, l1_ratios : ndarray
+    lacking : list of lists
+        Classes that no row left out of a fold has.
+
+    Raises
+    ------
+    ValueError
+        If no candidate has a finite score in all folds that count.
+    """
+    is_finite = np.isfinite(scores)
+    counts = is_finite.any(axis=(1, 2))
+    if is_finite.all():
+        return counts
+    parts, n_folds = [], len(scores)
+    for k in np.flatnonzero(~is_finite.all(axis=(1, 2))):
+        i, j = np.argwhere(~is_finite[k])[0]
+        reason = f"scoring returned {scores[k, i, j]}"
+        if lacking[k]:
+            reason += f", and the rows left out lack classes {lacking[k]}"
+        parts.append(
+            f"in fold {k + 1} of {n_folds} those of {np.sum(~is_finite[k])} of "
+            f"{is_finite[k].size} candidates, first C={Cs[j]:g}, l1_ratio={l1_ratios[i]:g} "
+            f"({reason})" if counts[k] else
+            f"no score of fold {k + 1} of {n_folds} is finite ({reason})"
+        )
+    more = f"; {len(parts) - _MOST_NAMED} more folds" if len(parts) > _MOST_NAMED else ""
+    told = "; ".join(parts[:_MOST_NAMED]) + more
+    if not counts.any() or not is_finite[counts].all(axis=0).any():
+        raise ValueError(
+            "scoring gives no candidate a finite score in every fold: "
+            f"{told}. Use another scoring, or folds that hold rows of every class."
+        )
+    warnings.warn(
+        f"Some scores are not finite: {told}. Such a candidate is not chosen; a fold without a "
+        "finite score has no say.",
+        UserWarning,
+        stacklevel=3,
     )
+    return counts

@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
 from ._device import as_numpy, backend_for, check_finite, checked_device_array, is_on_device
+from .kernels._narrow_floats import is_narrow
 from .kernels._row_blocks import RowBlocks
 
 # Bytes of an array in a file from which on it is read block by block.
@@ -155,13 +156,13 @@ def _validated(estimator, X, y, reset):
     """(X, y, names) on the host; `estimator` is kept, and without `reset` names its columns."""
     # scikit-learn's validation writes n_features_in_ to its estimator.
     scratch = copy.copy(estimator)
-    half = getattr(X, "dtype", None) == np.float16
+    dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
     X, y = validate_data(
         scratch,
         X,
         y,
         accept_sparse="csr",
-        dtype=np.float32 if half else [np.float64, np.float32],
+        dtype=dtype,
         order="C",
         reset=reset,
         accept_large_sparse=True,

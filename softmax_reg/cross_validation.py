@@ -16,18 +16,22 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
+from sklearn.utils.validation import check_is_fitted
 
 from ._callbacks import FitProgress
 from ._classifier import LinearSoftmaxClassifier
 from ._device import as_numpy, is_on_device
-from ._folds import fold_path, model_of, selected, set_coefficients, split
+from ._folds import best_of, fold_path, model_of, selected, set_coefficients, split
 from ._outcome import warn_of_path
-from ._scoring import fold_scorer, scorer_of
+from ._scoring import fold_scorer, folds_that_count, knowing_classes, scorer_of
 from ._validation import check_penalty_factor, check_sample_weight, check_training_data
 from .estimator import SoftmaxRegression
 from .path import check_grid
 
 _DECADES = -4, 4    # of the default grid of C, scikit-learn's
+# Attributes that a fit may set and the next one not: of the refit, and of columns with names.
+_NOT_ALWAYS = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_",
+               "n_evaluations_", "solver_", "history_")
 
 
 class SoftmaxRegressionCV(LinearSoftmaxClassifier):
@@ -46,7 +50,10 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     cv : int, cross-validation generator or iterable, default=None
         None is 5 stratified folds.
     scoring : str, callable or None, default="neg_log_loss"
-        As in scikit-learn; None is accuracy.
+        As in scikit-learn; None is accuracy. Metrics that take labels or a positive label are
+        told those of `fit`, in folds and in `score`: of two classes that are not the metric's
+        default, ``classes_[1]`` is positive. A candidate with a score that is not finite is
+        not chosen, and a fold that has no finite score does not count; a warning names them.
     refit : bool, default=True
         Fit on all rows with what scores best on average. Otherwise `coef_`, `intercept_`,
         `C_` and `l1_ratio_` are the means of every fold's best.
@@ -148,6 +155,20 @@ penalty_factor, device, precision
         self.device = device
         self.precision = precision
 
+    @property
+    def penalty(self):
+        """What is penalised, in scikit-learn's words: "l1", "l2", "elasticnet" or None.
+
+        By `C_` and `l1_ratio_` after a fit, before it by `Cs` and `l1_ratios`.
+        """
+        fitted = vars(self)
+        Cs = [fitted["C_"]] if "C_" in fitted else np.ravel(self.Cs)
+        ratios = [fitted["l1_ratio_"]] if "l1_ratio_" in fitted else np.ravel(self.l1_ratios)
+        if np.all(np.equal(Cs, np.inf)):
+            return None
+        different = np.unique(ratios).tolist()
+        return {(0,): "l2", (1,): "l1"}.get(tuple(different), "elasticnet")
+
     def _validate_params(self):
         super()._validate_params()
         ratios = np.asarray(self.l1_ratios)
@@ -184,6 +205,12 @@ penalty_factor, device, precision
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            On what `SoftmaxRegression` refuses, on folds without weight, and where no candidate
+            has a finite score.
         """
         _raise_for_params(params, self, "fit")
         X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
@@ -217,12 +244,14 @@ penalty_factor, device, precision
             return values.reshape(len(folds), len(l1_ratios), *values.shape[1:])
 
         scores, coefs = stacked("scores"), stacked("coefs")
+        lacking = [np.delete(data.classes, data.index[test]).tolist() for _, test in folds]
+        counts = folds_that_count(scores, Cs, l1_ratios, lacking)
         fitted = {
             "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
             "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
         }
         if self.refit:
-            i, j = selected(scores, Cs, self.selection)
+            i, j = selected(scores[counts], Cs, self.selection)
             fitted |= {"C_": float(Cs[j]), "l1_ratio_": float(l1_ratios[i])}
             complete = [k for k in range(len(folds)) if paths[k * len(l1_ratios)].is_complete]
             start = coefs[complete, i, j].mean(axis=0) if complete else None
@@ -235,18 +264,20 @@ penalty_factor, device, precision
                 if name.endswith("_") and name != "n_iter_"
             }
         else:
-            best = [np.unravel_index(np.argmax(fold), fold.shape) for fold in scores]
-            mean = np.mean([coefs[k][index] for k, index in enumerate(best)], axis=0)
+            best = [best_of(fold) for fold in scores[counts]]
+            mean = np.mean(
+                [path[index] for path, index in zip(coefs[counts], best, strict=True)], axis=0
+            )
             coef, intercept = split(mean, self.fit_intercept)
             fitted |= {
                 "C_": float(np.mean([Cs[j] for _, j in best])),
                 "l1_ratio_": float(np.mean([l1_ratios[i] for i, _ in best])),
                 "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
             }
-        warn_of_path([result for path in paths for result in path.results], self.max_iter)
-        # Without those of an earlier fit that do not come again, all at once.
-        kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
-        self.__dict__ = kept | fitted
+        results = [result for path in paths for result in path.results]
+        warn_of_path(results, np.tile(Cs, len(paths)), self.max_iter)
+        kept = {name: value for name, value in vars(self).items() if name not in _NOT_ALWAYS}
+        self.__dict__ = kept | fitted    # all at once
         return self
 
     def score(self, X, y, *, sample_weight=None, **score_params):
@@ -269,7 +300,9 @@ penalty_factor, device, precision
             score_params["sample_weight"] = sample_weight
         if _routing_enabled():
             score_params = process_routing(self, "score", **score_params).scorer.score
-        return scorer_of(self.scoring)(self, X, y, **score_params)
+        check_is_fitted(self)
+        scorer = knowing_classes(scorer_of(self.scoring), self.classes_)
+        return scorer(self, X, y, **score_params)
 
     def get_metadata_routing(self):
         """What goes to the splitter and to the scorer, as for `LogisticRegressionCV`.
@@ -310,7 +343,7 @@ penalty_factor, device, precision
             progress.begin(None)
             paths.append(path)
             if self.verbose:
-                best = np.argmax(path.scores)
+                (best,) = best_of(path.scores)
                 print(
                     f"[{type(self).__name__}] fold {k + 1} of {len(folds)}, l1_ratio "
                     f"{l1_ratio:g}: best score {path.scores[best]:.6g} at C = {Cs[best]:.3g}, "

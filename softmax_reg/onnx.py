@@ -19,8 +19,10 @@ _OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False],
 def register():
     """Make skl2onnx convert `SoftmaxRegression` and `SoftmaxRegressionCV`.
 
-    Once a process, before ``skl2onnx.to_onnx``. Float inputs give probabilities in float32,
-    double inputs in float64. Labels have to be strings or integers, as ONNX has no others.
+    Once a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in float64,
+    all others in float32. Logits are computed in double wherever predictions compute them in
+    float64: for integers, and where `coef_` is float64. Labels have to be strings or integers,
+    as ONNX has no others.
     Options are those of `LogisticRegression`: ``zipmap``, ``nocl`` (the class's number for a
     label), ``output_class_labels`` and ``raw_scores`` (logits; two columns of opposite signs if
     binary).
@@ -64,28 +66,40 @@ def register():
 def _convert(scope, operator, container):
     """Write ``softmax(X @ coef.T + intercept)`` and the label of its largest entry."""
     from skl2onnx.algebra import onnx_ops as ops
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+    from skl2onnx.common.data_types import (
+        BooleanTensorType,
+        DoubleTensorType,
+        FloatTensorType,
+    )
     from skl2onnx.proto import onnx_proto
 
     model, (X,), (label, scores) = operator.raw_operator, operator.inputs, operator.outputs
     options = container.get_options(model, {"raw_scores": False, "nocl": False})
     raw = options["raw_scores"]
     labels = np.arange(len(model.classes_)) if options["nocl"] else _labels(model.classes_)
-    is_double = isinstance(X.type, DoubleTensorType)
-    dtype = np.float64 if is_double else np.float32
     coef, intercept = _rows(model, raw)
     version = {"op_version": container.target_opset}
-    if not isinstance(X.type, (DoubleTensorType, FloatTensorType)):
-        X = ops.OnnxCast(X, to=onnx_proto.TensorProto.FLOAT, **version)
+    # float32 holds neither all integers nor the intercept of float64 coefficients.
+    is_single = isinstance(X.type, (FloatTensorType, BooleanTensorType)) and (
+        np.result_type(coef, intercept) == np.float32
+    )
+    dtype, tensor, numbers = (np.float32, FloatTensorType, onnx_proto.TensorProto.FLOAT) if (
+        is_single) else (np.float64, DoubleTensorType, onnx_proto.TensorProto.DOUBLE)
+    if not isinstance(X.type, tensor):
+        X = ops.OnnxCast(X, to=numbers, **version)
     product = ops.OnnxMatMul(X, coef.T.astype(dtype), **version)
     logits = ops.OnnxAdd(product, intercept.astype(dtype), **version)
     index = ops.OnnxArgMax(logits, axis=1, keepdims=0, **version)
     ops.OnnxGather(labels, index, output_names=[label.full_name], **version).add_to(
         scope, container
     )
-    last = ops.OnnxIdentity if raw else ops.OnnxSoftmax
-    axis = {} if raw else {"axis": 1}
-    last(logits, output_names=[scores.full_name], **axis, **version).add_to(scope, container)
+    out = logits if raw else ops.OnnxSoftmax(logits, axis=1, **version)
+    given = onnx_proto.TensorProto.DOUBLE if isinstance(scores.type, DoubleTensorType) else (
+        onnx_proto.TensorProto.FLOAT
+    )
+    ops.OnnxCast(out, to=given, output_names=[scores.full_name], **version).add_to(
+        scope, container
+    )
 
 
 def _rows(model, raw):
@@ -95,7 +109,8 @@ def _rows(model, raw):
     if len(coef) == 1:
         # The sigmoid is the softmax of (0, logit).
         first = -1.0 if raw else 0.0
-        coef, intercept = np.vstack([first * coef, coef]), np.array([first, 1.0]) * intercept
+        signs = np.array([first, 1.0], dtype=intercept.dtype)
+        coef, intercept = np.vstack([first * coef, coef]), signs * intercept
     return coef, intercept
 
 

@@ -128,7 +128,7 @@ precision
     fits = [None] * len(Cs)
     for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
         fits[i] = fit
-    warn_of_path(fits, max_iter)
+    warn_of_path(fits, Cs, max_iter)
     null = 0.0 if problem.objective is None else problem.objective.null_point.value
     losses = np.array([fit.loss for fit in fits])
     coefs = np.array([fit.coef for fit in fits])

@@ -190,11 +190,11 @@ def test_unpenalised_grid():
 
 
 def test_one_warning_for_all_fits():
-    """How many fell short, and one of the refit."""
+    """How many values of C fell short, and one of the refit."""
     with pytest.warns(ConvergenceWarning) as record:
         SoftmaxRegressionCV(Cs=CS, cv=3, max_iter=1).fit(X, y)
     messages = [str(warning.message) for warning in record]
-    assert len(messages) == 2 and "of 9 values of C" in messages[1]
+    assert len(messages) == 2 and "3 of 3 values of C (9 of 9 fits)" in messages[1]
 
 
 def test_verbose_tells_of_every_path(capsys):

@@ -174,6 +174,32 @@ def test_onnx_options_and_inputs(n_classes):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64, np.bool_])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_onnx_works_in_the_precision_of_predictions(n_classes, kind):
+    """Timestamps and float64 coefficients: the same labels, whatever the input's type.
+
+    float32 has 128 s between neighbours here; probabilities come in float32 but for doubles.
+    """
+    rng = np.random.default_rng(0)
+    X = 1_700_000_000 + rng.integers(0, 10_000, (2000, 2))
+    logits = (X - 1_700_005_000) @ rng.standard_normal((2, n_classes)) / 500
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    model = SoftmaxRegression().fit(X, y)
+    given = (X % 3 == 0) if kind is np.bool_ else X.astype(kind)
+    labels, proba = onnx_outputs(model, given)
+    expected = model.predict_proba(given)
+    bound = rounding_of(model, np.abs(X)) + np.finfo(proba.dtype).eps
+    assert np.abs(proba - expected).max() <= bound < 0.01
+    top = np.sort(expected, axis=1)
+    clear = top[:, -1] - top[:, -2] > 2 * bound
+    assert clear.mean() > 0.95
+    assert_array_equal(np.array(labels)[clear], model.predict(given)[clear])
+    raw = onnx_outputs(model, given, raw_scores=True)[1]
+    assert raw.dtype == proba.dtype == (np.float64 if kind is np.float64 else np.float32)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_onnx_of_a_search_of_a_sparsified_model_and_of_labels_it_has_not():
     """Both estimators convert; labels 0.5 do not."""
     X, y = bundled("iris")

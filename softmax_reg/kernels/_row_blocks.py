@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ._narrow_floats import is_narrow
+
 # Bytes of a block: long reads, and little memory for two of them.
 _BLOCK_BYTES = 2**26
 _PAGE = 4096
@@ -29,7 +31,7 @@ class RowBlocks:
     ----------
     shape : tuple of (n_samples, n_features)
     dtype : numpy.dtype
-        That in which blocks come: float32 of float32 and float16, else float64.
+        That in which blocks come: float32 of float32, float16 and bfloat16, else float64.
 
     Raises
     ------
@@ -63,14 +65,13 @@ class RowBlocks:
                 f"shape {tuple(array.shape)}."
             )
         given = np.dtype(array.dtype)
-        if given.kind not in "fiub":
+        if given.kind not in "fiub" and not is_narrow(given):
             raise ValueError(f"RowBlocks needs real numbers, got dtype {given}.")
         self._array = array
         self._columns = None
         self.shape = tuple(int(length) for length in array.shape)
-        self.dtype = np.dtype(
-            np.float32 if given.kind == "f" and given.itemsize <= 4 else np.float64
-        )
+        is_single = is_narrow(given) or (given.kind == "f" and given.itemsize == 4)
+        self.dtype = np.dtype(np.float32 if is_single else np.float64)
 
     def __len__(self):
         return self.shape[0]
