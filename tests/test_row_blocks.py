@@ -14,7 +14,12 @@ from softmax_reg import sample as sample_module
 from softmax_reg.kernels import _row_blocks, blocked, reference
 
 from . import mixtures
-from .backend_checks import check_column_summary, check_curvature, check_hess_prod, check_value_grad
+from .backend_checks import (
+    check_column_summary,
+    check_curvature,
+    check_hess_prod,
+    check_value_grad,
+)
 from .mixtures import agree
 from .problems import EPS, random_problem
 
