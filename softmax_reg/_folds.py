@@ -90,7 +90,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     gaps = np.array([result.gap for result in fits]) + problem.absent_loss
     return FoldPath(
         coefs=np.array(coefs),
-        scores=np.array(scores),
+        scores=np.array(scores, dtype=np.float64),
         gaps=np.divide(gaps, values, out=gaps, where=values > 0),
         n_iters=np.array([result.n_iter for result in fits], dtype=np.int32),
         results=fits,

@@ -362,9 +362,9 @@ def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduc
     check_probabilities("p", p, absent)
     if not from_logits:
         check_probabilities("q", q, absent)
-    p, q = p.astype(np.float64), q.astype(np.float64)
+    p, q = np.minimum(p, 1, dtype=np.float64), q.astype(np.float64)     # above 1 by rounding only
     log_ratio = np.log(p) + _surprisal("q", q, True, axis, absent) if from_logits else (
-        _log_ratio(p, q)
+        _log_ratio(p, np.minimum(q, 1))
     )
     terms = np.where((p == 0) & ~np.isnan(q), 0, p * log_ratio)
     divergence = _zero_where_padded(compensated_sum(terms, axis), p, q, axis)

@@ -1,4 +1,4 @@
-"""What `SoftmaxRegressionCV` does with scores: those that are not finite, and what scorers know."""
+"""Scores of `SoftmaxRegressionCV`: those that are not finite, and what scorers know."""
 
 import warnings
 
@@ -124,7 +124,9 @@ def _with_positive(name, label):
 @pytest.mark.parametrize("scoring", [
     "f1", "precision", "recall", "jaccard", "average_precision", "neg_brier_score",
 ])
-@pytest.mark.parametrize("names", [["a", "b"], [0, 1], [1, 2], [False, True], [-1.0, 1.0]], ids=str)
+@pytest.mark.parametrize(
+    "names", [["a", "b"], [0, 1], [1, 2], [False, True], [-1.0, 1.0]], ids=str
+)
 def test_scorers_of_a_positive_label(scoring, names):
     """Folds and `score` equal scikit-learn's scorer with the right pos_label.
 
@@ -188,8 +190,8 @@ def test_what_a_scorer_was_given_stays():
 
 
 @pytest.mark.parametrize("options, expected", [
-    ({"l1_ratios": [0.0]}, "l2"), ({"l1_ratios": [1.0]}, "l1"), ({"l1_ratios": [0.5]}, "elasticnet"),
-    ({"l1_ratios": [0, 1]}, "elasticnet"), ({"Cs": [np.inf]}, None), ({"Cs": 3}, "l2"),
+    ({"l1_ratios": [0.0]}, "l2"), ({"l1_ratios": [1.0]}, "l1"),
+    ({"l1_ratios": [0.5]}, "elasticnet"), ({"l1_ratios": [0, 1]}, "elasticnet"), ({"Cs": [np.inf]}, None), ({"Cs": 3}, "l2"),
 ])
 def test_penalty_before_a_fit(options, expected):
     """What the parameters allow, in scikit-learn's words."""
