@@ -80,9 +80,12 @@ def _log_ratio(p, q):
     the ratio overflows or is subnormal, log p - log q is large and hardly cancels.
     """
     ratio = p / q
-    is_normal = (ratio >= np.finfo(np.float64).tiny) & (ratio < np.inf)
-    far = np.where(is_normal, np.log(ratio), np.log(p) - np.log(q))
-    return np.where(np.abs(p - q) <= q / 2, np.log1p((p - q) / q), far)
+    log_ratio = np.log(ratio)
+    is_near = np.abs(p - q) <= q / 2
+    log_ratio[is_near] = np.log1p((p[is_near] - q[is_near]) / q[is_near])
+    is_extreme = (ratio < np.finfo(np.float64).tiny) | (ratio == np.inf)
+    log_ratio[is_extreme] = np.log(p[is_extreme]) - np.log(q[is_extreme])
+    return log_ratio
 
 
 @_quiet

@@ -191,7 +191,8 @@ def test_what_a_scorer_was_given_stays():
 
 @pytest.mark.parametrize("options, expected", [
     ({"l1_ratios": [0.0]}, "l2"), ({"l1_ratios": [1.0]}, "l1"),
-    ({"l1_ratios": [0.5]}, "elasticnet"), ({"l1_ratios": [0, 1]}, "elasticnet"), ({"Cs": [np.inf]}, None), ({"Cs": 3}, "l2"),
+    ({"l1_ratios": [0.5]}, "elasticnet"), ({"l1_ratios": [0, 1]}, "elasticnet"),
+    ({"Cs": [np.inf]}, None), ({"Cs": 3}, "l2"),
 ])
 def test_penalty_before_a_fit(options, expected):
     """What the parameters allow, in scikit-learn's words."""

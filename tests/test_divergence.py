@@ -99,7 +99,8 @@ def test_a_sum_of_many_terms_is_compensated():
 
 @pytest.mark.parametrize("p, q, expected", [
     ([0, 0], [0, 0], 0), ([0, 1], [0, 1], 0), ([1, 0], [0, 1], np.inf),
-    ([0, 1], [np.nan, 1], np.nan), ([np.nan, 1], [0.5, 0.5], np.nan), ([0.25, 0.25], [0.5, 0.5], -0.5 * np.log(2)),
+    ([0, 1], [np.nan, 1], np.nan), ([np.nan, 1], [0.5, 0.5], np.nan),
+    ([0.25, 0.25], [0.5, 0.5], -0.5 * np.log(2)),
     ([1, 1], [0.5, 0.5], 2 * np.log(2)), ([0.5, 0.5], [1, 0], np.inf),
 ])
 def test_edges_of_divergence(p, q, expected):
