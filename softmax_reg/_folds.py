@@ -91,7 +91,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     gaps = np.array([fit.gap for fit in fits])
     return FoldPath(
         coefs=np.array(coefs),
-        scores=np.array(scores),
+        scores=np.array(scores, dtype=np.float64),
         gaps=np.divide(gaps, values, out=gaps, where=values > 0),
         n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         results=fits,

@@ -65,10 +65,12 @@ def knowing_classes(scorer, classes):
     if "labels" in accepted and is_untold and not (of_predictions and "average" in accepted):
         told["labels"] = classes
     known = classes.tolist()
-    if "pos_label" in accepted and len(known) == 2 and defaults["pos_label"] not in known:
+    if "pos_label" in accepted and defaults["pos_label"] not in known:
         average = given.get("average", defaults.get("average", "binary"))
-        is_averaged = of_predictions and average != "binary"
-        told["pos_label"] = None if is_averaged else known[1]
+        if of_predictions and average != "binary":
+            told["pos_label"] = None    # not used, and scikit-learn refuses the default's label
+        elif len(known) == 2:
+            told["pos_label"] = known[1]
     scorer = copy.copy(scorer)    # with its requests for metadata
     scorer._kwargs = told | given
     return scorer

@@ -80,9 +80,12 @@ def _log_ratio(p, q):
     the ratio overflows or is subnormal, log p - log q is large and hardly cancels.
     """
     ratio = p / q
-    is_normal = (ratio >= np.finfo(np.float64).tiny) & (ratio < np.inf)
-    far = np.where(is_normal, np.log(ratio), np.log(p) - np.log(q))
-    return np.where(np.abs(p - q) <= q / 2, np.log1p((p - q) / q), far)
+    log_ratio = np.log(ratio)
+    is_near = np.abs(p - q) <= q / 2
+    log_ratio[is_near] = np.log1p((p[is_near] - q[is_near]) / q[is_near])
+    is_extreme = (ratio < np.finfo(np.float64).tiny) | (ratio == np.inf)
+    log_ratio[is_extreme] = np.log(p[is_extreme]) - np.log(q[is_extreme])
+    return log_ratio
 
 
 @_quiet
@@ -362,9 +365,9 @@ def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduc
     check_probabilities("p", p, absent)
     if not from_logits:
         check_probabilities("q", q, absent)
-    p, q = p.astype(np.float64), q.astype(np.float64)
+    p, q = np.minimum(p, 1, dtype=np.float64), q.astype(np.float64)     # above 1 by rounding only
     log_ratio = np.log(p) + _surprisal("q", q, True, axis, absent) if from_logits else (
-        _log_ratio(p, q)
+        _log_ratio(p, np.minimum(q, 1))
     )
     terms = np.where((p == 0) & ~np.isnan(q), 0, p * log_ratio)
     divergence = _zero_where_padded(compensated_sum(terms, axis), p, q, axis)

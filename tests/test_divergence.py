@@ -99,8 +99,8 @@ def test_a_sum_of_many_terms_is_compensated():
 
 @pytest.mark.parametrize("p, q, expected", [
     ([0, 0], [0, 0], 0), ([0, 1], [0, 1], 0), ([1, 0], [0, 1], np.inf),
-    ([0, 1], [np.nan, 1], np.nan),
-    ([np.nan, 1], [0.5, 0.5], np.nan), ([0.25, 0.25], [0.5, 0.5], -0.5 * np.log(2)),
+    ([0, 1], [np.nan, 1], np.nan), ([np.nan, 1], [0.5, 0.5], np.nan),
+    ([0.25, 0.25], [0.5, 0.5], -0.5 * np.log(2)),
     ([1, 1], [0.5, 0.5], 2 * np.log(2)), ([0.5, 0.5], [1, 0], np.inf),
 ])
 def test_edges_of_divergence(p, q, expected):
@@ -117,7 +117,9 @@ def test_edges_of_divergence(p, q, expected):
 
 
 def test_probabilities_above_1_by_rounding_cost_nothing():
-    """1 + 4e-16 counts as 1 in an entropy: never below 0."""
+    """1 + 4e-16 counts as 1 in entropies and divergences: never below 0."""
     over = 1 + 4e-16
     assert entropy([over, 0.0]) == 0 and not np.signbit(entropy([over, 0.0]))
-    assert kl_divergence([over, 0.0], [over, 0.0]) == 0
+    for p, q in ([over, 1.0], [1.0, over], [over, over]):
+        assert kl_divergence([p, 0.0], [q, 0.0]) == kl_divergence([p, 0.0], [0.0, -np.inf],
+                                                                   from_logits=True) == 0
