@@ -25,13 +25,10 @@ from ._folds import best_of, fold_path, model_of, selected, set_coefficients, sp
 from ._outcome import warn_of_path
 from ._scoring import fold_scorer, folds_that_count, knowing_classes, scorer_of
 from ._validation import check_penalty_factor, check_sample_weight, check_training_data
-from .estimator import SoftmaxRegression
+from .estimator import _OF_FIT, SoftmaxRegression
 from .path import check_grid
 
 _DECADES = -4, 4    # of the default grid of C, scikit-learn's
-# Attributes that a fit may set and the next one not: of the refit, and of columns with names.
-_NOT_ALWAYS = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_",
-               "n_evaluations_", "solver_", "history_")
 
 
 class SoftmaxRegressionCV(LinearSoftmaxClassifier):
@@ -276,7 +273,8 @@ penalty_factor, device, precision
             }
         results = [result for path in paths for result in path.results]
         warn_of_path(results, np.tile(Cs, len(paths)), self.max_iter)
-        kept = {name: value for name, value in vars(self).items() if name not in _NOT_ALWAYS}
+        # An earlier fit may have set what this one does not; the rest is a subclass's.
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_FIT}
         self.__dict__ = kept | fitted    # all at once
         return self
 

@@ -22,10 +22,9 @@ def register():
     Once a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in float64,
     all others in float32. Logits are computed in double wherever predictions compute them in
     float64: for integers, and where `coef_` is float64. Labels have to be strings or integers,
-    as ONNX has no others.
-    Options are those of `LogisticRegression`: ``zipmap``, ``nocl`` (the class's number for a
-    label), ``output_class_labels`` and ``raw_scores`` (logits; two columns of opposite signs if
-    binary).
+    as ONNX has no others. Options are those of `LogisticRegression`: ``zipmap``, ``nocl`` (the
+    class's number for a label), ``output_class_labels`` and ``raw_scores`` (logits; two columns
+    of opposite signs if binary).
 
     Raises
     ------
