@@ -162,11 +162,13 @@ class BatchObjective:
         found = minimise_dual(in_logits, (n, n_rows), _ENOUGH)
         if found is None:
             return None
-        a, value = found
-        point = self.evaluate(theta + change(a), with_hessian=self._precision.is_dense)
+        point = self.evaluate(theta + change(found.theta))
         # Rounding in the Gram matrix shows as a difference between the two.
-        if not abs(point.value - value) <= _AGREEMENT * abs(value):
+        if not abs(point.value - found.value) <= _AGREEMENT * abs(found.value):
             return None
+        if self._precision.is_dense:
+            blocks = found.hessian[:len(X)]    # not of the anchors
+            point = point._replace(hessian=self._precision.plus_rows(X, blocks))
         return _checked(point)
 
     def _centred_rows(self):

@@ -135,7 +135,7 @@ class LogitObjective:
 
 
 def minimise_dual(objective, shape, enough):
-    """Damped Newton from a = 0; (a, value), or None where a system is singular.
+    """Damped Newton from a = 0; a `Point` of `LogitObjective`, or None at a singular system.
 
     Parameters
     ----------
@@ -157,4 +157,4 @@ def minimise_dual(objective, shape, enough):
         point = new
         if -slope <= 2 * enough:
             break
-    return point.theta, point.value
+    return point

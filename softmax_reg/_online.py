@@ -59,9 +59,9 @@ from ._problem import ABSENT_INTERCEPT
 from .kernels import cpu
 from .solvers.kronecker import KroneckerTransform
 
-# Number of parameters up to which the precision is one matrix. A batch of a few rows then
-# costs at most 3 times what it does with Kronecker factors, mostly for the Cholesky factor.
-MAX_DENSE_SIZE = 700
+# Number of parameters up to which the precision is one matrix: digits with an intercept. A
+# batch of 10 rows then costs up to 3 times what it does just above, for the Cholesky factor.
+MAX_DENSE_SIZE = 650
 # Growth of the weight seen at which the factors are decomposed anew.
 _REFRESH = 1.3
 # By which one batch may scale the curvatures of the past, at most.

@@ -86,6 +86,22 @@ class DensePrecision(NamedTuple):
         """The function that gives P times a change of theta."""
         return lambda change: (self.matrix @ change.ravel()).reshape(change.shape)
 
+    def plus_rows(self, X, blocks):
+        """The matrix P + sum_i blocks[i] (x) x_i x_i', symmetric to the bit.
+
+        X : (n, n_features + 1)
+        blocks : (n, n_rows, n_rows), symmetric
+        """
+        (n, width), n_rows = X.shape, blocks.shape[1]
+        out = self.matrix.copy().reshape(n_rows, width, n_rows, width)
+        for k in range(n_rows):
+            columns = blocks[:, k, k:, np.newaxis] * X[:, np.newaxis]
+            part = (X.T @ columns.reshape(n, -1)).reshape(width, -1, width)
+            part[:, 0] = (part[:, 0] + part[:, 0].T) / 2
+            out[k, :, k:] += part
+            out[k + 1:, :, k] += part[:, 1:].transpose(1, 2, 0)
+        return out.reshape(self.matrix.shape)
+
     def minimisation_flops(self, rows):
         """Estimate the flops of `minimise_exactly`: a Hessian and its factor for each step."""
         size = len(self.matrix)
