@@ -1,8 +1,10 @@
 """What a batch minimises: its own loss and a quadratic function for all before; see `_online`."""
 
 import numpy as np
+from scipy import sparse
 from scipy.special import entr, softmax
 
+from ._dual import LogitObjective, dual_flops, minimise_dual
 from .kernels import cpu
 from .objective import Point
 from .solvers.hessian import fill_null_space, newton_step
@@ -17,6 +19,10 @@ _ENOUGH_FACTORED = 1e-5
 _MAX_STEPS_FACTORED = 10
 _REDUCTION = 0.1
 _MAX_CG = 10
+# Numbers in an array of `_dual`, at most: 32 MiB.
+_MAX_DUAL_NUMBERS = 2**22
+# Relative difference of the values in theta and in the logits up to which they are one.
+_AGREEMENT = 1e-8
 _OVERFLOW = (
     "X or sample_weight holds values whose products overflow float64. Scale them down, or leave "
     "out columns that hold no measurements."
@@ -48,21 +54,30 @@ class NewClasses:
         rows[:, ~is_new] = -proba
         return cls(rows, -entr(proba).sum(), mean, past.weight_seen)
 
-    def _proba(self, theta):
-        logits = np.append(self._rows @ (theta @ self._mean) + self._offset, 0.0)
-        largest = logits.max()
-        return softmax(logits)[:-1], largest + np.log(np.exp(logits - largest).sum())
+    @property
+    def mean(self):
+        """m: the row whose logits count."""
+        return self._mean
+
+    def of_logits(self, logits):
+        """Value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits of that row."""
+        rows, weight = self._rows, self._weight
+        added = np.append(rows @ logits + self._offset, 0.0)
+        largest = added.max()
+        value = largest + np.log(np.exp(added - largest).sum())
+        proba = softmax(added)[:-1]
+        curvature = rows.T @ (np.diag(proba) - np.outer(proba, proba)) @ rows
+        # Exactly symmetric, as half of it is what a pickle holds.
+        return weight * value, weight * (proba @ rows), weight / 2 * (curvature + curvature.T)
 
     def value_grad(self, theta):
         """Value and gradient, (n_rows, n_features + 1)."""
-        proba, value = self._proba(theta)
-        return self._weight * value, self._weight * np.outer(proba @ self._rows, self._mean)
+        value, grad, _ = self.of_logits(theta @ self._mean)
+        return value, np.outer(grad, self._mean)
 
     def factors(self, theta):
         """A and m: the Hessian is A (x) m m'."""
-        proba, _ = self._proba(theta)
-        covariance = np.diag(proba) - np.outer(proba, proba)
-        return self._weight * (self._rows.T @ covariance @ self._rows), self._mean
+        return self.of_logits(theta @ self._mean)[2], self._mean
 
 
 class BatchObjective:
@@ -110,6 +125,63 @@ class BatchObjective:
         pull = self._pull(change)
         value = loss + inner(change, pull) / 2
         return Point(theta, value, loss_grad + pull, loss, loss_grad, n_errors, hessian)
+
+    def minimise_in_logits(self, theta, free):
+        """Minimise in the space of the batch's logits, where that takes fewer flops.
+
+        theta : (n_rows, n_features + 1)
+            The centre.
+        free : (n_anchors,)
+            Columns of theta without a penalty.
+
+        Returns
+        -------
+        Point or None
+            With its Hessian where the precision is dense. None where it takes more flops, or
+            rounding is too large.
+        """
+        rows, (n_rows, width) = self._rows, theta.shape
+        n = rows.n_samples + (self._new is not None) + len(free)
+        flops = dual_flops(n, n_rows) + self._precision.dual_flops(n, width)
+        is_large = n * n_rows * max(width, n * n_rows) > _MAX_DUAL_NUMBERS
+        if is_large or flops > self._precision.minimisation_flops(rows):
+            return None
+        X = self._centred_rows()
+        share = np.einsum("i,ij->j", self._weight, X[:, free] ** 2)
+        deltas = np.where(share > 0, share, self._weight.sum())
+        if self._new is not None:
+            X = np.concatenate([X, self._new.mean[np.newaxis]])
+        dual = self._precision.dual(X, free, deltas)
+        if dual is None:
+            return None
+        gram, change = dual
+        logits = X @ theta.T
+        in_logits = LogitObjective(
+            logits[:rows.n_samples], self._y, self._weight, self._new, logits[-1], deltas, gram
+        )
+        found = minimise_dual(in_logits, (n, n_rows), _ENOUGH)
+        if found is None:
+            return None
+        point = self.evaluate(theta + change(found.theta))
+        # Rounding in the Gram matrix shows as a difference between the two.
+        if not abs(point.value - found.value) <= _AGREEMENT * abs(found.value):
+            return None
+        if self._precision.is_dense:
+            blocks = found.hessian[:len(X)]    # not of the anchors
+            point = point._replace(hessian=self._precision.plus_rows(X, blocks))
+        return _checked(point)
+
+    def _centred_rows(self):
+        """[x - shift, 1] of every row, dense float64; a last column of 0 without intercept."""
+        rows = self._rows
+        X = np.full((rows.n_samples, rows.n_features + 1), float(self._fit_intercept))
+        if rows.is_sparse:
+            csr = rows.data, rows.indices, rows.indptr
+            X[:, :-1] = sparse.csr_array(csr, shape=X[:, :-1].shape).toarray()
+        else:
+            X[:, :-1] = rows.dense
+        X[:, :-1] -= self._shift
+        return X
 
     def hess_prod(self, theta, direction):
         """Hessian at theta times direction; one pass over the batch."""

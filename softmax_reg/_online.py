@@ -25,6 +25,7 @@ held-out loss from 1.09, 1.31 and 1.31 times that of a fit to all rows (C = 0.01
 
 Two forms of P: the matrix itself (`DensePrecision`), or where that gets too large the sums
 of Kronecker factors of `solvers.kronecker` (`KroneckerPrecision`), A (x) M / trace(A) + P_0.
+Batches of few rows are minimised in the space of their logits (`_dual`), others in theta.
 The factors of a batch are the mean of those at theta_t and theta_{t+1}: once learned, few rows
 of many features are predicted far too surely, and factors cannot tell in which directions.
 
@@ -58,8 +59,9 @@ from ._problem import ABSENT_INTERCEPT
 from .kernels import cpu
 from .solvers.kronecker import KroneckerTransform
 
-# Parameters up to which the precision is one matrix (128 MiB).
-MAX_DENSE_SIZE = 4096
+# Number of parameters up to which the precision is one matrix: digits with an intercept. A
+# batch of 10 rows then costs up to 3 times what it does just above, for the Cholesky factor.
+MAX_DENSE_SIZE = 650
 # Growth of the weight seen at which the factors are decomposed anew.
 _REFRESH = 1.3
 # By which one batch may scale the curvatures of the past, at most.
@@ -86,6 +88,7 @@ class Stream(NamedTuple):
         Penalty factor over C.
     fit_intercept : bool
     transform : None, or (KroneckerTransform, the weight seen, the number of classes seen)
+        Where the last batch was minimised in its variables.
     before, weight_before
         `theta` and `weight_seen` before the last batch.
     """
@@ -132,10 +135,13 @@ class Stream(NamedTuple):
         y : (n_samples,) integers in [0, n_classes)
         weight : (n_samples,) float64, non-negative
 
-        Dense P: a few passes over the batch with the Hessian (n_samples size^2 flops each),
-        as many Cholesky factorisations (size^3 / 3). Kronecker factors: some 10 to 50 passes
-        of 6 n_samples n_features n_rows flops, 2 n_samples n_features^2 for the factors, and
-        seldom an eigendecomposition of each.
+        Few rows: some 5 passes over the batch, Newton's method in its logits
+        (2/3 (n_samples n_rows)^3 flops a step), and Cholesky factors of the past, one of
+        size^3 / 3 flops for dense P, n_rows of n_features^3 / 3 for Kronecker factors.
+        More rows, by the count of flops. Dense P: a few passes over the batch with the
+        Hessian (n_samples size^2 flops each), as many Cholesky factorisations. Kronecker
+        factors: some 10 to 50 passes of 6 n_samples n_features n_rows flops,
+        2 n_samples n_features^2 for the factors, and seldom an eigendecomposition of each.
         """
         counts = weight > 0
         if not counts.any():
@@ -176,14 +182,16 @@ class Stream(NamedTuple):
             (rows, y, weight, self.shift), theta, self.precision.of_rows(kept), new_classes,
             self.fit_intercept,
         )
-        transform = None
-        if isinstance(self.precision, DensePrecision):
-            point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
+        point, transform = objective.minimise_in_logits(theta, self._free_columns()), None
+        if self.precision.is_dense:
+            if point is None:
+                point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
             precision = self.precision.of_rows(kept)._replace(matrix=point.hessian)
         else:
             precision = objective.grown(theta)
-            transform = self._transform(after, precision)
-            point = minimise_nearly(objective, theta, transform[0])
+            if point is None:
+                transform = self._transform(after, precision)
+                point = minimise_nearly(objective, theta, transform[0])
             precision = precision.halfway_to(objective.grown(point.theta))
         whole = self.theta.copy()
         whole[kept] = point.theta
@@ -230,13 +238,18 @@ class Stream(NamedTuple):
             return theta, None
         return theta, NewClasses.after(self, theta, is_new)
 
+    def _free_columns(self):
+        """Columns of theta without a penalty."""
+        is_free = np.broadcast_to(self.l2, self.theta.shape[1] - 1) == 0
+        return np.flatnonzero(np.append(is_free, self.fit_intercept))
+
     def _free_shifts(self, n_rows):
         """As `Objective.free_shifts`, of `n_rows` rows of theta."""
         if n_rows == 1:
             return []
         width = self.theta.shape[1]
-        free = np.flatnonzero(np.broadcast_to(self.l2, width - 1) == 0)
-        return [np.arange(j, n_rows * width, width) for j in np.append(free, width - 1)]
+        free = np.union1d(self._free_columns(), width - 1)
+        return [np.arange(j, n_rows * width, width) for j in free]
 
     def _transform(self, after, precision):
         """The last one, or where much has come since, that of this precision."""

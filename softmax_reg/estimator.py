@@ -293,12 +293,13 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         a fit's, and asymptotically as good on new rows, if batches are drawn at random:
         shuffle first. Rows are not forgotten, and rows that come again count again. Nothing
         is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist then.
-        Up to 4,096 coefficients and intercepts, curvatures are kept in one matrix; above, as
+        Up to 650 coefficients and intercepts, curvatures are kept in one matrix; above, as
         Kronecker factors, which cost far less and lose little, but for weak penalties and
-        batches of fewer rows than features.
+        batches of fewer rows than features. Pickles hold them too; `end_partial_fit` drops
+        them.
 
-        A call after `fit` starts anew, as does `fit` after this. One that is refused or
-        interrupted changes nothing.
+        A call after `fit` or `end_partial_fit` starts anew, as does `fit` after this. One that
+        is refused or interrupted changes nothing.
 
         Parameters
         ----------
@@ -356,6 +357,30 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             "_stream": stream,
         }
         return self._become(learned, _OF_FIT)
+
+    def end_partial_fit(self):
+        """Drop what `partial_fit` keeps of past batches for later ones; the model stays.
+
+        Curvatures of the past may be far larger than the coefficients: half the square of
+        their number in a pickle, or above 650 of them (with the intercepts) about half of
+        n_features^2 + n_classes^2. Predictions and `weight_seen_` do not change. `partial_fit`
+        then starts anew. Without past batches nothing happens.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().partial_fit(X, y, classes=[0, 1, 2])
+        >>> model.end_partial_fit().predict(X[:3])
+        array([0, 0, 0])
+        """
+        vars(self).pop("_stream", None)
+        return self
 
     def _become(self, fitted, others):
         """These attributes, and not the others of before."""

@@ -39,7 +39,7 @@ LAYERS = [
     ["solvers/proximal.py", "solvers/proximal_lbfgs.py"],
     ["solvers/minimise.py"],
     ["solvers/__init__.py"],
-    ["sample.py", "_precision.py"],
+    ["sample.py", "_precision.py", "_dual.py"],
     ["exceptions.py", "_callbacks.py", "_export.py", "_prediction.py", "_problem.py",
      "_validation.py"],
     ["_batch.py", "_outcome.py", "_scoring.py", "_classifier.py"],

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from softmax_reg import _online
-from softmax_reg._batch import NewClasses
+from softmax_reg import SoftmaxRegression, _online, _precision
+from softmax_reg._batch import BatchObjective, NewClasses
 from softmax_reg._online import Stream
-from softmax_reg.kernels import reference
+from softmax_reg.kernels import cpu, reference
+from softmax_reg.solvers import hessian
 
 
 def test_the_loss_of_new_classes_has_these_derivatives():
@@ -64,3 +65,77 @@ def test_factors_of_one_row_are_the_hessian(fit_intercept, form, monkeypatch):
         precision.scaled(0.25).operator()(change)[:, :-1],
         0.25 * product[:, :-1] + 0.75 * change[:, :-1] / 0.5, rtol=1e-12,
     )
+
+
+def batches(n_features, n_classes, n_batches, scale=1.0):
+    """Rows and labels of batches of 10, all classes in the first; few then come late."""
+    rng = np.random.default_rng(n_features + n_classes)
+    for _ in range(n_batches):
+        X = scale * rng.standard_normal((10, n_features)) + 1
+        yield X, rng.permutation(np.arange(10) % n_classes)
+
+
+@pytest.mark.parametrize("form", ["matrix", "factors"])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("penalty_factor", [None, [1, 0, 100, 0.01, 2, 1]])
+def test_the_minimum_in_logits_is_that_in_theta(
+    penalty_factor, fit_intercept, n_classes, form, monkeypatch
+):
+    """The gradient in theta vanishes there, also with classes that come late."""
+    monkeypatch.setattr(_online, "MAX_DENSE_SIZE", 1000 if form == "matrix" else 0)
+    for each in (_precision.DensePrecision, _precision.KroneckerPrecision):
+        monkeypatch.setattr(each, "minimisation_flops", lambda self, rows: np.inf)
+    minimise, n_found = BatchObjective.minimise_in_logits, 0
+
+    def checked(objective, theta, free):
+        nonlocal n_found
+        point = minimise(objective, theta, free)
+        largest = np.abs(objective.evaluate(theta).grad).max()
+        assert np.abs(point.grad).max() <= 1e-5 * largest    # half its digits: a Newton step
+        n_found += 1
+        return point
+
+    monkeypatch.setattr(BatchObjective, "minimise_in_logits", checked)
+    model = SoftmaxRegression(C=0.1, fit_intercept=fit_intercept, penalty_factor=penalty_factor)
+    units = 10.0 ** np.array([-2, 1, 2, 0, -1, 0])
+    for i, (X, y) in enumerate(batches(6, n_classes, 4, units)):
+        model.partial_fit(X, np.minimum(y, 1) if i < 2 else y, range(n_classes))
+    assert n_found == 4
+
+
+def work_of_batches(monkeypatch, n_features, n_classes, n_batches=4):
+    """[(passes over the rows, flops of Cholesky factors)] of batches of 10 rows."""
+    work = []
+
+    def counted(function, amount, which):
+        def call(*args, **kwargs):
+            work[-1][which] += amount(args[0])
+            return function(*args, **kwargs)
+        return call
+
+    for name in ("value_grad", "value_grad_hessian", "hess_prod", "curvature"):
+        monkeypatch.setattr(cpu, name, counted(getattr(cpu, name), lambda rows: 1, 0))
+    factor = counted(hessian.dpotrf, lambda matrix: len(matrix) ** 3 / 3, 1)
+    monkeypatch.setattr(hessian, "dpotrf", factor)
+    model = SoftmaxRegression()
+    for X, y in batches(n_features, n_classes, n_batches):
+        work.append([0, 0.0])
+        model.partial_fit(X, y, range(n_classes))
+    return work
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    "n_features, n_classes", [(64, 10), (65, 10), (200, 10), (405, 10), (420, 10)]
+)
+def test_a_batch_costs_a_few_passes_and_one_factorisation(n_features, n_classes, monkeypatch):
+    """At most 6 passes over it, and flops of factors that do not rise from batch to batch."""
+    work = np.array(work_of_batches(monkeypatch, n_features, n_classes))
+    assert work[:, 0].max() <= 6
+    size = n_classes * (n_features + 1)
+    one = size**3 if size <= _online.MAX_DENSE_SIZE else n_classes * n_features**3
+    assert work[:, 1].max() <= one / 3 * (1 + 1e-12)
+    assert work[:, 1].max() <= 3e8    # of one matrix for 405 x 10: 2.2e10
+    # Nothing else depends on the batches before.
+    assert np.ptp(work[1:, 1]) <= 1e-12 * one

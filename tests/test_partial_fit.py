@@ -236,6 +236,40 @@ def test_fit_and_partial_fit_start_anew():
     assert model.to_sklearn().predict(X).tolist() == model.predict(X).tolist()
 
 
+def test_end_partial_fit_leaves_the_model_alone(form):
+    """What is kept for later batches goes, predictions stay, the next batch starts anew."""
+    model = learned(X[:100], y[:100], 4)
+    expected = model.predict_proba(X)
+    assert model.end_partial_fit().end_partial_fit() is model
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    assert model.weight_seen_ == 100
+    assert len(pickle.dumps(model)) <= len(pickle.dumps(SoftmaxRegression().fit(X, y)))
+    model.partial_fit(X[100:], y[100:])
+    other = SoftmaxRegression().partial_fit(X[100:], y[100:], [0, 1, 2])
+    np.testing.assert_array_equal(model.coef_, other.coef_)
+    assert model.weight_seen_ == 50
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("n_features, n_classes", [(63, 64), (64, 10), (420, 10), (649, 2)])
+@pytest.mark.parametrize("n_rows", [10, 500])
+def test_pickles_are_at_most_four_times_what_must_be_remembered(n_rows, n_features, n_classes):
+    """Coefficients, and the triangle of one matrix or of two Kronecker factors."""
+    rng = np.random.default_rng(0)
+    data, labels = rng.standard_normal((n_rows, n_features)), np.arange(n_rows) % n_classes
+    model = SoftmaxRegression().partial_fit(data, labels, range(n_classes))
+    size = (n_features + 1) * model.coef_.shape[0]
+    sides = [size] if size <= _online.MAX_DENSE_SIZE else [n_features + 1, n_classes]
+    must = size + sum(side * (side + 1) / 2 for side in sides)
+    pickled = pickle.dumps(model)
+    assert len(pickled) <= 4 * 8 * must
+    copied = pickle.loads(pickled)
+    for each in (model, copied):
+        each.partial_fit(data[:10] + 1, labels[:10])
+    np.testing.assert_array_equal(copied.coef_, model.coef_)
+    assert len(pickle.dumps(model.fit(data[:200], labels[:200]))) <= 8 * size + 10_000
+
+
 def test_pickles_go_on_and_clones_start_anew(form):
     """The same bits from a pickle in mid-stream; parameters are as they were."""
     model = learned(X[:100], y[:100], 4)

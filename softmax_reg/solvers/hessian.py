@@ -45,6 +45,11 @@ class HessianTransform:
         solution, _ = dtrtrs(self._factor, self._scale * grad.ravel(), trans=1)
         return solution.reshape(grad.shape)
 
+    def half_solve(self, columns):
+        """T' C of a matrix C, (m, n): C' H^-1 C is its Gram matrix."""
+        solution, _ = dtrtrs(self._factor, self._scale[:, np.newaxis] * columns, trans=1)
+        return solution
+
     def solve(self, grad):
         """H^-1 g."""
         solution, _ = dpotrs(self._factor, self._scale * grad.ravel(), lower=False)
