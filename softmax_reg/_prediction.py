@@ -4,11 +4,14 @@ import numpy as np
 from scipy import sparse
 
 from ._device import as_numpy
+from .functional import cross_entropy
 from .kernels import cpu
 from .kernels._row_blocks import RowBlocks
 
 # Rows at a time where X has to be converted or copied first.
 _ROWS = 16_384
+# Largest number of rows on which the effect of rounding is looked at.
+_SAMPLED_ROWS = 2048
 
 
 def predictions(X, coef, intercept, kind, backend=cpu):
@@ -66,3 +69,38 @@ def predictions(X, coef, intercept, kind, backend=cpu):
 
 def _native(block, dtype):
     return block.astype(dtype) if sparse.issparse(block) else np.ascontiguousarray(block, dtype)
+
+
+def rounded(coef, intercept, X, y, tol):
+    """Round parameters to the dtype of X where predictions do not suffer.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (1 or n_classes, n_features), float64
+    intercept : ndarray of shape (1 or n_classes,), float64
+    X : ndarray or CSR of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    tol : float
+        Relative change of the mean loss, on some 2,000 rows at most, up to which they are
+        rounded.
+
+    Returns
+    -------
+    coef, intercept
+        As they were given, where the loss would change by more.
+    """
+    if X.dtype == np.float64:
+        return coef, intercept
+    some = slice(None, None, -(-X.shape[0] // _SAMPLED_ROWS))
+    X, y = X[some], y[some]
+
+    def loss(X, coef, intercept):
+        logits = X @ coef.T + intercept
+        if logits.shape[1] == 1:
+            logits = np.column_stack([np.zeros_like(logits), logits])
+        return float(cross_entropy(y, logits))
+
+    single = coef.astype(X.dtype), intercept.astype(X.dtype)
+    exact = loss(X.astype(np.float64), coef, intercept)
+    return single if abs(loss(X, *single) - exact) <= tol * exact else (coef, intercept)

@@ -11,6 +11,7 @@ from ._classifier import LinearSoftmaxClassifier
 from ._device import DEVICES, PRECISIONS, in_kind_of
 from ._online import next_stream
 from ._outcome import warn_of_outcome
+from ._prediction import rounded
 from ._problem import Problem
 from ._validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
 from .solvers import SOLVERS, choose_solver, expectation
@@ -322,7 +323,8 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         ValueError
             With l1_ratio > 0, C=np.inf, an infinite penalty factor, class_weight="balanced"
             or device="cuda"; if C, penalty_factor or fit_intercept change between calls.
-            tol, solver, max_iter and warm_start are not used.
+            solver, max_iter and warm_start are not used; tol only as the relative change of
+            the loss that rounding `coef_` to float32 may make.
 
         Examples
         --------
@@ -347,10 +349,10 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             fit_intercept=self.fit_intercept,
             penalty_factor=check_penalty_factor(self.penalty_factor, data.X.shape[1]),
         )
-        coef, intercept = stream.coef_and_intercept()
+        coef, intercept = rounded(*stream.coef_and_intercept(), data.X, data.index, self.tol)
         learned = {
-            "coef_": coef.astype(data.X.dtype, copy=False),
-            "intercept_": intercept.astype(data.X.dtype, copy=False),
+            "coef_": coef,
+            "intercept_": intercept,
             "classes_": data.classes,
             **data.names,
             "weight_seen_": stream.weight_seen,

@@ -234,6 +234,19 @@ class TestRounding:
         assert searched.scores_.mean() > -1.2 * model.objective_
 
 
+    @pytest.mark.parametrize("form", FORMS)
+    def test_partial_fit_keeps_float64_where_it_matters(self, form):
+        """The probabilities of float32 rows of mean 1e6 are those of the same rows in float64."""
+        X, y = self.far(np.float32, 1e6)
+        exact = SoftmaxRegression().partial_fit(form(X.astype(np.float64)), y, classes=[0, 1])
+        model = SoftmaxRegression().partial_fit(form(X), y, classes=[0, 1])
+        np.testing.assert_allclose(
+            model.predict_proba(form(X)), exact.predict_proba(form(X)), atol=1e-6
+        )
+        plain = SoftmaxRegression().partial_fit(form(X[:, 1:]), y, classes=[0, 1])
+        assert plain.coef_.dtype == np.float32 and model.coef_.dtype == np.float64
+
+
 class TestWarmStarts:
     """Starts that do not help are not used."""
 
