@@ -41,7 +41,7 @@ class NewClasses:
     """
 
     def __init__(self, rows, offset, mean, weight):
-        self._rows, self._offset, self._mean, self._weight = rows, offset, mean, weight
+        self._rows, self._offset, self.mean, self._weight = rows, offset, mean, weight
 
     @classmethod
     def after(cls, past, theta, is_new):
@@ -53,11 +53,6 @@ class NewClasses:
         rows = np.eye(len(theta))[is_new]
         rows[:, ~is_new] = -proba
         return cls(rows, -entr(proba).sum(), mean, past.weight_seen)
-
-    @property
-    def mean(self):
-        """m: the row whose logits count."""
-        return self._mean
 
     def of_logits(self, logits):
         """Value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits of that row."""
@@ -72,12 +67,12 @@ class NewClasses:
 
     def value_grad(self, theta):
         """Value and gradient, (n_rows, n_features + 1)."""
-        value, grad, _ = self.of_logits(theta @ self._mean)
-        return value, np.outer(grad, self._mean)
+        value, grad, _ = self.of_logits(theta @ self.mean)
+        return value, np.outer(grad, self.mean)
 
     def factors(self, theta):
         """A and m: the Hessian is A (x) m m'."""
-        return self.of_logits(theta @ self._mean)[2], self._mean
+        return self.of_logits(theta @ self.mean)[2], self.mean
 
 
 class BatchObjective:

@@ -33,7 +33,7 @@ from scipy.special import expit, log_softmax, softmax
 from .objective import Point
 from .solvers.line_search import inner, line_search
 
-# Number of Newton steps, by which the cost of the method is estimated.
+# Typical number of Newton steps, for the estimate of the cost.
 _EXPECTED_STEPS = 8
 _MAX_STEPS = 100
 
@@ -72,7 +72,7 @@ def cross_entropy_blocks(logits, y, weight):
 
 
 class LogitObjective:
-    """The function above of `a`, for `line_search`.
+    """Evaluate the function above in `a`, for `line_search`.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class LogitObjective:
         self._gram = gram
 
     def times_gram(self, a):
-        """G a, in the shape of a."""
+        """Multiply `a` by G; the shape stays."""
         return (self._gram @ a.ravel()).reshape(a.shape)
 
     def evaluate(self, a, with_hessian=False):
@@ -122,7 +122,7 @@ class LogitObjective:
         return Point(a, value, grad, value, loss_grad, 0, np.concatenate(curvatures))
 
     def newton_step(self, point):
-        """a+ - a, or None where the system is singular."""
+        """Solve for a+ - a; None where the system is singular."""
         a, blocks = point.theta, point.hessian
         n, n_rows = a.shape
         right = blocks @ self.times_gram(a)[:, :, None]
@@ -135,7 +135,7 @@ class LogitObjective:
 
 
 def minimise_dual(objective, shape, enough):
-    """Damped Newton from a = 0; a `Point` of `LogitObjective`, or None at a singular system.
+    """Minimise by damped Newton from a = 0; a `Point`, or None at a singular system.
 
     Parameters
     ----------

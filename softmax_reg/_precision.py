@@ -87,7 +87,7 @@ class DensePrecision(NamedTuple):
         return lambda change: (self.matrix @ change.ravel()).reshape(change.shape)
 
     def plus_rows(self, X, blocks):
-        """The matrix P + sum_i blocks[i] (x) x_i x_i', symmetric to the bit.
+        """Add sum_i blocks[i] (x) x_i x_i' to the matrix P, a copy symmetric to the bit.
 
         X : (n, n_features + 1)
         blocks : (n, n_rows, n_rows), symmetric
@@ -113,7 +113,7 @@ class DensePrecision(NamedTuple):
         return size**3 / 3 + size**2 * n * (size // width)
 
     def dual(self, X, free, deltas):
-        """Give G and a -> Q^-1 J' a of `_dual`; None where Q does not factorise.
+        """Compute G, and the function a -> Q^-1 J' a, of `_dual`; None if Q does not factorise.
 
         Parameters
         ----------

@@ -251,15 +251,19 @@ def test_end_partial_fit_leaves_the_model_alone(form):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("n_features, n_classes", [(63, 64), (64, 10), (420, 10), (649, 2)])
+@pytest.mark.parametrize(
+    "n_features, n_classes, sides",
+    [(63, 64, [64, 64]), (405, 10, [406, 10]), (64, 10, [650]), (649, 2, [650])],
+)
 @pytest.mark.parametrize("n_rows", [10, 500])
-def test_pickles_are_at_most_four_times_what_must_be_remembered(n_rows, n_features, n_classes):
-    """Coefficients, and the triangle of one matrix or of two Kronecker factors."""
+def test_pickles_are_at_most_four_times_what_must_be_remembered(
+    n_rows, n_features, n_classes, sides
+):
+    """Coefficients, and the triangles of two Kronecker factors, or of one matrix if small."""
     rng = np.random.default_rng(0)
     data, labels = rng.standard_normal((n_rows, n_features)), np.arange(n_rows) % n_classes
     model = SoftmaxRegression().partial_fit(data, labels, range(n_classes))
     size = (n_features + 1) * model.coef_.shape[0]
-    sides = [size] if size <= _online.MAX_DENSE_SIZE else [n_features + 1, n_classes]
     must = size + sum(side * (side + 1) / 2 for side in sides)
     pickled = pickle.dumps(model)
     assert len(pickled) <= 4 * 8 * must
