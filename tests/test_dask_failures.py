@@ -41,8 +41,8 @@ def cluster():
 
 @pytest.fixture
 def remote(cluster):
-    """A client of its own, once both workers are there."""
-    with distributed.Client(cluster) as client:
+    """A client of its own that is not the default, once both workers are there."""
+    with distributed.Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=120)
         yield client
 
