@@ -100,7 +100,7 @@ def test_eight_threads_fit_at_once(layer):
         NUMBA_THREADING_LAYER=layer,
     )
     if output.startswith("absent"):
-        pytest.skip(f"Numba's layer {layer} does not load here, {output}")
+        pytest.skip(f"Numba's layer {layer} does not load here, {output.splitlines()[0]}")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
