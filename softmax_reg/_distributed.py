@@ -185,7 +185,9 @@ def wait_for(client, futures):
     looks = 0
     while True:
         try:
-            wait(futures, timeout=_LOOK_AFTER)
+            # `wait` asks the default client, which may be another, or not there.
+            with client.as_current():
+                wait(futures, timeout=_LOOK_AFTER)
             return
         except (TimeoutError, concurrent.futures.TimeoutError):
             check_open(client)

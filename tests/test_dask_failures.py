@@ -1,9 +1,11 @@
 """`DaskSoftmaxRegression` where workers, clients and sources fail."""
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from unittest import mock
 
 import dask
 import dask.array as da
@@ -21,9 +23,28 @@ from .mixtures import agree, rows_of
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
 
 
+@contextlib.contextmanager
 def busy_cluster():
-    """Two processes."""
-    return distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    """Two processes; the variables that Dask puts into the environment go with them."""
+    with mock.patch.dict(os.environ), distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """For tests that leave it with two workers, be these new ones."""
+    with busy_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def remote(cluster):
+    """A client of its own that is not the default, once both workers are there."""
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=120)
+        yield client
 
 
 def slow_rows(path, delay):
@@ -86,35 +107,39 @@ class TestFailures:
 
     @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
     @pytest.mark.parametrize("large", [0, 2**19])
-    def test_workers_that_are_killed(self, data, monkeypatch, large):
+    def test_workers_that_are_killed(self, remote, data, monkeypatch, large):
         """Three times during one fit: the same result; also with large parameters."""
         monkeypatch.setattr(_distributed, "_LARGE", large)
         path, X, y = data
-        with busy_cluster() as cluster, distributed.Client(cluster) as client:
-            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
-            fit = Watched(monkeypatch, model, *slow_rows(path, 0.01))
-            fit.start()
-            killed = set()
-            for _ in range(3):
-                assert fit.wait_for_passes(3), repr(fit.error)
-                (pid, *_) = [pid for pid in client.run(os.getpid).values() if pid not in killed]
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            fit.finish()
+        model = DaskSoftmaxRegression(client=remote, solver="lbfgs", tol=1e-9)
+        fit = Watched(monkeypatch, model, *slow_rows(path, 0.01))
+        fit.start()
+        killed = set()
+        for _ in range(3):
+            assert fit.wait_for_passes(3), repr(fit.error)
+            (pid, *_) = [pid for pid in remote.run(os.getpid).values() if pid not in killed]
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        fit.finish()
         assert fit.error is None and len(killed) == 3
         local = SoftmaxRegression(solver="lbfgs", tol=1e-9).fit(X, y)
         assert agree(model, local)
         assert model.dual_gap_ <= 1e-9 * model.objective_
 
     @pytest.mark.parametrize("what", ["client", "cluster"])
-    def test_a_client_that_is_closed(self, data, monkeypatch, what):
+    def test_a_client_that_is_closed(self, request, data, monkeypatch, what):
         """In mid-fit: an error and no hang; nothing is fitted."""
-        with busy_cluster() as cluster, distributed.Client(cluster) as client:
+        with contextlib.ExitStack() as stack:
+            if what == "client":
+                client = request.getfixturevalue("remote")
+            else:
+                cluster = stack.enter_context(busy_cluster())
+                client = stack.enter_context(distributed.Client(cluster))
             model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
             fit = Watched(monkeypatch, model, *slow_rows(data[0], 0.0))
             fit.start()
             assert fit.wait_for_passes(4)
-            {"client": client, "cluster": cluster}[what].close()
+            (client if what == "client" else cluster).close()
             fit.finish()
         assert isinstance(fit.error, RuntimeError)
         assert "was closed, or its scheduler lost" in str(fit.error)
@@ -137,22 +162,21 @@ class TestFailures:
         with pytest.raises(RuntimeError, match="Partition . had to be computed again .* others"):
             DaskSoftmaxRegression().fit(noisy, da.from_array(y, chunks=200))
 
-    def test_rows_that_had_been_scattered(self, monkeypatch):
+    def test_rows_that_had_been_scattered(self, remote, monkeypatch):
         """They are lost with their worker: an error that says why, and no hang."""
         monkeypatch.setattr(_distributed, "_ATTEMPTS", 3)
         X, y = rows_of()
-        with busy_cluster() as cluster, distributed.Client(cluster) as client:
-            parts = client.scatter([X[:300], X[300:]])
-            scattered = da.concatenate([
-                da.from_delayed(dask.delayed(part), (300, 4), float) for part in parts
-            ])
-            model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-9)
-            fit = Watched(monkeypatch, model, scattered, da.from_array(y, chunks=300))
-            fit.start()
-            assert fit.wait_for_passes(3)
-            for pid in client.run(os.getpid).values():
-                os.kill(pid, signal.SIGKILL)
-            fit.finish()
+        parts = remote.scatter([X[:300], X[300:]])
+        scattered = da.concatenate([
+            da.from_delayed(dask.delayed(part), (300, 4), float) for part in parts
+        ])
+        model = DaskSoftmaxRegression(client=remote, solver="lbfgs", tol=1e-9)
+        fit = Watched(monkeypatch, model, scattered, da.from_array(y, chunks=300))
+        fit.start()
+        assert fit.wait_for_passes(3)
+        for pid in remote.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+        fit.finish()
         assert isinstance(fit.error, RuntimeError)
         assert "cannot be computed again where their data was scattered" in str(fit.error)
 

@@ -82,28 +82,28 @@ def test_a_forked_child_limits_blas_on_its_own():
     )
 
 
-@pytest.mark.parametrize("locks", ["_blas._lock", "global_compiler_lock"])
-def test_a_child_forked_while_another_thread_holds_locks(locks):
+def test_a_child_forked_while_another_thread_holds_locks():
     """Ours, and Numba's while a kernel is compiled or loaded: the child has its own."""
     run(
-        f"""
+        """
         from numba.core.compiler_lock import global_compiler_lock
         from softmax_reg.kernels import _blas
-        held = threading.Event()
-        def hold():
-            with {locks}:
-                held.set()
-                time.sleep(1)
-        other = threading.Thread(target=hold)
-        other.start()
-        held.wait()
-        child = os.fork()
-        if child == 0:
-            signal.alarm(120)
-            fit()
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        other.join()
+        for lock in (lambda: _blas._lock, lambda: global_compiler_lock):
+            held = threading.Event()
+            def hold():
+                with lock():
+                    held.set()
+                    time.sleep(1)
+            other = threading.Thread(target=hold)
+            other.start()
+            held.wait()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(120)
+                fit()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            other.join()
         """
     )
 
