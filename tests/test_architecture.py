@@ -29,7 +29,7 @@ LAYERS = [
     ["objective.py"],
     ["row_space.py"],
     ["solvers/line_search.py", "solvers/kronecker.py", "solvers/monitor.py",
-     "solvers/costs.py", "solvers/hessian.py"],
+     "solvers/costs.py", "solvers/hessian.py", "solvers/carried.py"],
     ["solvers/preconditioner.py"],
     ["solvers/lbfgs.py", "solvers/newton.py"],
     ["solvers/quadratic.py", "solvers/working_set.py"],
