@@ -97,7 +97,7 @@ def proximal_newton(objective, point, monitor):
                 minimum = _minimum(objective, working, hessian, grad, start, accuracy)
             last = abs(minimum.decrease)
             progress = last / max(point.value, np.finfo(np.float64).tiny)
-            monitor.newton_decrement(point, last)
+            monitor.newton_decrement(point, last, working.scatter(minimum.x - start))
             if monitor.status == "separable":
                 break
             if new is None:
