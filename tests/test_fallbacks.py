@@ -250,7 +250,7 @@ def heavy_tailed():
 
 
 def test_newton_far_from_the_optimum_of_nearly_separable_classes():
-    """Certified; few evaluations an iteration, and few Hessians at steps not taken."""
+    """Certified; at most a quarter of the Hessians is of steps that are not taken."""
     objective = make(*heavy_tailed(), n_classes=7)
     taken, evaluate = [], objective.evaluate
     objective.evaluate = lambda theta, with_hessian=False: (
@@ -258,4 +258,4 @@ def test_newton_far_from_the_optimum_of_nearly_separable_classes():
     )
     result = solve(objective, "newton-cholesky", tol=1e-6)
     assert result.solver == "newton-cholesky" and result.gap <= 1e-6 * result.value
-    print(result.n_iter, len(taken), sum(taken))
+    assert sum(taken) <= 1.25 * result.n_iter + 1

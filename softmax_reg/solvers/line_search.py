@@ -12,9 +12,7 @@ def inner(left, right):
     return float(np.einsum("kj,kj->", left, right))
 
 
-def line_search(
-    objective, point, direction, slope, first=1.0, with_hessian=False, curvature=_CURVATURE
-):
+def line_search(objective, point, direction, slope, first=1.0, with_hessian=False):
     """A step along `direction` that meets the (approximate) Wolfe conditions.
 
     Along a line the slope of a convex function only grows. A point where it is
@@ -35,9 +33,6 @@ def line_search(
         The step to try first.
     with_hessian : bool, default=False
         Whether the first trial also asks for the Hessian.
-    curvature : float, default=0.9
-        Fraction of `slope` that the slope at the step may have left; np.inf accepts every step
-        that lowers the value enough, however short.
 
     Returns
     -------
@@ -62,7 +57,7 @@ def line_search(
         if not (np.isfinite(trial.value) and np.isfinite(trial_slope)):
             high, high_slope = step, np.nan
         else:
-            flat = abs(trial_slope) <= -curvature * slope
+            flat = abs(trial_slope) <= -_CURVATURE * slope
             if trial_slope <= 0:
                 if flat and trial.value <= point.value + rounding:
                     return trial, step

@@ -184,8 +184,8 @@ class Monitor:
             return
         at_floor = half_decrement <= 4 * np.finfo(np.float64).eps * point.value
         rate = half_decrement / previous if previous > 0 else np.inf
-        self._rates = [*self._rates[-1:], rate if np.isfinite(rate) else np.inf]
-        slow = rate > _SLOW and not at_floor or np.isnan(previous)
+        self._rates = [*self._rates[-1:], rate]
+        slow = rate > _SLOW and not at_floor
         rate = max(self._rates) if slow else 0.0
         excess = half_decrement / (1 - np.sqrt(rate)) if rate < 1 else np.inf
         is_near = at_floor or excess <= self.tol * point.value

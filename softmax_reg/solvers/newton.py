@@ -25,8 +25,9 @@ def newton(objective, point, monitor):
     one Cholesky factorisation (theta.size^3 / 3); rarely further evaluations. Quadratic
     convergence: the last step or two take the duality gap to rounding.
 
-    Far from the optimum any decrease will do, and a step is tried first at twice the length of
-    the last: most first trials are accepted then, and only they come with their Hessian.
+    A step is tried first at twice the length of the last. The first trial comes with its Hessian
+    if that of the last iteration was accepted: where steps have to be shortened or lengthened,
+    the Hessian waits for the accepted one.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def newton(objective, point, monitor):
     done : bool
         False when the Hessian did not factorise or rounding stopped the search.
     """
-    length = 1.0
+    length, foresees = 1.0, True
     while monitor.wants_more(point, polish=True):
         hessian = point.hessian
         if hessian is None:    # at the start, and where a trial came without it
@@ -55,7 +56,10 @@ def newton(objective, point, monitor):
         if slope < 0:
             last = half_decrement <= _LAST * monitor.tol * point.value
             first = min(1.0, _GROWTH * length)
-            new, length = line_search(objective, point, step, slope, first, not last, np.inf)
+            new, length = line_search(
+                objective, point, step, slope, first, foresees and not last
+            )
+            foresees = length == first
         if new is None:
             return point, monitor.stalled(point, half_decrement)
         monitor.iterated(point, new, half_decrement)

@@ -48,7 +48,7 @@ def is_separated(objective, point):
     """Whether classes can be separated by what is not penalised, as far as that is proven.
 
     Costs a pass over the rows where the parameters prove it, else a QR decomposition of the
-    columns without a penalty and a linear programme.
+    columns without a penalty, a linear programme and a pass for each of its rounds.
 
     Parameters
     ----------
@@ -70,9 +70,11 @@ def is_separated(objective, point):
         return True if alone.n_errors == 0 else None
     rows = _Rows(*data, np.flatnonzero(is_free), objective.fit_intercept, len(theta))
     objective.n_evaluations += 1
-    if rows.smallest_margin(theta) > 0:
-        return True
-    return _by_linear_programme(rows, _both(rows.restricted(theta)))
+    separated = rows.smallest_margin(theta) > 0 or (
+        _by_linear_programme(rows, _both(rows.restricted(theta)))
+    )
+    objective.n_evaluations += rows.n_passes
+    return separated if separated is None else bool(separated)
 
 
 def largest_move(objective, step):
@@ -109,6 +111,7 @@ class _Rows:
         self.n_classes = max(n_rows, 2)
         self.n_samples = len(self._present)
         self.width = len(free) + 1
+        self.n_passes = 0
         self._tolerance = 4 * (self.width + 4) * _EPS
 
     def restricted(self, theta):
@@ -117,6 +120,7 @@ class _Rows:
 
     def blocks(self):
         """Yield ([x, 1], y), dense; with 0 for 1 where there is no intercept."""
+        self.n_passes += 1
         size = max(1, _BLOCK_SIZE // self.width)
         for start in range(0, self.n_samples, size):
             rows = self._present[start:start + size]
@@ -131,8 +135,8 @@ class _Rows:
         """Smallest margin of `theta`, (n_rows, n_features + 1), less its rounding errors."""
         coef, intercept = _both(theta[:, :-1]), _both(theta[:, -1:])[:, 0]
         smallest = np.inf
-        size = max(1, _BLOCK_SIZE // max(self.n_classes, 1 if sparse.issparse(self._X)
-                                         else self._X.shape[1]))
+        width = 1 if sparse.issparse(self._X) else self._X.shape[1]
+        size = max(1, _BLOCK_SIZE // max(self.n_classes, width))
         tolerance = 4 * (coef.shape[1] + 4) * _EPS
         for start in range(0, self.n_samples, size):
             rows = self._present[start:start + size]
