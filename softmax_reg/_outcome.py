@@ -28,7 +28,7 @@ def warn_of_outcome(result, absent, tol, max_iter):
     if result.status == "separable":
         warnings.warn(
             "The classes can be separated (at least in part) by coefficients that nothing "
-            f"penalises, so there is no optimum: {result.solver} stopped after {result.n_iter} "
+            f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after {result.n_iter} "
             f"iteration(s) with objective {result.value:.1e}. Use a finite C, and no penalty "
             "factor of 0.",
             SeparationWarning,
@@ -54,17 +54,21 @@ def warn_of_outcome(result, absent, tol, max_iter):
             ConvergenceWarning,
             stacklevel=3,
         )
-    elif result.status in ("max_iter", "stalled"):
+    elif result.status in ("max_iter", "stalled", "undecided"):
         reached = (
             f"duality gap {result.gap:.1e} > tol * objective = "
             f"{tol * result.value:.1e}"
             if np.isfinite(result.gap)
-            else f"objective {result.value:.6g}, no certificate where something is not penalised"
+            else f"objective {result.value:.6g}, no certificate where something is not penalised. "
+            "The classes may be separable, or nearly collinear columns may leave the "
+            "coefficients undetermined: a finite C settles both"
         )
         advice = (
             f"Increase the number of iterations (max_iter={max_iter})."
             if result.status == "max_iter"
             else "Rounding stops it from going on: scale the data or raise tol."
+            if result.status == "stalled"
+            else "The objective is within tol of its infimum as far as Newton's decrement tells."
         )
         warnings.warn(
             f"{result.solver} failed to converge after {result.n_iter} iteration(s): "

@@ -4,7 +4,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 
 class SeparationWarning(ConvergenceWarning):
-    """The classes can be separated and nothing penalises the coefficients.
+    """The classes can be separated, provably, by coefficients that nothing penalises.
 
     Then there is no optimum: scaling the coefficients up lowers the objective for
     ever. The fit stops with finite coefficients whose objective is within tol of

@@ -287,6 +287,13 @@ class Objective:
         hessian[:, zeros] = 0.0
         hessian[zeros, zeros] = 1.0
 
+    def rows_on_host(self):
+        """(X, y, weight, shift), NumPy's or SciPy's in memory; None where they are elsewhere."""
+        is_here = isinstance(self._matrix, np.ndarray) or sparse.issparse(self._matrix)
+        if not (is_here and isinstance(self._y, np.ndarray)):
+            return None
+        return self._matrix, self._y, self._weight, self._shift
+
     def gap(self, point):
         """Certified bound on point.value minus the optimum; no pass over the rows.
 

@@ -74,6 +74,7 @@ def test_sparse_newton_shortens_steps_that_overshoot():
     """From far on the wrong side, where the loss hardly bends, whole steps fail."""
     objective = make(l1_ratio=0.5)
     start = objective.evaluate(-10 * solve(objective, "proximal-newton").theta)
+    objective.null_point = start    # it is used
     with_hessian = []
     evaluate = objective.evaluate
     objective.evaluate = lambda theta, *args, **options: (
@@ -189,3 +190,72 @@ def test_a_certificate_lost_on_the_way_back_from_the_row_space(monkeypatch):
     )
     model = SoftmaxRegression(tol=1e-9).fit(wide, labels)
     assert model.solver_ == "lbfgs" and model.dual_gap_ <= 1e-9 * model.objective_
+
+
+@pytest.mark.parametrize("C", [1.0, np.inf])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg", *PROXIMAL])
+def test_starts_where_all_probabilities_are_certain_and_wrong(solver, C):
+    """theta 500 times a random one, on raw columns: the optimum all the same."""
+    if solver in PROXIMAL and C == np.inf:
+        return
+    data = X * np.logspace(-2, 3, 6)
+    objective = make(data, l1_ratio=0.5 if solver in PROXIMAL else 0.0)
+    if C == np.inf:
+        objective.penalty = penalty_of(0.0)
+    expected = solve(objective, solver)
+    theta = 500 * np.random.default_rng(0).standard_normal(objective.shape)
+    start = objective.evaluate(theta - theta.mean(axis=0))
+    assert start.value > 100 * objective.null_point.value
+    monitor = Monitor(objective, tol=1e-9, max_iter=1000)
+    result = minimise(objective, start, monitor, solver)
+    assert result.status == "converged"
+    assert result.value == pytest.approx(expected.value, rel=2e-9)
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_solvers_that_are_stuck_begin_again_at_the_null_model(monkeypatch, helps):
+    """No step from where the fit starts: from the null model, or the better of the two ends."""
+    objective = make()
+    start = objective.evaluate(solve(objective, "lbfgs").theta / 2)
+
+    def search(objective, point, *args):
+        if point.theta is start.theta or not helps:
+            return None, 0.0
+        return line_search(objective, point, *args)
+
+    for module in (newton_module, lbfgs_module):
+        monkeypatch.setattr(module, "line_search", search)
+    monitor = Monitor(objective, tol=1e-8, max_iter=1000)
+    result = minimise(objective, start, monitor, "newton-cholesky")
+    if helps:
+        assert result.status == "converged" and result.gap <= 1e-8 * result.value
+        np.testing.assert_array_equal(monitor.history["iteration"], np.arange(result.n_iter + 1))
+    else:
+        assert result.status == "stalled" and result.n_iter == 1
+        assert result.theta is start.theta
+
+
+def heavy_tailed():
+    """Integer columns with heavy tails, seven classes from 79 % down to 10 rows, few wrong."""
+    rng = np.random.default_rng(1)
+    data = np.round(rng.standard_t(1.5, (4000, 9)) * [6, 50, 4, 20, 15, 200, 12, 20, 10])
+    labels, free = np.zeros(4000, dtype=np.int32), np.ones(4000, dtype=bool)
+    for k, size in enumerate((600, 150, 40, 20, 10, 10), 1):
+        score = np.where(free, data[:, k] + 0.3 * rng.standard_normal(4000), -np.inf)
+        taken = np.argsort(-score)[:size]
+        labels[taken], free[taken] = k, False
+    wrong = np.flatnonzero(rng.random(4000) < 0.002)
+    labels[wrong] = labels[rng.permutation(wrong)]
+    return data, labels
+
+
+def test_newton_far_from_the_optimum_of_nearly_separable_classes():
+    """Certified; at most a quarter of the Hessians is of steps that are not taken."""
+    objective = make(*heavy_tailed(), n_classes=7)
+    taken, evaluate = [], objective.evaluate
+    objective.evaluate = lambda theta, with_hessian=False: (
+        taken.append(with_hessian) or evaluate(theta, with_hessian)
+    )
+    result = solve(objective, "newton-cholesky", tol=1e-6)
+    assert result.solver == "newton-cholesky" and result.gap <= 1e-6 * result.value
+    assert sum(taken) <= 1.25 * result.n_iter + 1

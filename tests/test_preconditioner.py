@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from softmax_reg import softmax_path
 from softmax_reg.objective import Objective
 from softmax_reg.path import _continued
-from softmax_reg.penalty import L2Penalty
+from softmax_reg.penalty import L2Penalty, penalty_of
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import preconditioner as preconditioner_module
 from softmax_reg.solvers.costs import iterations_per_hessian
@@ -153,9 +153,11 @@ def test_without_a_factor_kronecker_factors_serve(monkeypatch):
     """A Hessian that does not factorise is not asked for again."""
     assert list(factorisations(np.full((4, 4), np.nan))) == []
     objective = make()
+    optimum = minimise(objective, None, Monitor(objective, tol=1e-6, max_iter=1000), "lbfgs")
+    start = objective.evaluate(optimum.theta / 2)
     monkeypatch.setattr(preconditioner_module, "factorisations", lambda hessian: iter(()))
     taken, result = hessians_taken(monkeypatch, lambda: minimise(
-        objective, somewhere(objective), Monitor(objective, tol=1e-6, max_iter=1000), "lbfgs"
+        objective, start, Monitor(objective, tol=1e-6, max_iter=1000), "lbfgs"
     ))
     assert taken == 1 and result.status == "converged" and result.solver == "lbfgs"
 
@@ -186,3 +188,21 @@ def test_starts_continue_the_line_through_the_last_two_fits():
     np.testing.assert_array_equal(coef, [[3.0, 2.0, 0.0, 0.0]])
     assert _continued([(0.0, old), (1.0, new)], np.inf, False) == []
     assert _continued([(1.0, old), (1.0, new)], 1.0, False) == []
+
+
+def test_a_path_may_change_its_solver_with_its_penalty():
+    """proximal-newton, then lbfgs on the same objective, and back: as each on its own."""
+    objective = make()
+    penalties = [
+        (penalty_of(1e-2, l1_ratio=1.0), "proximal-newton"), (L2Penalty(1e-2), "lbfgs"),
+        (penalty_of(8e-3, l1_ratio=1.0), "proximal-newton"), (L2Penalty(9e-3), "lbfgs"),
+    ]
+    for penalty, solver in penalties:
+        values = []
+        for other in (objective, make()):
+            other.penalty = penalty
+            start = other.evaluate(somewhere(other).theta)
+            result = minimise(other, start, Monitor(other, tol=1e-9, max_iter=500), solver)
+            assert result.status == "converged" and result.solver == solver
+            values.append(result.value)
+        assert values[0] == pytest.approx(values[1], rel=2e-9)

@@ -29,11 +29,18 @@ class HessianTransform:
     ----------
     factor : (m, m), R in the upper triangle
     scale : (m,), the diagonal of D^-1
+
+    Attributes
+    ----------
+    least_pivot : float
+        Smallest squared diagonal entry of R. The scaled Hessian, whose diagonal is 1, is singular
+        to rounding where that is a few eps.
     """
 
     def __init__(self, factor, scale):
         self._factor = factor
         self._scale = scale
+        self.least_pivot = float((factor.diagonal() ** 2).min())
 
     def apply(self, v):
         """T v: a change of theta from a change of the new variables."""
@@ -69,7 +76,7 @@ def factorisations(hessian):
         scaled = hessian * scale
         scaled *= scale[:, np.newaxis]
     for ridge in _RIDGES:
-        np.fill_diagonal(scaled, is_positive + ridge)
+        np.fill_diagonal(scaled, 1.0 + ridge)    # also of what nothing depends on
         # LAPACK itself: SciPy's functions around it take as long as a small factor. In its
         # order of axes the lower triangle is the upper one.
         factor, failed = dpotrf(scaled.T, lower=False, clean=False)

@@ -41,7 +41,7 @@ class SolverResult(NamedTuple):
     n_iter : int
         Outer iterations, across fallbacks.
     status : str
-        "converged", "separable", "max_iter", "stopped", "stalled" or "uncertified".
+        As `Monitor.status`; "stalled" where rounding stops all solvers short of tol.
     solver : str
         The solver that ended the fit.
     """
@@ -69,7 +69,8 @@ def minimise(objective, point, monitor, solver="auto"):
 
     A solver that cannot go on (its Hessian does not factorise, rounding stops
     its line search short of the tolerance) hands its point to the next of its
-    fallbacks.
+    fallbacks. A start above the null model is not used, and where all of them are stuck they
+    begin again at the null model, which counts as an iteration.
 
     Parameters
     ----------
@@ -85,20 +86,19 @@ def minimise(objective, point, monitor, solver="auto"):
     """
     if solver == "auto":
         solver = choose_solver(objective)
-    point = objective.null_point if point is None else point
-    names = _FALLBACKS[solver]
+    null = objective.null_point
+    # NaN is not better either.
+    point = point if point is not None and point.value <= null.value else null
     with objective.backend.one_blas_thread():
-        for left, name in enumerate(names, 1 - len(names)):
-            if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
-                MAX_NEWTON_SIZE
-            ):
-                continue
-            monitor.next_solver(_PATIENCE[name], is_last=left == 0)
-            point, done = _FUNCTIONS[name](objective, point, monitor)
-            last = name
-            if done:
-                break
+        start, (point, last) = point, _chained(objective, point, monitor, _FALLBACKS[solver])
         monitor.settle(point)
+        if monitor.status is None and start is not null and monitor.n_iter < monitor.max_iter:
+            # Where all probabilities are 0 or 1 no solver finds a step, whatever is wrong.
+            stuck = point
+            monitor.iterated(stuck, null)
+            point, last = _chained(objective, null, monitor, _FALLBACKS[solver])
+            monitor.settle(point)
+            point = point if point.value <= stuck.value else stuck
     return SolverResult(
         point=point,
         gap=monitor.gap_at(point),
@@ -107,3 +107,18 @@ def minimise(objective, point, monitor, solver="auto"):
         status=monitor.status or "stalled",
         solver=last,
     )
+
+
+def _chained(objective, point, monitor, names):
+    """(point, solver) where the last of some solvers ends, each from where one gave up."""
+    for left, name in enumerate(names, 1 - len(names)):
+        if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
+            MAX_NEWTON_SIZE
+        ):
+            continue
+        monitor.next_solver(_PATIENCE[name], is_last=left == 0)
+        point, done = _FUNCTIONS[name](objective, point, monitor)
+        last = name
+        if done:
+            break
+    return point, last

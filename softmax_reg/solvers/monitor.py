@@ -4,18 +4,24 @@ import time
 
 import numpy as np
 
+from .separation import is_separated, largest_move
+
 HISTORY_DTYPE = np.dtype(
     [("iteration", np.int64), ("seconds", np.float64), ("objective", np.float64),
      ("gap", np.float64)]
 )
-# Without a penalty nothing bounds the suboptimality, but Newton's decrement
-# tells a finite optimum from a separated one: near the first it collapses, on
-# separated rows every step takes it down by about 1/e and no faster. Counted once half its
-# square is below tol times the objective, tol within these bounds: farther out the steps
-# towards a finite optimum are slow too.
+# Newton's decrement that falls by less than this factor converges linearly, if at all: along a
+# direction that separates classes by about 1/e with every step, along one whose curvature is
+# near rounding at a rate of its own.
 _SLOW = 0.1
+# Slow steps in succession, or steps that move a row by more than this, after which a proof of
+# separation is tried. Half the squared decrement is then below this fraction of the objective,
+# or below tol: farther out the steps towards a finite optimum are slow too.
 _SLOW_STEPS = 3
-_SLOW_FROM = 1e-8, 1e-6
+_SLOW_FROM = 1e-6
+_MOVED = 0.5
+# Number of attempts at a proof before a fit within tol ends without one.
+_ATTEMPTS = 2
 # A gap of this fraction of the objective is worth one more step of exact Newton:
 # it squares the gap, and the coefficients gain half of those digits.
 _POLISHED = 1e-12
@@ -46,7 +52,8 @@ class Monitor:
         Why the fit ended: "converged", "separable", "max_iter", "stopped" (by a
         callback), "stalled" (rounding stops a solver short of the tolerance) or
         "uncertified" (Newton's decrement says that it has converged, and rounding keeps
-        the duality gap from telling).
+        the duality gap from telling) or "undecided" (within tol of the infimum without a
+        penalty, and it is not known whether the classes overlap).
     gap : float
         Duality gap of the last point looked at.
     is_last : bool
@@ -71,6 +78,11 @@ class Monitor:
         self.is_last = True
         self._at_floor = False
         self._slow_steps = 0
+        self._rates = []
+        self._is_suspect = True
+        self._overlaps = False    # proven
+        self._n_attempts = 0
+        self._tried_at = np.inf
         self._idle_steps = 0
         self._may_polish = True
         self._best_gap = np.inf
@@ -100,13 +112,16 @@ class Monitor:
                 self.status = "converged"
         elif (
             not self.objective.is_penalised
+            and not self._overlaps
             and point.n_errors == 0
-            and point.value <= self.tol * self.objective.null_point.value
+            and point.value <= min(self.tol * self.objective.null_point.value, self._tried_at)
         ):
-            # Every row is on its side of the boundary: scaling theta up takes
-            # the loss to 0, and it is there as far as tol can tell.
-            self.status = "separable"
-        elif self.n_iter >= self.max_iter:
+            # Every row is on its side of the boundary. If it is so without what is penalised,
+            # scaling theta up takes the loss to 0, and it is there as far as tol can tell.
+            self._tried_at = point.value / 10
+            if self._proves_separation(point):
+                self.status = "separable"
+        if self.status is None and self.n_iter >= self.max_iter:
             self.status = "max_iter"
         if self.status is not None:
             return False
@@ -154,26 +169,50 @@ class Monitor:
         if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
             self.status = "stopped"
 
-    def newton_decrement(self, point, half_decrement):
+    def newton_decrement(self, point, half_decrement, step):
         """Tell half the squared Newton decrement at `point`, before the step is taken.
 
-        Without a penalty it decides: the fit has converged when this step is
-        taken, or the classes are separated and no step helps. With a penalty the
-        duality gap decides.
+        Without a penalty it decides whether the fit has converged when this step is taken.
+        Where decrements fall linearly, at the rate r, half of one squared is 1 - sqrt(r) times
+        the suboptimality. Slow steps, and steps that move rows far, may be towards infinity:
+        then a proof is tried. With a penalty the duality gap decides.
+
+        step : ndarray, shape of theta
         """
         previous, self.half_decrement = self.half_decrement, half_decrement
         if self.objective.is_penalised:
             return
         at_floor = half_decrement <= 4 * np.finfo(np.float64).eps * point.value
-        slow = not half_decrement <= _SLOW * previous and not at_floor
-        if slow and half_decrement <= np.clip(self.tol, *_SLOW_FROM) * point.value:
+        rate = half_decrement / previous if previous > 0 else np.inf
+        self._rates = [*self._rates[-1:], rate]
+        slow = rate > _SLOW and not at_floor
+        rate = max(self._rates) if slow else 0.0
+        excess = half_decrement / (1 - np.sqrt(rate)) if rate < 1 else np.inf
+        is_near = at_floor or excess <= self.tol * point.value
+        moves = is_near and not slow and not self._overlaps and (
+            largest_move(self.objective, step) > _MOVED
+        )
+        self._is_suspect = slow or moves
+        if self._is_suspect and half_decrement <= max(self.tol, _SLOW_FROM) * point.value:
             self._slow_steps += 1
         else:
             self._slow_steps = 0
-        if self._slow_steps >= _SLOW_STEPS:
-            self.status = "separable"
-        elif half_decrement <= self.tol * point.value and not slow:
+        if is_near and not self._is_suspect:
             self.status = "converged"
+        elif self._slow_steps >= _SLOW_STEPS * 2**self._n_attempts or at_floor:
+            if not self._overlaps and self._proves_separation(point):
+                self.status = "separable"
+            elif is_near and (self._overlaps or at_floor):
+                self.status = "converged"
+            elif is_near and self._n_attempts >= _ATTEMPTS:
+                self.status = "undecided"
+
+    def _proves_separation(self, point):
+        """Whether classes are proven to be separated; notes a proof of the contrary, too."""
+        separated = is_separated(self.objective, point)
+        self._overlaps = separated is False
+        self._n_attempts += 1
+        return bool(separated)
 
     def stalled(self, point, half_decrement):
         """Tell that rounding keeps the solver from going on.
@@ -198,6 +237,10 @@ class Monitor:
 
     def settle(self, point):
         """Tell that no solver is left; decides what a fit at the rounding floor has reached."""
+        is_open = self.status is None and not self.objective.is_penalised and not self._overlaps
+        if is_open and (self._is_suspect or not self._at_floor):
+            if self._proves_separation(point):
+                self.status = "separable"
         if self.status is None and self._at_floor:
             proves_little = self.gap_at(point) > max(self.tol, _PROVES_LITTLE) * point.value
             is_hidden = self.objective.is_penalised and proves_little

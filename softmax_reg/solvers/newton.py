@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .hessian import fill_null_space, newton_step
+from .hessian import factorisations, fill_null_space
 from .kronecker import kronecker_transform
 from .line_search import inner, line_search
 
@@ -10,6 +10,12 @@ _MAX_CG = 200
 # Half a squared decrement of this times what is asked for says that the step to come will
 # be the last, and no Hessian needed after it.
 _LAST = 1e-2
+# First trial of a step, in lengths of the last one.
+_GROWTH = 2.0
+# Squared pivot, of a unit diagonal, at which rounding has a say in a factor, and conjugate
+# gradients that may mend its step.
+_SINGULAR = 1e-11
+_MAX_REFINEMENTS = 20
 
 
 def newton(objective, point, monitor):
@@ -19,37 +25,79 @@ def newton(objective, point, monitor):
     one Cholesky factorisation (theta.size^3 / 3); rarely further evaluations. Quadratic
     convergence: the last step or two take the duality gap to rounding.
 
+    A step is tried first at twice the length of the last. The first trial comes with its Hessian
+    if that of the last iteration was accepted: where steps have to be shortened or lengthened,
+    the Hessian waits for the accepted one.
+
     Returns
     -------
     point : Point
     done : bool
         False when the Hessian did not factorise or rounding stopped the search.
     """
+    length, foresees = 1.0, True
     while monitor.wants_more(point, polish=True):
         hessian = point.hessian
-        if hessian is None:    # at the start, and where the last step was not the first tried
+        if hessian is None:    # at the start, and where a trial came without it
             hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         point = point._replace(hessian=None)    # its memory is needed
         fill_null_space(hessian, objective.free_shifts)
-        step = newton_step(hessian, point.grad)
+        step = _newton_step(objective, point, hessian)
         del hessian
         if step is None:
             return point, False
         slope = inner(point.grad, step)
         # A slope that rounding made positive is no sign of an optimum: its size is.
         half_decrement = abs(slope) / 2
-        monitor.newton_decrement(point, half_decrement)
+        monitor.newton_decrement(point, half_decrement, step)
         if monitor.status == "separable":
             break
         new = None
         if slope < 0:
             last = half_decrement <= _LAST * monitor.tol * point.value
-            new, _ = line_search(objective, point, step, slope, with_hessian=not last)
+            first = min(1.0, _GROWTH * length)
+            new, length = line_search(
+                objective, point, step, slope, first, foresees and not last
+            )
+            foresees = length == first
         if new is None:
             return point, monitor.stalled(point, half_decrement)
         monitor.iterated(point, new, half_decrement)
         point = new
     return point._replace(hessian=None), monitor.status is not None
+
+
+def _newton_step(objective, point, hessian):
+    """-H^-1 g, or None where no factorisation gives a finite one.
+
+    Without a penalty, rounding of nearly collinear columns may leave the Hessian singular where
+    its products still have digits: then conjugate gradients go on from its factor, one pass over
+    the rows each.
+    """
+    for transform in factorisations(hessian):
+        if objective.is_penalised or transform.least_pivot > _SINGULAR:
+            step = -transform.solve(point.grad)
+        else:
+            step = _truncated_step(objective, point, transform, _MAX_REFINEMENTS)
+        if np.isfinite(step).all():
+            return step
+    return None
+
+
+def _truncated_step(objective, point, transform, max_iter=_MAX_CG):
+    """-H^-1 g by conjugate gradients in the variables of `transform`.
+
+    The accuracy follows the gradient, for superlinear convergence.
+    """
+    grad = transform.apply_transposed(point.grad)
+
+    def product(v):
+        return transform.apply_transposed(objective.hess_prod(point.theta, transform.apply(v)))
+
+    # |grad|^2 / 2 estimates the suboptimality, so this compares like with like.
+    relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
+    v = conjugate_gradients(product, grad, min(0.1, relative**0.25), max_iter)
+    return transform.apply(v)
 
 
 def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
@@ -83,8 +131,7 @@ def newton_cg(objective, point, monitor):
 
     The inner iterations run in the Kronecker variables, rebuilt at every outer
     iteration. Cost per outer iteration: one curvature pass, one evaluation, and
-    6 n_samples n_features n_rows flops per inner iteration. The inner accuracy
-    follows the gradient, for superlinear convergence.
+    6 n_samples n_features n_rows flops per inner iteration.
 
     Returns
     -------
@@ -93,24 +140,16 @@ def newton_cg(objective, point, monitor):
         False where it stalled short of the tolerance.
     """
     while monitor.wants_more(point):
-        transform = kronecker_transform(objective, point.theta)
-        grad = transform.apply_transposed(point.grad)
-
-        def product(v, transform=transform, theta=point.theta):
-            return transform.apply_transposed(objective.hess_prod(theta, transform.apply(v)))
-
-        # |grad|^2 / 2 estimates the suboptimality, so this compares like with like.
-        relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
-        v = conjugate_gradients(product, grad, min(0.1, relative**0.25))
-        slope = inner(grad, v)
+        step = _truncated_step(objective, point, kronecker_transform(objective, point.theta))
+        slope = inner(point.grad, step)
         # A slope that rounding made positive is no sign of an optimum: its size is.
         half_decrement = abs(slope) / 2
-        monitor.newton_decrement(point, half_decrement)
+        monitor.newton_decrement(point, half_decrement, step)
         if monitor.status == "separable":
             break
         new = None
         if slope < 0:
-            new, _ = line_search(objective, point, transform.apply(v), slope)
+            new, _ = line_search(objective, point, step, slope)
         if new is None:
             return point, monitor.stalled(point, half_decrement)
         monitor.iterated(point, new, half_decrement)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .carried import inherited
 from .costs import iterations_per_hessian
 from .hessian import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
@@ -70,8 +71,7 @@ class Preconditioner:
         self._price = iterations_per_hessian(objective)
         self._is_exact = False
         self._refresh_after = _FIRST_REFRESH
-        if objective.kept is None:
-            objective.kept = Kept(None, None, 0.0)
+        objective.kept = inherited(objective, Kept) or Kept(None, None, 0.0)
         is_null = not np.any(point.theta[:, :-1])
         if is_null or not self._pays(left / _KRONECKER_GAIN, left):
             self._approximate(point)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .carried import inherited
 from .costs import MAX_NEWTON_SIZE, is_kept, largest_working_set, steps_per_hessian
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
@@ -96,7 +97,7 @@ def proximal_newton(objective, point, monitor):
                 minimum = _minimum(objective, working, hessian, grad, start, accuracy)
             last = abs(minimum.decrease)
             progress = last / max(point.value, np.finfo(np.float64).tiny)
-            monitor.newton_decrement(point, last)
+            monitor.newton_decrement(point, last, working.scatter(minimum.x - start))
             if monitor.status == "separable":
                 break
             if new is None:
@@ -120,7 +121,7 @@ def proximal_newton(objective, point, monitor):
 
 def _inherited(objective):
     """What the last fit has left; None where it would not do."""
-    kept, new = objective.kept, objective.penalty
+    kept, new = inherited(objective, KeptHessian), objective.penalty
     if kept is None:
         return None
     old = kept.penalty

@@ -1,0 +1,299 @@
+"""Proof that classes can be separated, at least in part, so that there is no optimum.
+
+The margins of a direction D in the parameters are (D_y(i) - D_k)'[x_i, 1], one for each row i of
+positive weight and each class k other than its own. Moving along D for ever lowers the loss for
+ever exactly if no margin is negative and one is positive (Albert & Anderson 1984); D must be 0
+where the coefficients are penalised. Two ways to such a D:
+
+- The parameters themselves, where all margins are positive: complete separation.
+- The linear programme of Konis (2007): the largest mean margin of all D in a box, no margin
+  negative. Its variables are coefficients of whitened columns, so that columns that are nearly
+  collinear are as good as others. Constraints are few at first and added where they are violated.
+  An optimum of 0 proves that the classes overlap.
+
+Whatever found it, D counts only if its margins, computed in float64 on the columns of X, are as
+asked beyond a bound on their rounding errors, or zero within it.
+
+References
+----------
+Albert & Anderson (1984), On the existence of maximum likelihood estimates in logistic
+regression models, Biometrika 71(1). Konis (2007), Linear programming algorithms for detecting
+separated data in binary logistic regression models, DPhil thesis, University of Oxford.
+"""
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import linprog
+
+_EPS = np.finfo(np.float64).eps
+# Numbers of a dense block of rows.
+_BLOCK_SIZE = 2**18
+# Largest number of variables and of nonzeros of the linear programme, pivots of the simplex
+# method, and times that constraints are added: a proof never costs more than a long fit.
+_MAX_VARIABLES = 1000
+_MAX_NONZEROS = 2**18
+_MAX_PIVOTS = 1000
+_MAX_ROUNDS = 40
+# The smallest tolerance that HiGHS takes; margins of whitened columns are of the order of 1.
+_FEASIBLE = 1e-10
+# Margin below which a constraint is added.
+_VIOLATED = 1e-9
+# Margin up to which a constraint of the linear programme is taken for active.
+_ACTIVE = 1e-7
+# Mean margin below which the optimum of the linear programme is taken for 0.
+_ZERO = 1e-8
+
+
+def is_separated(objective, point):
+    """Whether classes can be separated by what is not penalised, as far as that is proven.
+
+    Costs a pass over the rows where the parameters prove it, else a QR decomposition of the
+    columns without a penalty, a linear programme and a pass for each of its rounds.
+
+    Parameters
+    ----------
+    objective : Objective
+    point : Point
+        A recent iterate.
+
+    Returns
+    -------
+    separated : bool or None
+        None where neither is proven.
+    """
+    is_free = np.broadcast_to(objective.penalty.weight, objective.n_features) == 0
+    theta = point.theta.copy()
+    theta[:, :-1][:, ~is_free] = 0.0
+    data = objective.rows_on_host()
+    if data is None:    # sums over the rows are all there is
+        alone = point if np.array_equal(theta, point.theta) else objective.evaluate(theta)
+        return True if alone.n_errors == 0 else None
+    rows = _Rows(*data, np.flatnonzero(is_free), objective.fit_intercept, len(theta))
+    objective.n_evaluations += 1
+    separated = rows.smallest_margin(theta) > 0 or (
+        _by_linear_programme(rows, _both(rows.restricted(theta)))
+    )
+    objective.n_evaluations += rows.n_passes
+    return separated if separated is None else bool(separated)
+
+
+def largest_move(objective, step):
+    """Largest change of a margin by `step`, like theta; 0 where the rows are out of reach.
+
+    Near a finite optimum a Newton step hardly moves any row. Along a direction that separates,
+    the margins of the separated rows grow by about 1 with every step.
+    """
+    data = objective.rows_on_host()
+    if data is None:
+        return 0.0
+    X, y, weight, shift = data
+    objective.n_evaluations += 1
+    largest = 0.0
+    present = np.flatnonzero(weight > 0)
+    coef, intercept = _both(step[:, :-1]), _both(step[:, -1:])[:, 0]
+    offset = intercept - coef @ shift
+    size = max(1, _BLOCK_SIZE // len(coef))
+    for start in range(0, len(present), size):
+        rows = present[start:start + size]
+        margins = _margins(X[rows] @ coef.T + offset, y[rows])
+        largest = max(largest, abs(margins[np.isfinite(margins)]).max())
+    return largest
+
+
+class _Rows:
+    """Rows of positive weight, in blocks; columns without a penalty and the intercept's."""
+
+    def __init__(self, X, y, weight, shift, free, fit_intercept, n_rows):
+        self._X, self._y, self._shift = X, y, shift
+        self._present = np.flatnonzero(weight > 0)
+        self._free = free
+        self._fit_intercept = fit_intercept
+        self.n_classes = max(n_rows, 2)
+        self.n_samples = len(self._present)
+        self.width = len(free) + 1
+        self.n_passes = 0
+        self._tolerance = 4 * (self.width + 4) * _EPS
+
+    def restricted(self, theta):
+        """Parameters of the columns of the blocks, (n_rows, width)."""
+        return theta[:, np.append(self._free, theta.shape[1] - 1)]
+
+    def blocks(self):
+        """Yield ([x, 1], y), dense; with 0 for 1 where there is no intercept."""
+        self.n_passes += 1
+        size = max(1, _BLOCK_SIZE // self.width)
+        for start in range(0, self.n_samples, size):
+            rows = self._present[start:start + size]
+            design = np.empty((len(rows), self.width))
+            x = self._X[rows][:, self._free]
+            design[:, :-1] = x.toarray() if sparse.issparse(x) else x
+            design[:, :-1] -= self._shift[self._free]
+            design[:, -1] = self._fit_intercept
+            yield design, self._y[rows]
+
+    def smallest_margin(self, theta):
+        """Smallest margin of `theta`, (n_rows, n_features + 1), less its rounding errors."""
+        coef, intercept = _both(theta[:, :-1]), _both(theta[:, -1:])[:, 0]
+        smallest = np.inf
+        width = 1 if sparse.issparse(self._X) else self._X.shape[1]
+        size = max(1, _BLOCK_SIZE // max(self.n_classes, width))
+        tolerance = 4 * (coef.shape[1] + 4) * _EPS
+        for start in range(0, self.n_samples, size):
+            rows = self._present[start:start + size]
+            x, y = self._X[rows], self._y[rows]
+            if sparse.issparse(x):
+                x = x.astype(np.float64)
+                offset = intercept - coef @ self._shift
+                logits = x @ coef.T + offset
+                sizes = abs(x) @ abs(coef.T) + abs(coef) @ abs(self._shift) + abs(intercept)
+            else:
+                x = x - self._shift
+                logits = x @ coef.T + intercept
+                sizes = abs(x) @ abs(coef.T) + abs(intercept)
+            margins = _margins(logits, y) - tolerance * _bounds(sizes, y)
+            smallest = min(smallest, margins.min())
+        return smallest
+
+    def _scale(self):
+        """Largest number of every column in size, 1 where it is zero; (width,)."""
+        largest = np.zeros(self.width)
+        for design, _ in self.blocks():
+            np.maximum(largest, abs(design).max(axis=0), out=largest)
+        return np.where(largest > 0, largest, 1.0)
+
+    def whitening(self):
+        """T with mean square 1 of every column of [x, 1] T, as many as are independent."""
+        factor, scale = np.zeros((0, self.width)), self._scale()
+        for design, _ in self.blocks():
+            factor = np.linalg.qr(np.vstack([factor, design]), mode="r")
+        _, values, basis = np.linalg.svd(factor / scale, full_matrices=False)
+        kept = values > 16 * (self.width + np.sqrt(self.n_samples)) * _EPS * values[0]
+        basis = basis[kept].T / (values[kept] / np.sqrt(self.n_samples))
+        return basis / scale[:, np.newaxis]
+
+    def has_recession(self, direction):
+        """Whether no margin of (n_classes, width) is negative and one is positive."""
+        largest, scale = -np.inf, self._scale()
+        length = np.linalg.norm(direction * scale)
+        for design, y in self.blocks():
+            # Zero is what the rounding of the direction, too, leaves.
+            lengths = length * np.linalg.norm(design / scale, axis=1)
+            sizes = abs(design) @ abs(direction.T) + lengths[:, np.newaxis]
+            margins = _margins(design @ direction.T, y)
+            errors = self._tolerance * _bounds(sizes, y)
+            if (margins < -errors).any():
+                return False
+            largest = max(largest, (margins - errors)[np.isfinite(margins)].max())
+        return largest > 0
+
+
+def _both(rows):
+    """Rows of parameters of all classes: the first class of two has none of its own."""
+    return rows if len(rows) > 1 else np.vstack([np.zeros_like(rows), rows])
+
+
+def _margins(logits, y):
+    """Margins (n, n_classes) of rows over every class, inf over their own."""
+    own = np.arange(len(y)), y
+    margins = logits[own][:, np.newaxis] - logits
+    margins[own] = np.inf
+    return margins
+
+
+def _bounds(sizes, y):
+    """Sums of the sizes of the two logits that a margin is the difference of."""
+    return sizes[np.arange(len(y)), y][:, np.newaxis] + sizes
+
+
+def _by_linear_programme(rows, start):
+    """`is_separated` by whitened columns; None where that is too large or ends undecided."""
+    n_classes = rows.n_classes
+    if (n_classes - 1) * rows.width > _MAX_VARIABLES:
+        return None
+    basis = rows.whitening()
+    rank = basis.shape[1]
+    if rank == 0:
+        return False
+    size = (n_classes - 1) * rank
+    # Moving all classes alike changes nothing: the first one stays.
+    direction = np.linalg.lstsq(basis, (start - start[0]).T, rcond=None)[0].T
+    constraints = np.zeros((0, size))
+    mean = _mean_margins(rows, basis)
+    bound = np.inf
+    for _ in range(_MAX_ROUNDS):
+        found, smallest = _smallest_margins(rows, basis, direction, bound)
+        if smallest >= bound:
+            break
+        bound = -_VIOLATED
+        constraints = np.vstack([constraints, found])
+        if np.count_nonzero(constraints) > _MAX_NONZEROS:
+            return None
+        result = linprog(
+            -mean, A_ub=sparse.csr_array(-constraints), b_ub=np.zeros(len(constraints)),
+            bounds=(-1, 1), method="highs-ds",
+            options={"primal_feasibility_tolerance": _FEASIBLE,
+                     "dual_feasibility_tolerance": _FEASIBLE, "maxiter": _MAX_PIVOTS},
+        )
+        if result.status != 0:
+            return None
+        if -result.fun <= _ZERO:
+            return False
+        direction[1:] = result.x.reshape(n_classes - 1, rank)
+    exact = _on_the_boundary(rows, basis, direction)
+    return True if rows.has_recession(exact @ basis.T) else None
+
+
+def _pair_rows(u, y, own, other, n_classes):
+    """Gradients (m, (n_classes - 1) * rank) of the margins of rows `own` over classes `other`."""
+    out = np.zeros((len(own), n_classes, u.shape[1]))
+    index = np.arange(len(own))
+    out[index, y[own]] += u[own]
+    out[index, other] -= u[own]
+    return out[:, 1:].reshape(len(own), (n_classes - 1) * u.shape[1])
+
+
+def _mean_margins(rows, basis):
+    """Gradient of the mean margin in the direction of all classes but the first."""
+    total = np.zeros((rows.n_classes, basis.shape[1]))
+    for design, y in rows.blocks():
+        u = design @ basis
+        for k in range(rows.n_classes):
+            total[k] += rows.n_classes * u[y == k].sum(axis=0) - u.sum(axis=0)
+    return total[1:].ravel() / (rows.n_samples * (rows.n_classes - 1))
+
+
+def _smallest_margins(rows, basis, direction, below):
+    """(gradients of the smallest margins, of those below a bound; the smallest margin)."""
+    room = 4 * direction[1:].size + 100
+    gradients, values = [np.zeros((0, direction[1:].size))], [np.zeros(0)]
+    for design, y in rows.blocks():
+        u = design @ basis
+        margins = _margins(u @ direction.T, y)
+        own, other = np.nonzero(margins < below)
+        order = np.argsort(margins[own, other], kind="stable")[:room]
+        own, other = own[order], other[order]
+        gradients.append(_pair_rows(u, y, own, other, rows.n_classes))
+        values.append(margins[own, other])
+    gradients, values = np.concatenate(gradients), np.concatenate(values)
+    return gradients[np.argsort(values, kind="stable")[:room]], values.min(initial=np.inf)
+
+
+def _on_the_boundary(rows, basis, direction):
+    """The direction closest to `direction` whose small margins are zero."""
+    size = direction[1:].size
+    factor, n_active = np.zeros((0, size)), 0
+    for design, y in rows.blocks():
+        u = design @ basis
+        margins = _margins(u @ direction.T, y)
+        own, other = np.nonzero(np.abs(margins) <= _ACTIVE)
+        for start in range(0, len(own), max(1, _BLOCK_SIZE // size)):
+            part = slice(start, start + max(1, _BLOCK_SIZE // size))
+            active = _pair_rows(u, y, own[part], other[part], rows.n_classes)
+            factor = np.linalg.qr(np.vstack([factor, active]), mode="r")
+        n_active += len(own)
+    out = direction.copy()
+    if n_active:
+        _, values, spanned = np.linalg.svd(factor, full_matrices=False)
+        spanned = spanned[values > 16 * (size + np.sqrt(n_active)) * _EPS * values[0]]
+        out[1:] -= ((out[1:].ravel() @ spanned.T) @ spanned).reshape(out[1:].shape)
+    return out
