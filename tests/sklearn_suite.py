@@ -126,6 +126,8 @@ def translate_cv(params):
 class LogisticRegressionCV(SoftmaxRegressionCV):
     """`SoftmaxRegressionCV` with the keywords of scikit-learn's class; see above."""
 
+    penalty = "deprecated"    # a read-only property of SoftmaxRegressionCV
+
     def __init__(
         self,
         *,

@@ -137,7 +137,7 @@ def test_fits_leave_the_number_of_blas_threads_as_it_was():
         assert _blas_threads() == before
         for error in (ValueError, KeyboardInterrupt):
             with pytest.MonkeyPatch.context() as patch, pytest.raises(error):
-                patch.setattr("softmax_reg.solvers.newton.newton_step", _raise(error))
+                patch.setattr("softmax_reg.solvers.newton.factorisations", _raise(error))
                 SoftmaxRegression(solver="newton-cholesky").fit(X, y)
             assert _blas_threads() == before
 
