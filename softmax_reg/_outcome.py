@@ -28,9 +28,9 @@ def warn_of_outcome(result, absent, tol, max_iter):
     if result.status == "separable":
         warnings.warn(
             "The classes can be separated (at least in part) by coefficients that nothing "
-            f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after {result.n_iter} "
-            f"iteration(s) with objective {result.value:.1e}. Use a finite C, and no penalty "
-            "factor of 0.",
+            f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after "
+            f"{result.n_iter} iteration(s) with objective {result.value:.1e}. Use a finite C, "
+            "and no penalty factor of 0.",
             SeparationWarning,
             stacklevel=3,
         )
@@ -113,6 +113,8 @@ def warn_of_path(results, Cs, max_iter):
         advice = {
             "max_iter": f"Increase the number of iterations (max_iter={max_iter}), or leave out "
                         "the largest values of C.",
+            "undecided": "The classes may be separable, or columns nearly collinear: use a "
+                         "finite C and no penalty factor of 0.",
             "stalled": "Rounding stops it from going on: scale the data or raise tol.",
             "uncertified": "Rounding hides the gap: scale the columns for a certificate.",
             "rounded": "Rounding coef_ and intercept_ costs more than tol: subtract the means "
