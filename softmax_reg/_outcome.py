@@ -28,8 +28,8 @@ def warn_of_outcome(result, absent, tol, max_iter):
     if result.status == "separable":
         warnings.warn(
             "The classes can be separated (at least in part) by coefficients that nothing "
-            f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after {result.n_iter} "
-            f"iteration(s) with objective {result.value:.1e}. Use a finite C, and no penalty "
+            f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after "
+            f"{result.n_iter} iteration(s) with objective {result.value:.1e}. Use a finite C, and no penalty "
             "factor of 0.",
             SeparationWarning,
             stacklevel=3,

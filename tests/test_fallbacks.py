@@ -249,6 +249,7 @@ def heavy_tailed():
     return data, labels
 
 
+@pytest.mark.compiled    # minutes without
 def test_newton_far_from_the_optimum_of_nearly_separable_classes():
     """Certified; at most a quarter of the Hessians is of steps that are not taken."""
     objective = make(*heavy_tailed(), n_classes=7)

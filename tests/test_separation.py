@@ -50,6 +50,7 @@ def with_indicator(n_classes, seed=0):
     return X, y
 
 
+@pytest.mark.compiled    # half a minute without
 @pytest.mark.parametrize("seed", [1, 2])
 def test_columns_collinear_but_for_float32_are_no_separation(seed):
     """Redundant columns rounded: every solver ends silently within tol of the same optimum."""
