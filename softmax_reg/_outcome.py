@@ -29,8 +29,8 @@ def warn_of_outcome(result, absent, tol, max_iter):
         warnings.warn(
             "The classes can be separated (at least in part) by coefficients that nothing "
             f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after "
-            f"{result.n_iter} iteration(s) with objective {result.value:.1e}. Use a finite C, and no penalty "
-            "factor of 0.",
+            f"{result.n_iter} iteration(s) with objective {result.value:.1e}. "
+            "Use a finite C, and no penalty factor of 0.",
             SeparationWarning,
             stacklevel=3,
         )
