@@ -8,5 +8,6 @@ class SeparationWarning(ConvergenceWarning):
 
     Then there is no optimum: scaling the coefficients up lowers the objective for
     ever. The fit stops with finite coefficients whose objective is within tol of
-    its infimum; probabilities of the separated rows tend to 0 and 1.
+    its infimum as far as Newton's decrement tells; probabilities of the separated rows tend
+    to 0 and 1.
     """
