@@ -155,6 +155,9 @@ class KroneckerModel(QuadraticModel):
             base > 0, np.maximum(corrected, _LEAST_CURVATURE * base), 0.0
         )
 
+    def curvature(self, shape):
+        return np.broadcast_to(self._curvature.T, shape)
+
     def times(self, change):
         metric = self._metric
         rank = metric.right.shape[2]
@@ -179,7 +182,7 @@ class KroneckerModel(QuadraticModel):
 
     def newton(self, x, support, slope):
         """By conjugate gradients on the support, scaled to a unit diagonal."""
-        curvature = np.broadcast_to(self._curvature.T, x.shape)
+        curvature = self.curvature(x.shape)
         usable = support & (curvature > 0)
         scale = np.where(usable, 1 / np.sqrt(np.where(usable, curvature, 1.0)), 0.0)
 

@@ -16,9 +16,9 @@ from .line_search import inner
 # Steps that change signs are shortened by halves down to this, then to the first change.
 _SHORTEST = 1e-3
 _MAX_HALVINGS = 12
-# Coordinates that move the model by less than this fraction of the kinks follow rounding: they
-# change by some 1e-14 of themselves.
-_FLOOR = (16 * np.finfo(np.float64).eps) ** 2
+# Coordinates that change by less than this fraction of themselves follow rounding: that of
+# h x, from which descent takes the slope to get the new x.
+_FLOOR = 16 * np.finfo(np.float64).eps
 # Largest support whose Hessian is factorised.
 _MAX_SUPPORT = 3000
 
@@ -55,6 +55,10 @@ class QuadraticModel(ABC):
         self.grad = grad
         self.threshold = threshold
         self.grouped = grouped
+
+    @abstractmethod
+    def curvature(self, shape):
+        """Diagonal of H, or what descent takes for it, broadcast to the shape of x."""
 
     @abstractmethod
     def times(self, change):
@@ -109,7 +113,8 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
         for _ in range(newton_steps):
             if not _newton(model, start, x):
                 break
-        floor = _FLOOR * float(model.kinks_gained(np.zeros_like(x), x))
+        kinks = float(model.kinks_gained(np.zeros_like(x), x))
+        floor = _FLOOR**2 * max(kinks, float((model.curvature(x.shape) * x**2).max()))
         if model.descend(start, x, 1) <= max(accuracy * first, floor):
             break
     change = x - start
@@ -186,6 +191,9 @@ class DenseModel(QuadraticModel):
             blocks = np.einsum("kjmj->jkm", hessian.reshape(n_rows, width, n_rows, width))
             values, vectors = np.linalg.eigh(blocks)
             self._blocks = np.maximum(values, 0.0), vectors
+
+    def curvature(self, shape):
+        return np.diag(self._hessian).reshape(shape)
 
     def times(self, change):
         moved = np.flatnonzero(change)
