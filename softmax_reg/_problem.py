@@ -259,8 +259,9 @@ class Problem:
             proven = result.gap if result.gap <= tol * result.value else 0.0
             if proven + change <= tol * value:
                 break
-        # A bound on the optimum stays one, whatever is handed out.
-        return coef, intercept, value, max(result.gap + value - result.value, 0.0)
+        # A bound on the optimum stays one, whatever is handed out, and no optimum is negative.
+        gap = max(result.gap + value - result.value, 0.0)
+        return coef, intercept, value, min(gap, value) if np.isfinite(gap) else gap
 
     def _solved(self, solver, starts, monitor, goes_on):
         """Minimise from the best start; a `SolverResult` of `objective`, which is that of X."""

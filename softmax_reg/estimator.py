@@ -96,8 +96,9 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         The value above, in nats, of `coef_` and `intercept_` as they are stored and as
         predictions compute it.
     dual_gap_ : float
-        Proven upper bound on ``objective_`` minus its optimum. ``np.inf`` where C is infinite
-        or a penalty factor is 0, for then no bound exists.
+        Proven upper bound on ``objective_`` minus its optimum; at most ``objective_``, for no
+        optimum is negative. ``np.inf`` where C is infinite or a penalty factor is 0, for then
+        no bound exists.
     newton_decrement_ : float
         sqrt(g' H^-1 g) at the last step of a Newton solver, or what takes its place with L1;
         half its square estimates the suboptimality. NaN where no Newton step was taken.
