@@ -77,12 +77,12 @@ class LogitObjective:
     Parameters
     ----------
     logits : (n_samples, n_rows)
-        Of the batch, before the change.
+        Logits of the batch, before the change.
     y, weight : (n_samples,)
     new_classes : NewClasses or None
-        Its row of J comes after those of the batch.
+        Past rows of new classes: one row of J, after those of the batch.
     mean_logits : (n_rows,)
-        Of that row before the change; not used without it.
+        Logits of that row before the change; not used without `new_classes`.
     deltas : (n_anchors,)
         The anchors come last.
     gram : (N n_rows, N n_rows), G

@@ -87,7 +87,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         if it was there. Columns that are constant, among the rows of positive weight, have
         the coefficient 0 where there is an intercept.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        Of the dtype of `coef_`.
+        Same dtype as `coef_`.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
