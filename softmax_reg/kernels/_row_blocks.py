@@ -31,7 +31,7 @@ class RowBlocks:
     ----------
     shape : tuple of (n_samples, n_features)
     dtype : numpy.dtype
-        That in which blocks come: float32 of float32, float16 and bfloat16, else float64.
+        Dtype of the blocks: float32 of float32, float16 and bfloat16, else float64.
 
     Raises
     ------
