@@ -9,9 +9,11 @@ larger than memory. Displays draw what they did, and
 The user guide is examples/README.md of the source tree.
 """
 
-from .cross_validation import SoftmaxRegressionCV
+from . import _moved  # noqa: F401
 from .display import CoefficientDisplay, ConvergenceDisplay, RegularizationPathDisplay
-from .estimator import SoftmaxRegression
+from .estimators.cross_validation import SoftmaxRegressionCV
+from .estimators.path import softmax_path
+from .estimators.regression import SoftmaxRegression
 from .exceptions import SeparationWarning
 from .functional import (
     binary_cross_entropy,
@@ -24,8 +26,7 @@ from .functional import (
     sigmoid,
     softmax,
 )
-from .kernels._row_blocks import RowBlocks
-from .path import softmax_path
+from .rows.file import RowBlocks
 
 __version__ = "0.1.0"
 

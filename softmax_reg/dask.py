@@ -7,7 +7,6 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import vstack
 from sklearn.base import _fit_context, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,19 +18,12 @@ except ImportError as error:
         "softmax_reg.dask needs dask and distributed: python -m pip install 'softmax_reg[dask]'."
     ) from error
 
-from . import _partitions
-from ._collections import aligned_parts, as_dask_array
-from ._distributed import (
-    DistributedObjective,
-    PartitionedRows,
-    alive,
-    check_open,
-    gathered,
-)
-from ._problem import Problem
-from ._validation import weight_of_counted_classes
-from .estimator import SoftmaxRegression
-from .sample import are_few, fraction_of, sampling_pays, start_from_sample, with_shares
+from .estimators.regression import SoftmaxRegression
+from .estimators.validation import weight_of_counted_classes
+from .problem.problem import Problem
+from .rows import partition
+from .rows.cluster import ClassTotals, ClusterRows, alive, check_open, gathered
+from .rows.dask_input import aligned_parts, as_dask_array
 
 
 class DaskSoftmaxRegression(SoftmaxRegression):
@@ -47,7 +39,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     client : distributed.Client, default=None
         None is the current one.
     C, l1_ratio, tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, \
-warm_start, grouped, penalty_factor
+warm_start, grouped, penalty_factor, groups
         As in `SoftmaxRegression`.
 
     Attributes
@@ -107,6 +99,7 @@ warm_start, grouped, penalty_factor
         warm_start=False,
         grouped=False,
         penalty_factor=None,
+        groups=None,
     ):
         self.client = client
         self.C = C
@@ -121,6 +114,7 @@ warm_start, grouped, penalty_factor
         self.warm_start = warm_start
         self.grouped = grouped
         self.penalty_factor = penalty_factor
+        self.groups = groups
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -267,7 +261,7 @@ class _GivenRows(NamedTuple):
     n_entries: int
     is_sparse: bool
 
-    def take(self, columns, axis=1):
+    def take(self, columns):
         """What is left with some of the columns; it is the fit's blocks that have no others."""
         n_samples, n_features = self.shape
         return self._replace(
@@ -296,53 +290,38 @@ class _DistributedProblem(Problem):
         self._largest_weight, self._relative_total = 1.0, data.class_totals.sum()
         return data.class_totals
 
-    def _bind(self, data, X, new_index, device, precision):
+    def _rows_and_sample(self, data, penalty, device, precision):
+        X, new_index = data.X, self._selection.new_index
+
         def make():
             X.partitions[:] = alive(X.partitions, lambda: data.client.compute(X.delayed))
             return data.client.map(
-                _partitions.prepared, X.partitions, classes=data.classes, new_index=new_index,
-                class_weights=data.class_weights / data.class_totals.sum(), kept=self._kept,
-                pure=False,
+                partition.prepared, X.partitions, classes=data.classes, new_index=new_index,
+                class_weights=data.class_weights / data.class_totals.sum(),
+                columns=self._selection.features, pure=False,
             )
 
-        rows = PartitionedRows(
-            data.client, make, X.fingerprints, X.shape, X.dtype, X.n_entries, X.is_sparse
+        some = X
+        if not isinstance(self._selection.features, slice):
+            some = X.take(self._selection.features)
+        rows = ClusterRows(
+            data.client, make, X.fingerprints, some.shape, X.dtype, some.n_entries, X.is_sparse
         )
         # Absent classes weigh nothing, but their rows are still there.
-        self._totals = np.bincount(new_index, weights=data.class_totals)
-        self._totals /= self._totals.sum()
-        self._counts = np.bincount(new_index, weights=data.class_counts * (~self.absent))
-        self._rows = rows
-        self.objective = DistributedObjective(rows, None, self._totals, **self._options)
-
-    def _sampled(self, solver, max_iter):
-        objective = self.objective
-        if max_iter == 0 or not sampling_pays(objective):
-            return None
-        fraction = fraction_of(objective.n_entries)
-        blocks = self._rows.blocks
-        parts = gathered(self._rows.client, self._rows.client.map(
-            _partitions.sampled, blocks, range(len(blocks)), fraction=fraction,
-            is_rare=are_few(self._counts // fraction), pure=False,
-        ))
-        X, y, weight = zip(*(part for part in parts if len(part[1])), strict=True)
-        y, weight = np.concatenate(y), np.concatenate(weight)
-        stacked = vstack(X, format="csr") if objective.is_sparse else np.concatenate(X)
-        return start_from_sample(
-            objective, stacked, y, with_shares(y, weight, self._totals), self._options, solver,
-            max_iter,
-        )
+        weight = np.bincount(new_index, weights=data.class_totals)
+        count = np.bincount(new_index, weights=data.class_counts * (~self.absent))
+        return rows, ClassTotals(weight / weight.sum(), count)
 
 
 def _training_data(estimator, client, X, y, sample_weight):
     names, parts, others = aligned_parts(X, {"y": y, "sample_weight": sample_weight})
     labels, weights = others["y"], others["sample_weight"]
     tasks = [
-        delayed(_partitions.checked)(part, labels[i], weights and weights[i], i)
+        delayed(partition.checked)(part, labels[i], weights and weights[i], i)
         for i, part in enumerate(parts)
     ]
     partitions = client.compute(tasks)
-    found = gathered(client, client.map(_partitions.summarised, partitions, pure=False))
+    found = gathered(client, client.map(partition.summarised, partitions, pure=False))
     n_features = sorted({summary.n_features for summary in found})
     if len(n_features) > 1:
         raise ValueError(f"Partitions of X differ in their number of features: {n_features}.")

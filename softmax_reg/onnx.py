@@ -6,9 +6,9 @@ Needs the extra ``onnx``: ``python -m pip install 'softmax_reg[onnx]'``.
 import numpy as np
 from scipy import sparse
 
-from ._device import as_numpy
-from .cross_validation import SoftmaxRegressionCV
-from .estimator import SoftmaxRegression
+from .estimators.cross_validation import SoftmaxRegressionCV
+from .estimators.regression import SoftmaxRegression
+from .rows.device_input import as_numpy
 
 __all__ = ["register"]
 

@@ -11,20 +11,19 @@ import numpy as np
 import pytest
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg._device import as_numpy, in_kind_of
-from softmax_reg.kernels import (
-    _cuda_blocks,
-    _cuda_device,
-    _cuda_linear,
-    _cuda_tf32,
-    _linear,
-    cuda,
-)
-from softmax_reg.kernels._cuda_device import IS_SIMULATED, array_module, to_device, to_host
+from softmax_reg.cuda import algebra, blocks, tf32
+from softmax_reg.cuda import device as device_module
+from softmax_reg.cuda.device import IS_SIMULATED, array_module, to_device, to_host
+from softmax_reg.rows import device as device_rows_module
+from softmax_reg.rows.algebra import HOST_ALGEBRA
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.device import DeviceAlgebra, DeviceRows
+from softmax_reg.rows.device_input import as_numpy, in_kind_of
+from softmax_reg.rows.reference import ReferenceRows
 from softmax_reg.solvers.lbfgs import PairMemory
 
-from .backend_checks import assert_close, check_hess_prod, check_value_grad
 from .problems import EPS, random_problem
+from .rows_checks import assert_close, check_hess_prod, check_value_grad
 
 pytestmark = pytest.mark.gpu
 try:
@@ -233,12 +232,12 @@ def test_rows_that_are_moved_take_turns(monkeypatch):
     fake = SimpleNamespace(empty=empty, cuda=SimpleNamespace(
         Stream=lambda non_blocking: Stream("copying"), get_current_stream=lambda: working,
     ))
-    monkeypatch.setattr(_cuda_device, "IS_SIMULATED", False)
-    monkeypatch.setattr(_cuda_device, "array_module", lambda: fake)
+    monkeypatch.setattr(device_module, "IS_SIMULATED", False)
+    monkeypatch.setattr(device_module, "array_module", lambda: fake)
     monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(empty_pinned=empty))
     X = np.arange(22.0).reshape(11, 2)
     parts = [slice(start, min(start + 3, 11)) for start in range(0, 11, 3)]
-    seen = [(part, np.array(block)) for part, block in _cuda_device.moved(X, parts)]
+    seen = [(part, np.array(block)) for part, block in device_module.moved(X, parts)]
     assert [part for part, _ in seen] == parts
     for part, block in seen:
         np.testing.assert_array_equal(block, X[part])
@@ -264,9 +263,9 @@ def test_a_memmap_is_read_in_blocks(tmp_path, monkeypatch):
     """Where it does not fit; the same bits as from memory."""
     X, y, _ = some_rows(np.float32)
     np.save(tmp_path / "X.npy", X)
-    monkeypatch.setattr(_cuda_blocks, "_MOST_ROWS", 5)
+    monkeypatch.setattr(blocks, "_MOST_ROWS", 5)
     expected = SoftmaxRegression(device="cuda").fit(X, y)
-    monkeypatch.setattr(_cuda_blocks, "free_bytes", lambda: 0)
+    monkeypatch.setattr(device_rows_module, "free_bytes", lambda: 0)
     model = SoftmaxRegression(device="cuda").fit(np.load(tmp_path / "X.npy", mmap_mode="r"), y)
     np.testing.assert_array_equal(model.coef_, expected.coef_)
     np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
@@ -278,8 +277,8 @@ class TestSplitProducts:
     def test_halves(self):
         """Eleven bits each, and together all but the last of them."""
         values = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
-        high, low = (to_host(half) for half in _cuda_tf32.halves(to_device(values)))
-        for half in (high, to_host(_cuda_tf32.halves(to_device(low))[0])):
+        high, low = (to_host(half) for half in tf32.halves(to_device(values)))
+        for half in (high, to_host(tf32.halves(to_device(low))[0])):
             assert not np.any(half.view(np.int32) & 0x1FFF)
         np.testing.assert_array_equal(high + low, values)
         assert np.all(np.abs(low) <= 2.0**-11 * np.abs(values))
@@ -296,10 +295,10 @@ class TestSplitProducts:
         device_left = to_device(np.ascontiguousarray(left.T)).T if is_transposed else (
             to_device(left)
         )
-        _cuda_tf32.split_product(device_left, to_device(right), out)
+        tf32.split_product(device_left, to_device(right), out)
         error = np.abs(to_host(out) - exact)
         assert np.all(error <= (2.0**-21 + 8 * 2.0**-24) * terms)
-        rounded = _cuda_tf32.halves(left)[0] @ _cuda_tf32.halves(right)[0]
+        rounded = tf32.halves(left)[0] @ tf32.halves(right)[0]
         assert np.abs(rounded - exact).max() > 50 * error.max()    # what the split is for
 
     @pytest.mark.parametrize("n_rows", [1, 3])
@@ -307,19 +306,18 @@ class TestSplitProducts:
         """Loss, gradient and products with the Hessian, against the reference."""
         X, y, weight, theta = random_problem(6, 3, n_rows, dtype=np.float32)
         shift = np.random.default_rng(1).standard_normal(3)
-        backend = cuda.with_split_products()
-        rows = backend.make_rows(X)
-        assert rows.is_split and not cuda.make_rows(X).is_split
-        check_value_grad(backend, rows, X, y, weight, shift, theta, np.float32)
-        check_value_grad(backend, rows, X, y, weight, shift, theta, np.float64)
-        check_hess_prod(backend, rows, X, weight, shift, theta)
+        rows, sample = DeviceRows(X, is_split=True), Sample(y, weight)
+        assert rows.is_split and not DeviceRows(X).is_split
+        for arithmetic in (np.float32, np.float64):
+            check_value_grad(rows, ReferenceRows(X), sample, shift, theta, arithmetic)
+        check_hess_prod(rows, ReferenceRows(X), sample, shift, theta)
 
     def test_the_optimum_is_certified_all_the_same(self, monkeypatch):
         """By float64; products in halves were made on the way."""
         made = []
-        split_product = _cuda_blocks.split_product
+        split_product = blocks.split_product
         monkeypatch.setattr(
-            _cuda_blocks, "split_product", lambda *args: (made.append(1), split_product(*args))
+            blocks, "split_product", lambda *args: (made.append(1), split_product(*args))
         )
         monkeypatch.setattr("softmax_reg.solvers.lbfgs._SINGLE_FLOPS", 0.0)
         X, y, _ = some_rows(np.float32)
@@ -343,37 +341,39 @@ class TestSolversVectors:
     @pytest.fixture(autouse=True)
     def large(self, monkeypatch):
         """Everything is large enough."""
-        monkeypatch.setattr(_cuda_linear, "LEAST_SIZE", 0)
+        monkeypatch.setattr(algebra, "LEAST_SIZE", 0)
 
     def test_products(self):
         """Of one matrix kept and one from the host; transposed, too."""
         rng = np.random.default_rng(0)
         left, right = rng.standard_normal((5, 4)), rng.standard_normal((4, 7))
-        assert_close(_cuda_linear.product(left, _cuda_linear.kept(right)), left @ right, 4)
-        turned = _cuda_linear.kept(right).T
-        assert_close(_cuda_linear.product(turned, _cuda_linear.kept(left.T)), (left @ right).T, 4)
+        assert_close(algebra.product(left, algebra.kept(right)), left @ right, 4)
+        turned = algebra.kept(right).T
+        assert_close(algebra.product(turned, algebra.kept(left.T)), (left @ right).T, 4)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_vectors(self, dtype):
         """Inner products and combinations are the host's."""
         rng = np.random.default_rng(0)
         values, weights = rng.standard_normal((5, 30)), rng.standard_normal(5)
-        here, there = (module.empty_vectors((5, 30), dtype) for module in (_linear, _cuda_linear))
+        here, there = (some.empty_vectors((5, 30), dtype) for some in (HOST_ALGEBRA, algebra))
         for row, value in enumerate(values):
-            _linear.set_vector(here, row, value, 2.0)
-            _cuda_linear.set_vector(there, row, value, 2.0)
+            HOST_ALGEBRA.set_vector(here, row, value, 2.0)
+            algebra.set_vector(there, row, value, 2.0)
         eps = np.finfo(dtype).eps
-        assert_close(_cuda_linear.inner_products(there, [0, 3]),
-                     _linear.inner_products(here, [0, 3]), 30, eps)
-        combined = _cuda_linear.combination(weights, there)
+        assert_close(algebra.inner_products(there, [0, 3]),
+                     HOST_ALGEBRA.inner_products(here, [0, 3]), 30, eps)
+        combined = algebra.combination(weights, there)
         assert isinstance(combined, np.ndarray) and combined.dtype == np.float64
-        assert_close(combined, _linear.combination(weights, here), 5, eps)
+        assert_close(combined, HOST_ALGEBRA.combination(weights, here), 5, eps)
 
     def test_directions(self):
         """Of the memory of L-BFGS."""
         rng = np.random.default_rng(0)
         grad = rng.standard_normal((3, 4))
-        here, there = (PairMemory(linear, 12, np.float64) for linear in (_linear, cuda))
+        here, there = (
+            PairMemory(some, 12, np.float64) for some in (HOST_ALGEBRA, DeviceAlgebra())
+        )
         for _ in range(4):
             s = rng.standard_normal((3, 4))
             for memory in (here, there):

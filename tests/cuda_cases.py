@@ -1,4 +1,4 @@
-"""The CUDA backend, on a GPU or in Numba's simulator, whichever there is.
+"""Rows on a CUDA device, on a GPU or in Numba's simulator, whichever there is.
 
     python -m pytest -m gpu                              on a machine with a GPU
     NUMBA_ENABLE_CUDASIM=1 python -m pytest -m gpu       anywhere
@@ -14,17 +14,21 @@ import pytest
 from scipy import sparse
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg.kernels import _cuda_blocks, cuda, reference
-from softmax_reg.kernels._cuda_device import array_module
+from softmax_reg.cuda import blocks as blocks_module
+from softmax_reg.cuda.device import array_module
+from softmax_reg.rows import device as device_rows_module
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.device import DeviceRows
+from softmax_reg.rows.reference import ReferenceRows
 
-from .backend_checks import (
+from .problems import EPS, random_problem
+from .rows_checks import (
     assert_close,
     check_column_summary,
     check_curvature,
     check_hess_prod,
     check_value_grad,
 )
-from .problems import EPS, random_problem
 
 pytestmark = pytest.mark.gpu
 try:
@@ -40,77 +44,78 @@ CASES = [(1, 1, 2, np.float64), (6, 3, 3, np.float32), (9, 2, 1, np.float32),
 @pytest.fixture
 def blocks(monkeypatch):
     """Rows in blocks of at most four, the last one shorter."""
-    monkeypatch.setattr(_cuda_blocks, "_MOST_ROWS", 4)
+    monkeypatch.setattr(blocks_module, "_MOST_ROWS", 4)
 
 
 def both(n_samples, n_features, n_rows, dtype):
     X, y, weight, theta = random_problem(n_samples, n_features, n_rows, dtype=dtype)
     shift = np.random.default_rng(1).standard_normal(n_features)
-    return cuda.make_rows(X), reference.make_rows(X), y, weight, shift, theta
+    return DeviceRows(X), ReferenceRows(X), Sample(y, weight), shift, theta
 
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("n_samples, n_features, n_rows, dtype", CASES)
 class TestAgainstReference:
-    """cuda == reference for every function and dtype of X."""
+    """Rows on the device == reference for every pass and dtype of X."""
 
     @pytest.mark.parametrize("arithmetic", [np.float32, np.float64])
     def test_value_grad(self, n_samples, n_features, n_rows, dtype, arithmetic):
         """Loss, gradient and errors are those of the formulas, in either arithmetic."""
-        rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        check_value_grad(cuda, rows, X, y, weight, shift, theta, arithmetic)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, dtype)
+        check_value_grad(rows, reference, sample, shift, theta, arithmetic)
 
     def test_hess_prod(self, n_samples, n_features, n_rows, dtype):
         """Hessian times a direction."""
-        rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        check_hess_prod(cuda, rows, X, weight, shift, theta)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, dtype)
+        check_hess_prod(rows, reference, sample, shift, theta)
 
     @pytest.mark.parametrize("full_classes", [True, False])
     @pytest.mark.parametrize("full", [True, False])
     def test_curvature(self, n_samples, n_features, n_rows, dtype, full, full_classes):
         """Class and feature factors, full or diagonal."""
-        rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        check_curvature(cuda, rows, X, weight, shift, theta, full, full_classes)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, dtype)
+        check_curvature(rows, reference, sample, shift, theta, full, full_classes)
 
     def test_hessian(self, n_samples, n_features, n_rows, dtype):
         """The dense Hessian, symmetric; the rest is what `value_grad` says."""
-        rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, dtype)
-        loss, grad, n_errors, hessian = cuda.value_grad_hessian(rows, y, weight, shift, theta)
-        same = cuda.value_grad(rows, y, weight, shift, theta)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, dtype)
+        loss, grad, n_errors, hessian = rows.value_grad_hessian(sample, shift, theta)
+        same = rows.value_grad(sample, shift, theta)
         assert (loss, n_errors) == same[::2]
         np.testing.assert_array_equal(grad, same[1])
-        expected = reference.value_grad_hessian(X, y, weight, shift, theta)[3]
-        assert_close(hessian, expected, np.abs(X - shift).max() ** 2 * np.abs(theta).sum())
+        expected = reference.value_grad_hessian(sample, shift, theta)[3]
+        size = np.abs(reference.X - shift).max()
+        assert_close(hessian, expected, size**2 * np.abs(theta).sum())
 
     @pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
     def test_predictions(self, n_samples, n_features, n_rows, dtype, kind):
         """And whether they are finite."""
-        rows, X, *_, theta = both(n_samples, n_features, n_rows, dtype)
-        actual, finite = cuda.predictions(rows, theta, kind)
-        expected, _ = reference.predictions(X, theta, kind)
+        rows, reference, *_, theta = both(n_samples, n_features, n_rows, dtype)
+        actual, finite = rows.predictions(theta, kind)
+        expected, _ = reference.predictions(theta, kind)
         assert finite
-        assert_close(actual, expected, np.abs(X).max() * np.abs(theta).sum())
+        assert_close(actual, expected, np.abs(reference.X).max() * np.abs(theta).sum())
 
     def test_column_summary(self, n_samples, n_features, n_rows, dtype):
         """Weighted sums, and which columns are constant."""
-        rows, X, _, weight, *_ = both(n_samples, n_features, n_rows, dtype)
-        check_column_summary(cuda, rows, X, weight)
+        rows, reference, sample, *_ = both(n_samples, n_features, n_rows, dtype)
+        check_column_summary(rows, reference, sample)
 
 
 def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
     """The same bits, block by block."""
-    rows, _, y, weight, shift, theta = both(6, 3, 3, np.float32)
-    monkeypatch.setattr(_cuda_blocks, "_MOST_ROWS", 4)
-    loss, grad, n_errors = cuda.value_grad(rows, y, weight, shift, theta)
-    monkeypatch.setattr(_cuda_blocks, "free_bytes", lambda: 0)
+    rows, _, sample, shift, theta = both(6, 3, 3, np.float32)
+    monkeypatch.setattr(blocks_module, "_MOST_ROWS", 4)
+    loss, grad, n_errors = rows.value_grad(sample, shift, theta)
+    monkeypatch.setattr(device_rows_module, "free_bytes", lambda: 0)
     X = random_problem(6, 3, 3, dtype=np.float32)[0]
-    streamed = cuda.make_rows(X)
+    streamed = DeviceRows(X)
     assert streamed.X is X
-    again = cuda.value_grad(streamed, y, weight, shift, theta)
+    again = streamed.value_grad(sample, shift, theta)
     assert (again[0], again[2]) == (loss, n_errors)
     np.testing.assert_array_equal(again[1], grad)
     np.testing.assert_array_equal(
-        cuda.column_summary(streamed, weight)[0], cuda.column_summary(rows, weight)[0]
+        streamed.column_summary(sample)[0], rows.column_summary(sample)[0]
     )
 
 
@@ -123,13 +128,13 @@ def test_rows_that_are_sure_keep_their_digits(n_rows):
     theta = np.column_stack([np.zeros((n_rows, 1)), logits[0, -n_rows:]])
     if n_rows == 1:
         theta[0, 1] = 69.0
-    rows, weight, y = cuda.make_rows(np.ones((1, 1))), np.ones(1), np.ones(1, dtype=np.int32)
-    loss, grad, n_errors = cuda.value_grad(rows, y, weight, np.zeros(1), theta)
+    rows, sample = DeviceRows(np.ones((1, 1))), Sample(np.ones(1, dtype=np.int32), np.ones(1))
+    loss, grad, n_errors = rows.value_grad(sample, np.zeros(1), theta)
     small = (n_classes - 1) * np.exp(-69.0)
     assert n_errors == 0
     np.testing.assert_allclose(loss, small, rtol=8 * EPS)
     np.testing.assert_allclose(grad[-1 if n_rows == 1 else 1, 1], -small, rtol=8 * EPS)
-    classes, moments = cuda.curvature(rows, weight, np.zeros(1), theta, True)
+    classes, moments = rows.curvature(sample, np.zeros(1), theta, True)
     spread = small if n_rows == 1 else 2 * small
     np.testing.assert_allclose(moments, np.full((2, 2), spread), rtol=16 * EPS)
     np.testing.assert_allclose(classes[-1 if n_rows == 1 else 1][-1 if n_rows == 1 else 1],
@@ -145,9 +150,9 @@ def test_large_logits(n_rows, scale):
     theta = np.array([[scale, 0.0]]) if n_rows == 1 else (
         np.array([[scale, 0.0], [0.0, 0.0], [-1e3, 0.0]])
     )
-    y, weight = np.array([1, 0], dtype=np.int32), np.full(2, 0.5)
-    loss, grad, _ = cuda.value_grad(cuda.make_rows(X), y, weight, np.zeros(1), theta)
-    expected = reference.value_grad(X, y, weight, np.zeros(1), theta)[0]
+    sample = Sample(np.array([1, 0], dtype=np.int32), np.full(2, 0.5))
+    loss, grad, _ = DeviceRows(X).value_grad(sample, np.zeros(1), theta)
+    expected = ReferenceRows(X).value_grad(sample, np.zeros(1), theta)[0]
     if np.isfinite(expected):
         np.testing.assert_allclose(loss, expected, rtol=8 * EPS)
         assert np.all(np.isfinite(grad))

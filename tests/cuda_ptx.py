@@ -8,7 +8,7 @@ import re
 import pytest
 from numba import cuda, float32, float64, int32, types
 
-from softmax_reg.kernels import _cuda_rows
+from softmax_reg.cuda import softmax
 
 ROWS = types.Array(float64, 1, "C")
 LABELS = types.Array(int32, 1, "C")
@@ -26,7 +26,7 @@ def test_kernels_compile_to_ptx(form, name, arguments, dtype, compute_capability
     """PTX for this architecture, with an entry point of this name, without atomics."""
     logits = types.Array(dtype, 2, "C")
     signature = (logits, *(logits if argument is None else argument for argument in arguments))
-    kernel = getattr(_cuda_rows, form + name).py_func
+    kernel = getattr(softmax, form + name).py_func
     ptx, _ = cuda.compile_ptx(kernel, signature, cc=compute_capability)
     major, minor = compute_capability
     assert f".target sm_{major}{minor}" in ptx and form + name in ptx

@@ -7,8 +7,17 @@ from sklearn import datasets
 from sklearn.preprocessing import scale
 from threadpoolctl import threadpool_limits
 
+from softmax_reg.problem.objective import Objective
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
+
 EPS = np.finfo(np.float64).eps
 BUNDLED = ("iris", "wine", "breast_cancer", "digits")
+
+
+def objective_of(X, y, weight, *, kind=MemoryRows, **options):
+    """`Objective` of arrays; `kind` is a class of `Rows`, options are those of `Objective.of`."""
+    return Objective.of(kind(X), Sample(y, weight), **options)
 
 
 def bundled(name, standardised=False, dtype=np.float64):

@@ -20,8 +20,9 @@ import numpy as np
 from numba.core.registry import CPUDispatcher
 from scipy import sparse
 
-from softmax_reg import SoftmaxRegression, estimator
-from softmax_reg.kernels import _launch
+from softmax_reg import SoftmaxRegression
+from softmax_reg.estimators import regression
+from softmax_reg.parallel import launch
 from softmax_reg.solvers import choose_solver
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
@@ -77,25 +78,25 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
-    _launch.SERIAL_WORK = 0
+    launch.SERIAL_WORK = 0
     warned = wrong = missed = 0
     worst, last, growth, of_code = 0.0, None, 0.0, 0.0
     started = time.perf_counter()
     for fit in range(arguments.fits):
         n_threads = int(rng.integers(1, 5))
-        _launch.n_threads = lambda n_threads=n_threads: n_threads
+        launch.n_threads = lambda n_threads=n_threads: n_threads
         X, y, weight, parameters = problem(rng)
         solver = (SOLVERS + SPARSE_SOLVERS)[fit % 6]
         best_solver, best_tol = "newton-cholesky", 0.0
         if solver in SPARSE_SOLVERS:
             parameters |= {"l1_ratio": rng.choice([0.1, 0.5, 1.0]), "grouped": rng.random() < 0.4}
-            estimator.choose_solver = lambda objective, solver=solver: solver
+            regression.choose_solver = lambda objective, solver=solver: solver
             solver = best_solver = "auto"
             best_tol = 1e-10    # far from the floor, which takes grouped fits long to reach
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = SoftmaxRegression(solver=solver, **parameters).fit(X, y, weight)
-            estimator.choose_solver = choose_solver
+            regression.choose_solver = choose_solver
             best = SoftmaxRegression(solver=best_solver, tol=best_tol, **parameters)
             best.fit(X, y, weight)
         warned += bool(caught)

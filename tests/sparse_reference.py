@@ -9,9 +9,23 @@ import numpy as np
 LONG = np.longdouble
 
 
+def group_sizes(array, grouped):
+    """Norm of the group of every column; `grouped` is True, or a label for every column."""
+    squares = (array**2).sum(axis=0)
+    if grouped is not True:
+        same = np.asarray(grouped)[:, np.newaxis] == grouped
+        squares = same.astype(array.dtype) @ squares
+    return np.sqrt(squares)
+
+
 def penalty_value(coef, l1, l2, factor, grouped):
-    """sum_j v_j (l1 |W_j| + l2 / 2 ||W_j||^2)."""
-    sizes = np.sqrt((coef**2).sum(axis=0)) if grouped else np.abs(coef).sum(axis=0)
+    """sum_j v_j (l1 |W_j| + l2 / 2 ||W_j||^2), or with one term v_G l1 ||W_G|| a group."""
+    if grouped is False:
+        sizes = np.abs(coef).sum(axis=0)
+    else:
+        sizes = group_sizes(coef, grouped)
+        if grouped is not True:    # a group of n columns occurs n times
+            sizes = sizes / (np.asarray(grouped)[:, np.newaxis] == grouped).sum(axis=0)
     return (factor * (l1 * sizes + l2 / 2 * (coef**2).sum(axis=0))).sum()
 
 
@@ -50,7 +64,7 @@ def value_and_bound(X, y, weight, coef, intercept, l1, l2, factor, grouped, fit_
         if t > 0:
             q = (1 - t) * proba + (observed - (1 - t) * predicted)
     grad = grad_of(q)
-    sizes = np.sqrt((grad**2).sum(axis=0)) if grouped else np.abs(grad).max(axis=0)
+    sizes = np.abs(grad).max(axis=0) if grouped is False else group_sizes(grad, grouped)
     norm = (sizes / (l1 * factor)).max()
     bounds = []
     for u in {LONG(0), max(LONG(0), 1 - 1 / norm)}:
@@ -58,12 +72,15 @@ def value_and_bound(X, y, weight, coef, intercept, l1, l2, factor, grouped, fit_
         entropy = -(weight @ np.where(mixed > 0, mixed * np.log(np.maximum(mixed, 1e-4900)), 0)
                     .sum(axis=1))
         scaled = (1 - u) * grad
-        sizes = np.sqrt((scaled**2).sum(axis=0)) if grouped else np.abs(scaled)
+        sizes = np.abs(scaled) if grouped is False else group_sizes(scaled, grouped)
         excess = np.maximum(sizes - l1 * factor, 0)
+        repeats = 1
+        if grouped is not False and grouped is not True:
+            repeats = (np.asarray(grouped)[:, np.newaxis] == grouped).sum(axis=0)
         if l2 == 0:
             bounds.append(entropy if (excess <= 1e-17 * sizes).all() else -LONG(np.inf))
         else:
-            bounds.append(entropy - (excess**2 / (2 * l2 * factor)).sum())
+            bounds.append(entropy - (excess**2 / (2 * l2 * factor) / repeats).sum())
     return value, max(bounds), grad_of(proba)
 
 
@@ -83,6 +100,8 @@ def reference_optimum(X, y, weight, n_rows, l1, l2, *, factor=None, grouped=Fals
     centred = X - mean
     spread = np.sqrt(weight @ centred**2)
     spread[spread == 0] = 1
+    if grouped is not False and grouped is not True:    # a norm does not take scales of its own
+        spread = np.array([spread[np.asarray(grouped) == label].max() for label in grouped])
     design = np.column_stack([centred / spread, np.full(n, float(fit_intercept))])
     onehot = np.zeros((n, max(n_rows, 2)))
     onehot[np.arange(n), y] = 1
@@ -99,8 +118,8 @@ def reference_optimum(X, y, weight, n_rows, l1, l2, *, factor=None, grouped=Fals
 
     def prox(point, step):
         out = point.copy()
-        if grouped:
-            sizes = np.sqrt((out[:, :-1] ** 2).sum(axis=0))
+        if grouped is not False:
+            sizes = group_sizes(out[:, :-1], grouped)
             keep = np.maximum(sizes - step * threshold, 0)
             out[:, :-1] *= np.divide(keep, sizes, out=np.zeros(p), where=sizes > 0)
         else:

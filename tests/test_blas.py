@@ -10,9 +10,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg.kernels import _blas
-from softmax_reg.kernels._blas import n_blas_threads, one_blas_thread
-from softmax_reg.kernels._launch import n_threads
+from softmax_reg.parallel import blas
+from softmax_reg.parallel.blas import n_blas_threads, one_blas_thread
+from softmax_reg.parallel.launch import n_threads
 
 
 def _blas_threads():
@@ -50,7 +50,7 @@ def test_a_forked_child_does_not_inherit_the_limit():
     code = (
         "import os\n"
         "from tests.test_blas import _blas_threads\n"
-        "from softmax_reg.kernels._blas import one_blas_thread\n"
+        "from softmax_reg.parallel.blas import one_blas_thread\n"
         "before = _blas_threads()\n"
         "with one_blas_thread():\n"
         "    child = os.fork()\n"
@@ -82,9 +82,9 @@ class _Library:
 
 def test_a_single_threaded_library_is_no_limit(monkeypatch):
     """Packages bring BLAS libraries of their own that were built without threads."""
-    monkeypatch.setattr(_blas, "_libraries", lambda: [_Library(4), _Library(1), _Library(2)])
+    monkeypatch.setattr(blas, "_libraries", lambda: [_Library(4), _Library(1), _Library(2)])
     assert n_blas_threads() == 4
-    monkeypatch.setattr(_blas, "_libraries", list)
+    monkeypatch.setattr(blas, "_libraries", list)
     assert n_blas_threads() is None and n_threads() >= 1
 
 
@@ -114,10 +114,10 @@ class _Interrupted:
 def test_an_interrupt_on_the_way_in_leaves_no_limit(monkeypatch, at):
     """Whatever call it comes at: nobody counts as a user, the old number is back."""
     library = _Interrupted(at)
-    monkeypatch.setattr(_blas, "_libraries", lambda: [library])
+    monkeypatch.setattr(blas, "_libraries", lambda: [library])
     with pytest.raises(KeyboardInterrupt), one_blas_thread():
         pass
-    assert library.threads == 4 and not _blas._users and not _blas._limited
+    assert library.threads == 4 and not blas._users and not blas._limited
 
 
 @pytest.mark.compiled
@@ -167,9 +167,9 @@ class _Held:
 def test_a_limit_of_the_users_is_left_alone(monkeypatch):
     """What could not be set is not restored."""
     library = _Held()
-    monkeypatch.setattr(_blas, "_libraries", lambda: [library])
+    monkeypatch.setattr(blas, "_libraries", lambda: [library])
     with one_blas_thread():
-        assert not _blas._limited
+        assert not blas._limited
     assert library.asked == [1]
 
 

@@ -4,19 +4,24 @@ import numpy as np
 import pytest
 from scipy.special import entr
 
-from softmax_reg.certificate import duality_gap
-from softmax_reg.kernels import reference
-from softmax_reg.objective import Objective
-from softmax_reg.penalty import L2Penalty
+from softmax_reg.problem.certificate import duality_gap
+from softmax_reg.problem.penalty import L2Penalty
+from softmax_reg.rows.reference import ReferenceRows
 
-from .problems import EPS, long_double_objective, long_double_optimum, random_problem
+from .problems import (
+    EPS,
+    long_double_objective,
+    long_double_optimum,
+    objective_of,
+    random_problem,
+)
 
 
 def make(n_rows, fit_intercept=True, l2=0.02, n_samples=60, **options):
     X, y, weight, theta = random_problem(n_samples, 4, n_rows, **options)
-    objective = Objective(
-        X, y, weight, n_classes=max(n_rows, 2), binary=n_rows == 1,
-        penalty=L2Penalty(l2), fit_intercept=fit_intercept, backend=reference,
+    objective = objective_of(
+        X, y, weight, kind=ReferenceRows, n_classes=max(n_rows, 2), binary=n_rows == 1,
+        penalty=L2Penalty(l2), fit_intercept=fit_intercept,
     )
     if not fit_intercept:
         theta[:, -1] = 0
@@ -47,7 +52,7 @@ def test_gap_is_the_gap_of_an_explicit_dual_point(n_rows, scale):
         objective._row_mean, True,
     )
     assert objective.gap(point) == min(gap, point.value)    # no objective is negative
-    coef, intercept = theta[:, :-1], theta[:, -1] - theta[:, :-1] @ objective._shift
+    coef, intercept = theta[:, :-1], theta[:, -1] - theta[:, :-1] @ objective.coordinates.shift
     primal, _ = long_double_objective(X, y, weight, coef, intercept, l2)
     logits = X @ coef.T + intercept
     if n_rows == 1:

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV
-from softmax_reg._folds import selected
+from softmax_reg.estimators.folds import selected
 
 from .problems import bundled
 

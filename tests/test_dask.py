@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg import dask as dask_module
-from softmax_reg import sample as sample_module
 from softmax_reg.dask import DaskSoftmaxRegression
+from softmax_reg.problem import problem as problem_module
+from softmax_reg.problem import sampled_start
 
 from .mixtures import agree, cut, rows_of
 from .problems import EPS
@@ -151,14 +151,14 @@ def test_a_start_from_a_sample(client, monkeypatch, kind):
     options = {"solver": "lbfgs"}
     plain = DaskSoftmaxRegression(**options).fit(*parts)
     samples = []
-    start = dask_module.start_from_sample
+    start = sampled_start.start_from_sample
 
-    def counted(objective, *sample):
-        samples.append(sample[:3])
-        return start(objective, *sample)
+    def counted(objective, sampled, *rest):
+        samples.append((sampled.rows.X, *sampled.sample))
+        return start(objective, sampled, *rest)
 
-    monkeypatch.setattr(dask_module, "start_from_sample", counted)
-    monkeypatch.setattr(sample_module, "_MIN_FLOPS", 0)
+    monkeypatch.setattr(problem_module, "start_from_sample", counted)
+    monkeypatch.setattr(sampled_start, "_MIN_FLOPS", 0)
     model = DaskSoftmaxRegression(**options).fit(*parts)
     ((some, labels, weights),) = samples
     assert sparse.issparse(some) == (kind is not np.asarray)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from softmax_reg import SoftmaxRegression, _distributed
+from softmax_reg import SoftmaxRegression
 from softmax_reg.dask import DaskSoftmaxRegression
+from softmax_reg.rows import cluster as cluster_module
 
 from .mixtures import agree, rows_of
 
@@ -59,6 +60,13 @@ def slow_rows(path, delay):
     return table[:, :4], table[:, 4].astype(int)
 
 
+def new_workers(client, killed):
+    """Yield process ids of workers that are not in `killed`, as soon as there are any."""
+    while True:    # all may be restarting
+        yield from (pid for pid in client.run(os.getpid).values() if pid not in killed)
+        time.sleep(0.05)
+
+
 class Watched(threading.Thread):
     """A fit in another thread, and what became of it; tells when passes begin."""
 
@@ -66,14 +74,14 @@ class Watched(threading.Thread):
         super().__init__(daemon=True)
         self._model, self._args = model, args
         self.error, self.passes = None, threading.Semaphore(0)
-        attempt = _distributed.PartitionedRows._attempt
+        attempt = cluster_module.ClusterRows._attempt
 
         def watched(rows, name, arguments):
             self.passes.release()
             time.sleep(0.05)
             return attempt(rows, name, arguments)
 
-        monkeypatch.setattr(_distributed.PartitionedRows, "_attempt", watched)
+        monkeypatch.setattr(cluster_module.ClusterRows, "_attempt", watched)
 
     def run(self):
         try:
@@ -109,7 +117,7 @@ class TestFailures:
     @pytest.mark.parametrize("large", [0, 2**19])
     def test_workers_that_are_killed(self, remote, data, monkeypatch, large):
         """Three times during one fit: the same result; also with large parameters."""
-        monkeypatch.setattr(_distributed, "_LARGE", large)
+        monkeypatch.setattr(cluster_module, "_LARGE", large)
         path, X, y = data
         model = DaskSoftmaxRegression(client=remote, solver="lbfgs", tol=1e-9)
         fit = Watched(monkeypatch, model, *slow_rows(path, 0.01))
@@ -117,7 +125,7 @@ class TestFailures:
         killed = set()
         for _ in range(3):
             assert fit.wait_for_passes(3), repr(fit.error)
-            (pid, *_) = [pid for pid in remote.run(os.getpid).values() if pid not in killed]
+            pid = next(new_workers(remote, killed))
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
         fit.finish()
@@ -151,20 +159,20 @@ class TestFailures:
         noisy = da.from_array(X, chunks=(200, 4)).map_blocks(
             lambda block: block + np.random.default_rng().standard_normal(block.shape)
         )
-        summed = _distributed._partitions.summed
+        summed = cluster_module.partition.summed
 
         def again(name, blocks, *rest):
             part = summed(name, blocks, *rest)
             other = tuple(value + 1 for value in part.fingerprints)
             return part._replace(fingerprints=other)
 
-        monkeypatch.setattr(_distributed._partitions, "summed", again)
+        monkeypatch.setattr(cluster_module.partition, "summed", again)
         with pytest.raises(RuntimeError, match="Partition . had to be computed again .* others"):
             DaskSoftmaxRegression().fit(noisy, da.from_array(y, chunks=200))
 
     def test_rows_that_had_been_scattered(self, remote, monkeypatch):
         """They are lost with their worker: an error that says why, and no hang."""
-        monkeypatch.setattr(_distributed, "_ATTEMPTS", 3)
+        monkeypatch.setattr(cluster_module, "_ATTEMPTS", 3)
         X, y = rows_of()
         parts = remote.scatter([X[:300], X[300:]])
         scattered = da.concatenate([
@@ -182,7 +190,7 @@ class TestFailures:
 
     def test_fingerprints_are_of_the_rows(self):
         """Another X, y or weight is another one; so is another order."""
-        from softmax_reg._partitions import checked
+        from softmax_reg.rows.partition import checked
 
         X, y = rows_of(20)
         weight = np.ones(20)
@@ -202,19 +210,19 @@ class TestFailures:
 
     def test_passes_that_fail_for_good(self, client, monkeypatch):
         """Not tried without end."""
-        monkeypatch.setattr(_distributed, "_ATTEMPTS", 2)
+        monkeypatch.setattr(cluster_module, "_ATTEMPTS", 2)
 
         def lost(*args):
             raise OSError("no route to host")
 
-        monkeypatch.setattr(_distributed.PartitionedRows, "_by_worker", lost)
+        monkeypatch.setattr(cluster_module.ClusterRows, "_by_worker", lost)
         X, y = (da.from_array(a, chunks=300) for a in rows_of())
         with pytest.raises(RuntimeError, match="failed 2 times in succession.*no route to host"):
             DaskSoftmaxRegression().fit(X, y)
 
     def test_a_cluster_without_workers(self, monkeypatch):
         """An error after a while."""
-        monkeypatch.setattr(_distributed, "_LOOK_AFTER", 0.1)
+        monkeypatch.setattr(cluster_module, "_LOOK_AFTER", 0.1)
         X, y = (da.from_array(a, chunks=300) for a in rows_of())
         with distributed.Client(
             processes=False, n_workers=0, dashboard_address=":0", set_as_default=False
@@ -224,7 +232,7 @@ class TestFailures:
     def test_partitions_that_the_scheduler_has_forgotten(self, client, monkeypatch):
         """They are made again, from their source; the fit goes on."""
         X, y = rows_of()
-        attempt = _distributed.PartitionedRows._attempt
+        attempt = cluster_module.ClusterRows._attempt
         passes = []
 
         def forgetful(rows, name, args):
@@ -233,7 +241,7 @@ class TestFailures:
                 client.cancel(rows.blocks)
             return attempt(rows, name, args)
 
-        monkeypatch.setattr(_distributed.PartitionedRows, "_attempt", forgetful)
+        monkeypatch.setattr(cluster_module.ClusterRows, "_attempt", forgetful)
         model = DaskSoftmaxRegression(l1_ratio=0.5, C=0.05).fit(
             da.from_array(X, chunks=(200, 4)), da.from_array(y, chunks=200)
         )

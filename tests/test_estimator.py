@@ -301,7 +301,7 @@ def test_penalty_property():
 def test_constructor_is_keyword_only_and_a_subset_of_scikit_learns():
     """Every parameter but glmnet's and the device means what it does in LogisticRegression."""
     ours = set(SoftmaxRegression().get_params()) - {
-        "grouped", "penalty_factor", "device", "precision"
+        "grouped", "penalty_factor", "groups", "device", "precision"
     }
     assert ours <= set(LogisticRegression().get_params())
     with pytest.raises(TypeError):

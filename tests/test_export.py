@@ -237,7 +237,7 @@ def test_round_trips_keep_every_bit(way, dtype):
         file = skops.dumps(model)
         unknown = skops.get_untrusted_types(data=file)
         # Nothing of ours is needed beyond the class itself.
-        assert set(unknown) <= {"softmax_reg.estimator.SoftmaxRegression"}
+        assert set(unknown) <= {"softmax_reg.estimators.regression.SoftmaxRegression"}
         again = skops.loads(file, trusted=unknown)
     assert vars(again).keys() == vars(model).keys()
     for name, value in vars(model).items():

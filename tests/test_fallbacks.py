@@ -1,13 +1,16 @@
 """What solvers do where rounding, a limit or the data keep them from going on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from softmax_reg import SeparationWarning, SoftmaxRegression
-from softmax_reg.objective import Objective
-from softmax_reg.penalty import penalty_of
-from softmax_reg.row_space import RowSpaceObjective, reduction_pays
+from softmax_reg.problem.blocks import Blocks
+from softmax_reg.problem.coordinates import RowSpace, reduction_pays
+from softmax_reg.problem.objective import Objective
+from softmax_reg.problem.penalty import penalty_of
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import lbfgs as lbfgs_module
 from softmax_reg.solvers import newton as newton_module
@@ -16,15 +19,19 @@ from softmax_reg.solvers import proximal_lbfgs as proximal_lbfgs_module
 from softmax_reg.solvers import quadratic as quadratic_module
 from softmax_reg.solvers.line_search import line_search
 
+from .problems import objective_of
+
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 6))
 y = (X[:, :3] + RNG.gumbel(size=(150, 3))).argmax(axis=1).astype(np.int32)
 PROXIMAL = ("proximal-newton", "proximal-lbfgs")
 
 
-def make(data=X, labels=y, n_classes=3, binary=False, **penalty):
+def make(data=X, labels=y, n_classes=3, binary=False, grouped=False, **penalty):
     """The objective of `data` at strength 1 / n."""
-    return Objective(
+    if grouped:
+        penalty["blocks"] = Blocks.single(data.shape[1])
+    return objective_of(
         data, labels, np.ones(len(labels)), n_classes=n_classes, binary=binary,
         penalty=penalty_of(1 / len(labels), **penalty), fit_intercept=True,
     )
@@ -70,16 +77,24 @@ def test_sparse_solvers_at_the_rounding_floor(solver):
     assert result.gap <= 1e-12 * result.value
 
 
-def test_sparse_newton_shortens_steps_that_overshoot():
+def counted_evaluations(monkeypatch):
+    """A list that gets, for every evaluation from now on, whether it is with a Hessian."""
+    taken, evaluate = [], Objective.evaluate
+
+    def counted(self, theta, with_hessian=False, **options):
+        taken.append(with_hessian)
+        return evaluate(self, theta, with_hessian, **options)
+
+    monkeypatch.setattr(Objective, "evaluate", counted)
+    return taken
+
+
+def test_sparse_newton_shortens_steps_that_overshoot(monkeypatch):
     """From far on the wrong side, where the loss hardly bends, whole steps fail."""
     objective = make(l1_ratio=0.5)
     start = objective.evaluate(-10 * solve(objective, "proximal-newton").theta)
-    objective.null_point = start    # it is used
-    with_hessian = []
-    evaluate = objective.evaluate
-    objective.evaluate = lambda theta, *args, **options: (
-        with_hessian.append(bool(options)) or evaluate(theta, *args, **options)
-    )
+    objective = replace(objective, null_point=start)    # it is used
+    with_hessian = counted_evaluations(monkeypatch)
     monitor = Monitor(objective, tol=1e-9, max_iter=100)
     result = minimise(objective, start, monitor, "proximal-newton")
     assert result.gap <= 1e-9 * result.value
@@ -154,11 +169,11 @@ def test_lbfgs_in_float32_that_finds_no_step_goes_on_in_float64(monkeypatch):
     """From where it stood, with a new preconditioner."""
     failed = []
 
-    def search(objective, *args):
-        if objective.is_single and len(failed) < 2:
-            failed.append(objective.is_single)
+    def search(*args, single):
+        if single and len(failed) < 2:
+            failed.append(single)
             return None, 0.0
-        return line_search(objective, *args)
+        return line_search(*args, single=single)
 
     monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", 0)
     monkeypatch.setattr(lbfgs_module, "line_search", search)
@@ -171,8 +186,8 @@ def test_lbfgs_whose_line_search_fails_forgets_its_pairs_first(monkeypatch):
     """Then the preconditioned gradient alone; then Newton-CG goes on."""
     fails = iter([False] * 3 + [True] * 2)
 
-    def search(*args):
-        return (None, 0.0) if next(fails, True) else line_search(*args)
+    def search(*args, **options):
+        return (None, 0.0) if next(fails, True) else line_search(*args, **options)
 
     monkeypatch.setattr(lbfgs_module, "line_search", search)
     result = solve(make(), "lbfgs", tol=1e-8)
@@ -183,10 +198,9 @@ def test_a_certificate_lost_on_the_way_back_from_the_row_space(monkeypatch):
     """Rounding the reduction: L-BFGS goes on with X itself."""
     wide, labels = RNG.standard_normal((20, 1000)), np.arange(20) % 3
     assert reduction_pays(20, 1000, 3)
-    exact = RowSpaceObjective.to_coef
+    exact = RowSpace.to_coef
     monkeypatch.setattr(
-        RowSpaceObjective, "to_coef",
-        lambda self, theta: tuple(1.001 * a for a in exact(self, theta)),
+        RowSpace, "to_coef", lambda self, *args: tuple(1.001 * a for a in exact(self, *args))
     )
     model = SoftmaxRegression(tol=1e-9).fit(wide, labels)
     assert model.solver_ == "lbfgs" and model.dual_gap_ <= 1e-9 * model.objective_
@@ -201,7 +215,7 @@ def test_starts_where_all_probabilities_are_certain_and_wrong(solver, C):
     data = X * np.logspace(-2, 3, 6)
     objective = make(data, l1_ratio=0.5 if solver in PROXIMAL else 0.0)
     if C == np.inf:
-        objective.penalty = penalty_of(0.0)
+        objective = objective.with_penalty(penalty_of(0.0))
     expected = solve(objective, solver)
     theta = 500 * np.random.default_rng(0).standard_normal(objective.shape)
     start = objective.evaluate(theta - theta.mean(axis=0))
@@ -218,10 +232,10 @@ def test_solvers_that_are_stuck_begin_again_at_the_null_model(monkeypatch, helps
     objective = make()
     start = objective.evaluate(solve(objective, "lbfgs").theta / 2)
 
-    def search(objective, point, *args):
+    def search(objective, point, *args, **options):
         if point.theta is start.theta or not helps:
             return None, 0.0
-        return line_search(objective, point, *args)
+        return line_search(objective, point, *args, **options)
 
     for module in (newton_module, lbfgs_module):
         monkeypatch.setattr(module, "line_search", search)
@@ -250,13 +264,10 @@ def heavy_tailed():
 
 
 @pytest.mark.compiled    # minutes without
-def test_newton_far_from_the_optimum_of_nearly_separable_classes():
+def test_newton_far_from_the_optimum_of_nearly_separable_classes(monkeypatch):
     """Certified; at most a quarter of the Hessians is of steps that are not taken."""
     objective = make(*heavy_tailed(), n_classes=7)
-    taken, evaluate = [], objective.evaluate
-    objective.evaluate = lambda theta, with_hessian=False: (
-        taken.append(with_hessian) or evaluate(theta, with_hessian)
-    )
+    taken = counted_evaluations(monkeypatch)
     result = solve(objective, "newton-cholesky", tol=1e-6)
     assert result.solver == "newton-cholesky" and result.gap <= 1e-6 * result.value
     assert sum(taken) <= 1.25 * result.n_iter + 1

@@ -70,7 +70,7 @@ def test_a_forked_child_limits_blas_on_its_own():
     """The parent's users do not count in the child."""
     run(
         """
-        from softmax_reg.kernels._blas import one_blas_thread
+        from softmax_reg.parallel.blas import one_blas_thread
         from tests.test_blas import _blas_threads
         with one_blas_thread():
             child = os.fork()
@@ -87,8 +87,8 @@ def test_a_child_forked_while_another_thread_holds_locks():
     run(
         """
         from numba.core.compiler_lock import global_compiler_lock
-        from softmax_reg.kernels import _blas
-        for lock in (lambda: _blas._lock, lambda: global_compiler_lock):
+        from softmax_reg.parallel import blas
+        for lock in (lambda: blas._lock, lambda: global_compiler_lock):
             held = threading.Event()
             def hold():
                 with lock():
@@ -112,7 +112,7 @@ def test_a_forked_child_has_threads_of_its_own():
     """Not the parent's pool, whose threads do not exist there."""
     run(
         """
-        _launch.n_threads = lambda: 2
+        launching.n_threads = lambda: 2
         fit()
         child = os.fork()
         if child == 0:

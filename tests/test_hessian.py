@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from softmax_reg.kernels import _hessian, cpu, reference
+from softmax_reg.kernels import hessian as hessian_module
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
+from softmax_reg.rows.reference import ReferenceRows
 
 from .problems import random_problem
 from .test_kernels import SIZES, assert_close, both
 
 # Dense rows, sparse rows in dense blocks, and by pairs of stored entries whatever they cost.
-WAYS = [("dense", _hessian._PAIR), ("csr", 1e9), ("csr", 1e-9)]
+WAYS = [("dense", hessian_module._PAIR), ("csr", 1e9), ("csr", 1e-9)]
 
 
 @pytest.mark.parametrize("form, pair", WAYS)
@@ -18,27 +21,27 @@ WAYS = [("dense", _hessian._PAIR), ("csr", 1e9), ("csr", 1e-9)]
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_hessian_of_some(monkeypatch, n_samples, n_features, n_rows, dtype, form, pair):
     """Of few coefficients, of one and of all."""
-    monkeypatch.setattr(_hessian, "_PAIR", pair)
-    rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
+    monkeypatch.setattr(hessian_module, "_PAIR", pair)
+    rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
     some = np.flatnonzero(np.random.default_rng(5).random(theta.size) <= 0.3)
-    size = np.abs(X - shift).max() + np.abs(shift).max()
+    size = np.abs(reference.X - shift).max() + np.abs(shift).max()
     for index in (some, np.array([theta.size - 1]), np.arange(theta.size)):
         if len(index):
-            actual = cpu.hessian(rows, weight, shift, theta, index)
-            expected = reference.hessian(X, weight, shift, theta, index)
+            actual = rows.hessian(sample, shift, theta, index)
+            expected = reference.hessian(sample, shift, theta, index)
             assert_close(actual, expected, size**3 * n_features)
             np.testing.assert_array_equal(actual, actual.T)
 
 
 def test_hessian_of_sparse_columns_far_from_zero(monkeypatch):
     """Sums over stored entries would cancel: blocks of centred rows keep their digits."""
-    monkeypatch.setattr(_hessian, "_PAIR", 1e-9)
-    X, _, weight, theta = random_problem(200, 5, 3, 0)
+    monkeypatch.setattr(hessian_module, "_PAIR", 1e-9)
+    X, y, weight, theta = random_problem(200, 5, 3, 0)
     X[:, 2] += 1e6
     shift, index = weight @ X, np.arange(2, theta.size, 3)    # columns 2 and 5
-    rows = cpu.make_rows(sparse.csr_array(X))
-    actual = cpu.hessian(rows, weight, shift, theta, index)
-    expected = reference.hessian(X, weight, shift, theta, index)
+    sample = Sample(y, weight)
+    actual = MemoryRows(sparse.csr_array(X)).hessian(sample, shift, theta, index)
+    expected = ReferenceRows(X).hessian(sample, shift, theta, index)
     # Numbers of size 1e6 are good to 1e6 eps.
     assert_close(actual, expected, 1e6 * np.abs(X - shift).max() ** 2)
 
@@ -46,6 +49,8 @@ def test_hessian_of_sparse_columns_far_from_zero(monkeypatch):
 @pytest.mark.parametrize("index", [[], [3, 3], [4, 2], [-1, 2], [0, 24]])
 def test_hessian_refuses_coefficients_out_of_range(index):
     """Or in another order: the kernels rely on it."""
-    X, _, weight, theta = random_problem(50, 5, 4, 0)
+    X, y, weight, theta = random_problem(50, 5, 4, 0)
     with pytest.raises(ValueError, match="ascending and in range"):
-        cpu.hessian(cpu.make_rows(X), weight, np.zeros(5), theta, np.array(index, dtype=int))
+        MemoryRows(X).hessian(
+            Sample(y, weight), np.zeros(5), theta, np.array(index, dtype=int)
+        )

@@ -13,26 +13,27 @@ import numpy as np
 import pytest
 from numba.core import caching
 
-from softmax_reg.kernels import _code_cache
-from softmax_reg.kernels._jit import kernel
-from softmax_reg.kernels._registers import register_file
+from softmax_reg.kernels import code_cache
+from softmax_reg.kernels.jit import kernel
+from softmax_reg.kernels.registers import register_file
 
 pytestmark = pytest.mark.compiled
 PACKAGE = Path(__file__).resolve().parents[1] / "softmax_reg"
 BITS_OF_EVERY_KERNEL = """
 import sys
 import numpy as np
-from softmax_reg.kernels import cpu
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
 rng = np.random.default_rng(0)
 X, theta = rng.standard_normal((300, 19)), rng.standard_normal((5, 20))
 y, weight, shift = np.arange(300, dtype=np.int32) % 5, np.full(300, 1 / 300), np.zeros(19)
-rows = cpu.make_rows(X)
+rows, sample = MemoryRows(X), Sample(y, weight)
 kernels = [
-    lambda: cpu.value_grad(rows, y, weight, shift, theta)[1],
-    lambda: cpu.hess_prod(rows, weight, shift, theta, theta),
-    lambda: cpu.curvature(rows, weight, shift, theta, True)[1],
-    lambda: cpu.value_grad_hessian(rows, y, weight, shift, theta)[3],
-    lambda: cpu.hessian(rows, weight, shift, theta, np.arange(0, 100, 3)),
+    lambda: rows.value_grad(sample, shift, theta)[1],
+    lambda: rows.hess_prod(sample, shift, theta, theta),
+    lambda: rows.curvature(sample, shift, theta, True)[1],
+    lambda: rows.value_grad_hessian(sample, shift, theta)[3],
+    lambda: rows.hessian(sample, shift, theta, np.arange(0, 100, 3)),
 ]
 order = [int(k) for k in sys.argv[1]]
 bits = {k: hash(kernels[k]().tobytes()) for k in order}
@@ -47,9 +48,9 @@ if "wide" in sys.argv:    # as on a processor with AVX-512
     features = binding.get_host_cpu_features()
     features.update(avx=True, avx512f=True)
     binding.get_host_cpu_features = lambda: features
-from softmax_reg.kernels._elementary import exp
-from softmax_reg.kernels._jit import kernel
-from softmax_reg.kernels._products import add_product, padded
+from softmax_reg.kernels.exp_log import exp
+from softmax_reg.kernels.jit import kernel
+from softmax_reg.kernels.tiles import add_product, padded
 
 @kernel
 def exponential(x):
@@ -94,7 +95,7 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     assert _run(**options) == 1.0
     assert any((tmp_path / "cache").rglob("*.nbc"))
     assert _run(**options) == 1.0
-    elementary = copy / "kernels" / "_elementary.py"
+    elementary = copy / "kernels" / "exp_log.py"
     source = elementary.read_text()
     assert source.count("p = 1.0 + (r + r * r * p)") == 1
     elementary.write_text(
@@ -141,7 +142,7 @@ def load(tmp_path, monkeypatch):
     monkeypatch.setattr(caching.config, "CACHE_DIR", str(tmp_path / "cache"))
     path = tmp_path / "doubles.py"
     path.write_text(
-        "from softmax_reg.kernels._jit import kernel\n"
+        "from softmax_reg.kernels.jit import kernel\n"
         "@kernel\n"
         "def double(x):\n"
         "    return 2 * x\n"
@@ -184,7 +185,7 @@ def test_two_processes_that_found_no_code_keep_theirs(load, monkeypatch):
 def test_registers_are_part_of_the_key(load, monkeypatch):
     """Code for other registers is another entry, not a stale one."""
     for width, hits in ((16, 0), (32, 0), (16, 1), (32, 1)):
-        monkeypatch.setattr(_code_cache, "REGISTER_BYTES", width)
+        monkeypatch.setattr(code_cache, "REGISTER_BYTES", width)
         double = load()
         assert double(1.5) == 3.0
         assert sum(double.stats.cache_hits.values()) == hits

@@ -5,21 +5,25 @@ import pytest
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 
-from softmax_reg.kernels import _launch, cpu, reference
-from softmax_reg.kernels._csr import _accumulate, sparse_products
-from softmax_reg.kernels._elementary import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
-from softmax_reg.kernels._jit import kernel
-from softmax_reg.kernels._products import add_product, load_rows, transpose
-from softmax_reg.kernels._registers import REGISTER_BYTES
+from softmax_reg.kernels.chunks_csr import _accumulate, sparse_products
+from softmax_reg.kernels.exp_log import UNDERFLOW, UNDERFLOW_32, exp32, exp64, log1p
+from softmax_reg.kernels.jit import kernel
+from softmax_reg.kernels.matrix import make_matrix
+from softmax_reg.kernels.registers import REGISTER_BYTES
+from softmax_reg.kernels.tiles import add_product, load_rows, transpose
+from softmax_reg.parallel import launch
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
+from softmax_reg.rows.reference import ReferenceRows
 
-from .backend_checks import (
+from .problems import EPS, random_problem
+from .rows_checks import (
     assert_close,
     check_column_summary,
     check_curvature,
     check_hess_prod,
     check_value_grad,
 )
-from .problems import EPS, random_problem
 
 
 @kernel
@@ -35,58 +39,58 @@ SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 
 def both(n_samples, n_features, n_rows, form, dtype, seed=0):
     X, y, weight, theta = random_problem(n_samples, n_features, n_rows, seed, dtype=dtype)
     shift = np.random.default_rng(1).standard_normal(n_features)
-    compiled = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
-    return compiled, reference.make_rows(X), y, weight, shift, theta
+    compiled = MemoryRows(sparse.csr_array(X) if form == "csr" else X)
+    return compiled, ReferenceRows(X), Sample(y, weight), shift, theta
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 class TestAgainstReference:
-    """cpu == reference for every function, form and dtype."""
+    """Rows in memory == reference for every pass, form and dtype."""
 
     def test_value_grad(self, n_samples, n_features, n_rows, dtype, form):
         """Loss, gradient and errors are those of the formulas."""
-        rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
-        check_value_grad(cpu, rows, X, y, weight, shift, theta)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
+        check_value_grad(rows, reference, sample, shift, theta)
 
     def test_hess_prod(self, n_samples, n_features, n_rows, dtype, form):
         """Hessian times a direction."""
-        rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
-        check_hess_prod(cpu, rows, X, weight, shift, theta)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
+        check_hess_prod(rows, reference, sample, shift, theta)
 
     @pytest.mark.parametrize("full_classes", [True, False])
     @pytest.mark.parametrize("full", [True, False])
     def test_curvature(self, n_samples, n_features, n_rows, dtype, form, full, full_classes):
         """Class and feature factors, full or diagonal."""
-        rows, X, _, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
-        check_curvature(cpu, rows, X, weight, shift, theta, full, full_classes)
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
+        check_curvature(rows, reference, sample, shift, theta, full, full_classes)
 
     def test_hessian(self, n_samples, n_features, n_rows, dtype, form):
         """The dense Hessian, symmetric; the rest is what `value_grad` says."""
-        rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
-        *others, actual = cpu.value_grad_hessian(rows, y, weight, shift, theta)
-        expected = reference.value_grad_hessian(X, y, weight, shift, theta)
-        size = np.abs(X - shift).max()
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
+        *others, actual = rows.value_grad_hessian(sample, shift, theta)
+        expected = reference.value_grad_hessian(sample, shift, theta)
+        size = np.abs(reference.X - shift).max()
         assert_close(actual, expected[3], size**3 * n_features)
         np.testing.assert_array_equal(actual, actual.T)
-        plain = cpu.value_grad(rows, y, weight, shift, theta)
-        logits = np.abs(X - shift).max() * np.abs(theta).sum()
+        plain = rows.value_grad(sample, shift, theta)
+        logits = size * np.abs(theta).sum()
         assert_close(np.asarray(others[0]), plain[0], logits)
         assert_close(others[1], plain[1], logits * size)
         assert others[2] == plain[2]
 
     def test_column_summary(self, n_samples, n_features, n_rows, dtype, form):
         """Weighted column sums, and which columns are constant."""
-        rows, X, _, weight, _, _ = both(n_samples, n_features, n_rows, form, dtype)
-        check_column_summary(cpu, rows, X, weight)
+        rows, reference, sample, *_ = both(n_samples, n_features, n_rows, form, dtype)
+        check_column_summary(rows, reference, sample)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_constant_columns_are_found_in_parts(monkeypatch, dtype, form):
     """Columns of one value among rows of positive weight, whatever the chunks and blocks are."""
-    monkeypatch.setattr(_launch, "MIN_CHUNK_WORK", 1)
+    monkeypatch.setattr(launch, "MIN_CHUNK_WORK", 1)
     rng = np.random.default_rng(0)
     n_samples = 700
     weight = rng.integers(0, 2, n_samples).astype(float)
@@ -97,7 +101,7 @@ def test_constant_columns_are_found_in_parts(monkeypatch, dtype, form):
         1e6 * (1 + EPS * rng.integers(0, 3, n_samples)), np.where(weight > 0, 0.0, 7.0),
         1 + 1e-6 * rng.random(n_samples),
     ]).astype(dtype)
-    sums, ranges = cpu.column_summary(cpu.make_rows(form(X)), weight)
+    sums, ranges = MemoryRows(form(X)).column_summary(Sample(None, weight))
     assert_close(sums, weight @ X.astype(np.float64), 1e6 * n_samples)
     assert ranges.is_constant.tolist() == [True, True, True, False, False, True, True, False]
 
@@ -106,18 +110,18 @@ def test_constant_columns_are_found_in_parts(monkeypatch, dtype, form):
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_float32_arithmetic(n_samples, n_features, n_rows, form):
     """theta in float32: value, gradient and products to float32's eps; results float64."""
-    rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, form, np.float32)
+    rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, np.float32)
     eps = np.finfo(np.float32).eps
     single = theta.astype(np.float32)
-    size = np.abs(X - shift).max() + np.abs(shift).max()
+    size = np.abs(reference.X - shift).max() + np.abs(shift).max()
     logits = size * np.abs(theta).sum()
-    loss, grad, _ = cpu.value_grad(rows, y, weight, shift, single)
-    expected = reference.value_grad(X, y, weight, shift, single.astype(np.float64))
+    loss, grad, _ = rows.value_grad(sample, shift, single)
+    expected = reference.value_grad(sample, shift, single.astype(np.float64))
     assert grad.dtype == np.float64 and isinstance(loss, float)
     assert abs(loss - expected[0]) <= 8 * eps * max(1, logits)
     assert np.abs(grad - expected[1]).max() <= 8 * eps * max(1, logits) * max(1, size)
-    product = cpu.hess_prod(rows, weight, shift, single, single)
-    expected = reference.hess_prod(X, weight, shift, *2 * [single.astype(np.float64)])
+    product = rows.hess_prod(sample, shift, single, single)
+    expected = reference.hess_prod(sample, shift, *2 * [single.astype(np.float64)])
     assert product.dtype == np.float64
     assert np.abs(product - expected).max() <= 8 * eps * max(1, logits) ** 2 * max(1, size)
 
@@ -128,13 +132,13 @@ def test_float32_arithmetic(n_samples, n_features, n_rows, form):
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
     """Logits, probabilities and their logarithms, in the dtype of theta."""
-    rows, X, _, _, _, theta = both(n_samples, n_features, n_rows, form, dtype)
+    rows, reference, *_, theta = both(n_samples, n_features, n_rows, form, dtype)
     theta = theta.astype(dtype)
-    actual, all_finite = cpu.predictions(rows, theta, kind)
-    expected, _ = reference.predictions(X, theta.astype(np.float64), kind)
+    actual, all_finite = rows.predictions(theta, kind)
+    expected, _ = reference.predictions(theta.astype(np.float64), kind)
     assert all_finite
     assert actual.dtype == dtype and actual.shape == expected.shape
-    scale = max(1, np.abs(X).max() * np.abs(theta).sum())
+    scale = max(1, np.abs(reference.X).max() * np.abs(theta).sum())
     assert np.abs(actual - expected).max() <= 16 * np.finfo(dtype).eps * scale
 
 
@@ -151,10 +155,10 @@ def test_values_that_are_not_finite_are_seen_in_the_logits(n_rows, value, form, 
         for row in (0, 99, 299):
             X = rng.standard_normal((300, 9))
             X[row, 4] = value
-            rows = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
-            assert not cpu.predictions(rows, theta, kind)[1]
+            rows = MemoryRows(sparse.csr_array(X) if form == "csr" else X)
+            assert not rows.predictions(theta, kind)[1]
             with np.errstate(invalid="ignore"):
-                assert not reference.predictions(X, theta, kind)[1]
+                assert not ReferenceRows(X).predictions(theta, kind)[1]
 
 
 @pytest.mark.parametrize("form", ["dense", "csr"])
@@ -177,12 +181,12 @@ def test_loss_is_accurate_near_certainty(n_rows, form):
     others = np.exp(difference)
     others[np.arange(n_samples), y] = 0
     expected = np.log1p(others.sum(axis=1))
-    rows = cpu.make_rows(sparse.csr_array(X) if form == "csr" else X)
+    rows = MemoryRows(sparse.csr_array(X) if form == "csr" else X)
     shift, eps = np.zeros(n_classes), 64 * EPS
     for chosen in (slice(None), expected < 1e-8):
         weight = np.zeros(n_samples)
         weight[chosen] = 1.0
-        loss, _, n_errors = cpu.value_grad(rows, y, weight, shift, theta)
+        loss, _, n_errors = rows.value_grad(Sample(y, weight), shift, theta)
         assert n_errors == 0
         assert abs(loss - weight @ expected) <= eps * (weight @ expected) * 30
 
@@ -191,16 +195,16 @@ def test_loss_is_accurate_near_certainty(n_rows, form):
 @pytest.mark.parametrize("n_samples, n_features, n_rows", [(300, 20, 4), (97, 3, 1)])
 def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):
     """The same call again, with memory in use in between: the same bits."""
-    rows, X, y, weight, shift, theta = both(n_samples, n_features, n_rows, "dense", np.float64)
+    rows, _, sample, shift, theta = both(n_samples, n_features, n_rows, "dense", np.float64)
     rng = np.random.default_rng(0)
     clutter, first = [], None
     for _ in range(100):
         clutter = [*clutter[-20:], np.full(rng.integers(1, 3000), np.nan)]
-        loss, grad, _ = cpu.value_grad(rows, y, weight, shift, theta)
-        classes, moments = cpu.curvature(rows, weight, shift, theta, True)
-        hessian = cpu.value_grad_hessian(rows, y, weight, shift, theta)[3]
-        some = cpu.hessian(rows, weight, shift, theta, np.arange(0, theta.size, 3))
-        product = cpu.hess_prod(rows, weight, shift, theta, theta)
+        loss, grad, _ = rows.value_grad(sample, shift, theta)
+        classes, moments = rows.curvature(sample, shift, theta, True)
+        hessian = rows.value_grad_hessian(sample, shift, theta)[3]
+        some = rows.hessian(sample, shift, theta, np.arange(0, theta.size, 3))
+        product = rows.hess_prod(sample, shift, theta, theta)
         outs = loss, grad, classes, moments, hessian, some, product
         bits = [np.asarray(a).tobytes() for a in outs]
         first = first or bits
@@ -230,11 +234,11 @@ def test_products_refuse_shapes_that_do_not_fit():
         load_rows(np.ones((4, 3)), 2, 5, np.zeros(3), np.ones((4, lanes)))
 
 
-@pytest.mark.parametrize("backend", [cpu, reference])
-def test_value_is_scipys_log_softmax(backend):
+@pytest.mark.parametrize("kind", [MemoryRows, ReferenceRows])
+def test_value_is_scipys_log_softmax(kind):
     """loss = -sum_i s_i log_softmax(X W' + b)[y_i], and the gradient by hand."""
     X, y, weight, theta = random_problem(50, 4, 3)
-    loss, grad, _ = backend.value_grad(backend.make_rows(X), y, weight, np.zeros(4), theta)
+    loss, grad, _ = kind(X).value_grad(Sample(y, weight), np.zeros(4), theta)
     logits = X @ theta[:, :-1].T + theta[:, -1]
     assert loss == pytest.approx(-weight @ log_softmax(logits, axis=1)[range(50), y], rel=32 * EPS)
     residual = softmax(logits, axis=1) - np.eye(3)[y]
@@ -243,18 +247,17 @@ def test_value_is_scipys_log_softmax(backend):
     np.testing.assert_allclose(grad.sum(axis=0), 0, atol=64 * EPS)
 
 
-def _one_row(backend, logits, label):
+def _one_row(kind, logits, label):
     """(loss, gradient in the logits, n_errors) of one row with these logits."""
     theta = np.append(np.zeros(1), 0.0) * np.zeros((len(logits), 1))
     theta[:, -1] = logits
-    rows = backend.make_rows(np.zeros((1, 1)))
-    y, weight = np.array([label], dtype=np.int32), np.ones(1)
+    sample = Sample(np.array([label], dtype=np.int32), np.ones(1))
     with np.errstate(all="ignore"):
-        loss, grad, n_errors = backend.value_grad(rows, y, weight, np.zeros(1), theta)
+        loss, grad, n_errors = kind(np.zeros((1, 1))).value_grad(sample, np.zeros(1), theta)
     return loss, grad[:, -1], n_errors
 
 
-@pytest.mark.parametrize("backend", [cpu, reference])
+@pytest.mark.parametrize("kind", [MemoryRows, ReferenceRows])
 @pytest.mark.parametrize(
     "logits, label, loss, residual, n_errors",
     [
@@ -271,9 +274,9 @@ def _one_row(backend, logits, label):
         ([np.nan], 1, np.nan, [np.nan], 1),
     ],
 )
-def test_edges_of_the_loss(backend, logits, label, loss, residual, n_errors):
+def test_edges_of_the_loss(kind, logits, label, loss, residual, n_errors):
     """Perfect predictions cost 0, impossible ones inf, NaN is contagious."""
-    actual = _one_row(backend, np.array(logits), label)
+    actual = _one_row(kind, np.array(logits), label)
     np.testing.assert_allclose(actual[0], loss, rtol=4 * EPS)
     np.testing.assert_allclose(actual[1], residual, rtol=4 * EPS, atol=4 * EPS)
     assert actual[2] == n_errors
@@ -282,7 +285,7 @@ def test_edges_of_the_loss(backend, logits, label, loss, residual, n_errors):
 @pytest.mark.parametrize("logits, label", [([0.0, -50.0], 0), ([50.0], 1), ([0.0, -50, -60], 0)])
 def test_loss_keeps_its_digits_near_certainty(logits, label):
     """loss = sum of the others' odds, and residual = -loss, both to relative eps."""
-    loss, residual, _ = _one_row(cpu, np.array(logits), label)
+    loss, residual, _ = _one_row(MemoryRows, np.array(logits), label)
     others = np.exp(-50.0) + (np.exp(-60.0) if len(logits) == 3 else 0)
     assert loss == pytest.approx(others, rel=8 * EPS)
     true_class = residual[0] if len(logits) == 1 else residual[label]
@@ -327,10 +330,10 @@ def test_duplicate_and_unsorted_csr_entries_add_up():
         (np.array([1.0, 2.0, 3.0, -1.0, 0.0]), np.array([2, 0, 2, 1, 0]), np.array([0, 3, 5])),
         shape=(2, 3),
     )
-    y, weight, theta = np.array([0, 1], np.int32), np.array([0.5, 0.5]), np.ones((2, 4))
+    sample, theta = Sample(np.array([0, 1], np.int32), np.array([0.5, 0.5])), np.ones((2, 4))
     theta[0, :] = [0.3, -0.2, 0.7, 0.1]
-    dense = cpu.value_grad(cpu.make_rows(X.toarray()), y, weight, np.ones(3), theta)
-    csr = cpu.value_grad(cpu.make_rows(X), y, weight, np.ones(3), theta)
+    dense = MemoryRows(X.toarray()).value_grad(sample, np.ones(3), theta)
+    csr = MemoryRows(X).value_grad(sample, np.ones(3), theta)
     assert csr[0] == pytest.approx(dense[0], rel=8 * EPS)
     np.testing.assert_allclose(csr[1], dense[1], atol=16 * EPS)
 
@@ -340,10 +343,10 @@ def test_int64_indices_are_used_where_32_bits_do():
     X, y, weight, theta = random_problem(30, 6, 3, sparse_X=True)
     wide = X.copy()
     wide.indices, wide.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    shift = np.zeros(6)
-    narrow = cpu.value_grad(cpu.make_rows(X), y, weight, shift, theta)
+    sample, shift = Sample(y, weight), np.zeros(6)
+    narrow = MemoryRows(X).value_grad(sample, shift, theta)
     np.testing.assert_array_equal(
-        narrow[1], cpu.value_grad(cpu.make_rows(wide), y, weight, shift, theta)[1]
+        narrow[1], MemoryRows(wide).value_grad(sample, shift, theta)[1]
     )
 
 
@@ -351,7 +354,7 @@ def test_int64_indices_are_used_where_32_bits_do():
 def test_sparse_products_refuse_shapes_that_do_not_fit():
     """As the compiled tiles check no bounds."""
     lanes = REGISTER_BYTES // 8
-    rows = cpu.make_rows(sparse.csr_array(np.eye(4)))
+    rows = make_matrix(sparse.csr_array(np.eye(4)))
     table, by_row = np.ones((5, lanes)), np.zeros((4, lanes))
     sparse_products(rows, 0, 4, table, by_row)
     np.testing.assert_array_equal(by_row, 2.0)
@@ -370,5 +373,5 @@ def test_sparse_products_refuse_shapes_that_do_not_fit():
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 def test_rows_are_read_only(form):
     """So a kernel has one signature for arrays and read-only maps."""
-    rows = cpu.make_rows(form(np.eye(4)))
+    rows = make_matrix(form(np.eye(4)))
     assert not any(a.flags.writeable for a in rows if isinstance(a, np.ndarray))

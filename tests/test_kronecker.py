@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 
-from softmax_reg.kernels import cpu
-from softmax_reg.objective import Curvature, Objective
-from softmax_reg.penalty import L2Penalty
-from softmax_reg.solvers.kronecker import (
-    KroneckerTransform,
-    _equilibrated,
-    kronecker_transform,
-)
+from softmax_reg.problem.objective import Curvature
+from softmax_reg.problem.penalty import L2Penalty
+from softmax_reg.rows.algebra import HOST_ALGEBRA
+from softmax_reg.solvers.kronecker import KroneckerTransform, _equilibrated, kronecker_transform
 
-from .problems import random_problem
+from .problems import objective_of, random_problem
 from .test_solvers import make
 
 
@@ -28,7 +24,7 @@ def test_kronecker_transform_has_its_transpose(n_rows, fit_intercept):
         for covariance in (full.covariance, np.diag(full.covariance)):
             for l2 in (0.1, 0.0):
                 factors = full._replace(classes=classes, covariance=covariance)
-                T = KroneckerTransform(factors, l2, fit_intercept, cpu)
+                T = KroneckerTransform(factors, l2, fit_intercept, HOST_ALGEBRA)
                 left, right = np.sum(T.apply(v) * g), np.sum(v * T.apply_transposed(g))
                 assert left == pytest.approx(right, rel=1e-8)
 
@@ -48,7 +44,8 @@ def test_equilibrated_transform_whitens_columns_of_any_scale(decades, l2):
         basis @ covariance @ basis.T + l2 / gamma * basis @ basis.T, np.eye(6), atol=1e-9
     )
     np.testing.assert_allclose(basis @ covariance @ basis.T, np.diag(share), atol=1e-9)
-    T = KroneckerTransform(Curvature(classes, np.zeros(6), covariance), l2, True, cpu)
+    factors = Curvature(classes, np.zeros(6), covariance)
+    T = KroneckerTransform(factors, l2, True, HOST_ALGEBRA)
     for j, k in ((0, 0), (3, 1), (5, 2)):
         v = np.zeros((3, 7))
         v[k, j] = 1.0
@@ -61,7 +58,8 @@ def test_equilibrated_transform_whitens_columns_of_any_scale(decades, l2):
 def test_constant_columns_without_a_penalty_stay_at_zero():
     """Nothing depends on their coefficients: the transform must not blow up rounding."""
     covariance = np.diag([1.0, 0.0, 4.0])
-    T = KroneckerTransform(Curvature(np.eye(2), np.zeros(3), covariance), 0.0, True, cpu)
+    factors = Curvature(np.eye(2), np.zeros(3), covariance)
+    T = KroneckerTransform(factors, 0.0, True, HOST_ALGEBRA)
     assert np.abs(T.apply(np.ones((2, 4)))).max() <= 2
 
 
@@ -98,7 +96,7 @@ def _transforms(l2, *covariances):
     classes, transform = np.diag([1.0, 2.0, 3.0]) - 0.5, None
     for covariance in covariances:
         factors = Curvature(classes, np.zeros(len(covariance)), covariance)
-        transform = KroneckerTransform(factors, l2, True, cpu, transform)
+        transform = KroneckerTransform(factors, l2, True, HOST_ALGEBRA, transform)
         yield transform
 
 
@@ -148,7 +146,7 @@ def test_eigenvectors_are_kept_where_they_are_dear(n_features, keeps):
     """Next to the evaluations of a small problem."""
     rng = np.random.default_rng(0)
     X, y, weight, _ = random_problem(50, n_features, 3, 0)
-    objective = Objective(
+    objective = objective_of(
         X @ rng.standard_normal((n_features, n_features)), y, weight, n_classes=3,
         binary=False, penalty=L2Penalty(0.1), fit_intercept=True,
     )
@@ -166,5 +164,6 @@ def test_eigenvectors_are_kept_where_they_are_dear(n_features, keeps):
 ])
 def test_factors_without_curvature(classes, covariance, l2):
     """Diagonals and classes that are zero: nothing is divided by them."""
-    T = KroneckerTransform(Curvature(classes, np.zeros(3), covariance), l2, True, cpu)
+    factors = Curvature(classes, np.zeros(3), covariance)
+    T = KroneckerTransform(factors, l2, True, HOST_ALGEBRA)
     assert np.isfinite(T.apply(np.ones((3, 4)))).all()

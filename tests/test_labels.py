@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg._validation import _classes_and_index
+from softmax_reg.estimators.validation import _classes_and_index
 
 RNG = np.random.default_rng(0)
 LABELS = {

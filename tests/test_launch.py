@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 
 import softmax_reg
 from softmax_reg import SoftmaxRegression
-from softmax_reg.kernels import _launch, cpu
-from softmax_reg.kernels._csr import CSR_BLOCK as BLOCK
+from softmax_reg.kernels.chunks_csr import CSR_BLOCK as BLOCK
+from softmax_reg.parallel import launch as launch_module
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
 
 from .problems import random_problem
 
@@ -26,15 +28,15 @@ from .problems import random_problem
 @pytest.mark.parametrize("work", [0, 5_000_000, 1e12])
 def test_chunks_tile_the_rows(n_samples, accumulator_bytes, work):
     """Ranges are in order, without gaps or overlap, whole blocks but for the last."""
-    bounds = _launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work)
+    bounds = launch_module.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work)
     assert bounds[0][0] == 0 and bounds[-1][1] == n_samples
     assert all(stop > start for start, stop in bounds)
     for (_, stop), (start, _) in zip(bounds[:-1], bounds[1:], strict=True):
         assert stop == start and stop % BLOCK == 0
-    assert len(bounds) <= _launch.MAX_CHUNKS
+    assert len(bounds) <= launch_module.MAX_CHUNKS
     memory = len(bounds) * accumulator_bytes
-    assert memory <= _launch.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
-    assert len(bounds) <= max(1, work / _launch.MIN_CHUNK_WORK)
+    assert memory <= launch_module.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
+    assert len(bounds) <= max(1, work / launch_module.MIN_CHUNK_WORK)
 
 
 @pytest.mark.parametrize(
@@ -46,45 +48,45 @@ def test_the_environment_limits_the_threads(numba, openmp, expected):
     """The smaller of NUMBA_NUM_THREADS and OMP_NUM_THREADS's first; no number is no limit."""
     both = {"NUMBA_NUM_THREADS": numba, "OMP_NUM_THREADS": openmp}
     environ = {name: value for name, value in both.items() if value is not None}
-    assert _launch.environment_limit(environ) == expected
+    assert launch_module.environment_limit(environ) == expected
 
 
 def test_a_limit_is_never_raised(monkeypatch):
     """n_threads is the least of CPUs, environment and BLAS."""
-    monkeypatch.setattr(_launch, "_ENVIRONMENT_LIMIT", None)
-    most = _launch.n_threads()
+    monkeypatch.setattr(launch_module, "_ENVIRONMENT_LIMIT", None)
+    most = launch_module.n_threads()
     assert 1 <= most <= os.cpu_count()
     for limit, expected in ((4096, most), (1, 1)):
-        monkeypatch.setattr(_launch, "_ENVIRONMENT_LIMIT", limit)
-        assert _launch.n_threads() == expected
+        monkeypatch.setattr(launch_module, "_ENVIRONMENT_LIMIT", limit)
+        assert launch_module.n_threads() == expected
 
 
 @pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])
 def test_the_environment_counts_as_it_was_at_import(monkeypatch, name):
     """A variable set later, as LocalCluster does, changes nothing; threadpoolctl does."""
-    before = _launch.n_threads()
+    before = launch_module.n_threads()
     monkeypatch.setenv(name, "1")
-    assert _launch.n_threads() == before
+    assert launch_module.n_threads() == before
     with threadpool_limits(1, user_api="blas"):
-        assert _launch.n_threads() == 1
-    assert _launch.n_threads() == before
+        assert launch_module.n_threads() == 1
+    assert launch_module.n_threads() == before
 
 
 STARTS_A_CLUSTER = """
 import importlib, os
 from distributed import Client, LocalCluster
-from softmax_reg.kernels import _launch
+from softmax_reg.parallel import launch as launching
 
 def in_worker():
-    return os.environ["OMP_NUM_THREADS"], _launch.n_threads()
+    return os.environ["OMP_NUM_THREADS"], launching.n_threads()
 
 if __name__ == "__main__":
-    counts = [_launch.n_threads()]
+    counts = [launching.n_threads()]
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         with Client(cluster) as client:
             assert client.submit(in_worker).result() == ("1", 1)
-    counts.append(_launch.n_threads())
-    counts.append(importlib.reload(_launch).n_threads())
+    counts.append(launching.n_threads())
+    counts.append(importlib.reload(launching).n_threads())
     assert os.environ["OMP_NUM_THREADS"] == "1"
     print(*counts)
 """
@@ -111,20 +113,20 @@ def test_a_local_cluster_leaves_the_threads_of_its_process(tmp_path):
 def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, form):
     """1, 2, 3 and 16 threads give the same bits, for every kernel."""
     X, y, weight, theta = random_problem(700, 9, 4, sparse_X=form == "csr")
-    rows, shift = cpu.make_rows(X), np.arange(9.0)
-    monkeypatch.setattr(_launch, "SERIAL_WORK", 0)
+    rows, sample, shift = MemoryRows(X), Sample(y, weight), np.arange(9.0)
+    monkeypatch.setattr(launch_module, "SERIAL_WORK", 0)
     results = []
     for size in (1, 2, 3, 16):
-        monkeypatch.setattr(_launch, "n_threads", lambda size=size: size)
+        monkeypatch.setattr(launch_module, "n_threads", lambda size=size: size)
         results.append(
             [
-                *cpu.value_grad(rows, y, weight, shift, theta),
-                cpu.hess_prod(rows, weight, shift, theta, theta),
-                *cpu.curvature(rows, weight, shift, theta, True),
-                *cpu.curvature(rows, weight, shift, theta, False),
-                cpu.value_grad_hessian(rows, y, weight, shift, theta)[3],
-                cpu.hessian(rows, weight, shift, theta, np.arange(0, theta.size, 3)),
-                cpu.column_summary(rows, weight)[0],
+                *rows.value_grad(sample, shift, theta),
+                rows.hess_prod(sample, shift, theta, theta),
+                *rows.curvature(sample, shift, theta, True),
+                *rows.curvature(sample, shift, theta, False),
+                rows.value_grad_hessian(sample, shift, theta)[3],
+                rows.hessian(sample, shift, theta, np.arange(0, theta.size, 3)),
+                rows.column_summary(sample)[0],
             ]
         )
     for other in results[1:]:
@@ -135,14 +137,14 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, form):
 def test_launches_from_many_threads_at_once(monkeypatch):
     """8 Python threads sharing the pool, resized under way, get the right answers."""
     X, y, weight, theta = random_problem(700, 9, 4)
-    rows, shift = cpu.make_rows(X), np.zeros(9)
-    expected = cpu.value_grad(rows, y, weight, shift, theta)[1]
-    monkeypatch.setattr(_launch, "SERIAL_WORK", 0)
+    rows, sample, shift = MemoryRows(X), Sample(y, weight), np.zeros(9)
+    expected = rows.value_grad(sample, shift, theta)[1]
+    monkeypatch.setattr(launch_module, "SERIAL_WORK", 0)
     sizes = iter(range(2, 10**6))
-    monkeypatch.setattr(_launch, "n_threads", lambda: 2 + next(sizes) % 3)
+    monkeypatch.setattr(launch_module, "n_threads", lambda: 2 + next(sizes) % 3)
 
     def work(_):
-        return [cpu.value_grad(rows, y, weight, shift, theta)[1] for _ in range(10)]
+        return [rows.value_grad(sample, shift, theta)[1] for _ in range(10)]
 
     with ThreadPoolExecutor(8) as pool:
         for grads in pool.map(work, range(8)):
@@ -151,15 +153,15 @@ def test_launches_from_many_threads_at_once(monkeypatch):
 
 INTERRUPTED_EVERYWHERE = """
 import faulthandler, sys
-from softmax_reg.kernels import _launch
-_launch.n_threads = lambda: 3
+from softmax_reg.parallel import launch as launching
+launching.n_threads = lambda: 3
 
 def launch():
-    return _launch.launch(lambda x: x + 1, [(i,) for i in range(4)], work=1e9)
+    return launching.launch(lambda x: x + 1, [(i,) for i in range(4)], work=1e9)
 
 def interrupted(after, is_first):
     if is_first:    # threads are started, too
-        _launch._workers.clear()
+        launching._workers.clear()
     left = after
     def trace(frame, event, argument):
         nonlocal left
@@ -193,9 +195,9 @@ print(total)
 
 def test_an_exception_in_a_kernel_reaches_the_caller(monkeypatch):
     """launch raises what a call raised."""
-    monkeypatch.setattr(_launch, "n_threads", lambda: 2)
+    monkeypatch.setattr(launch_module, "n_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError):
-        _launch.launch(lambda x: 1 / x, [(1,), (0,), (2,)], work=1e9)
+        launch_module.launch(lambda x: 1 / x, [(1,), (0,), (2,)], work=1e9)
 
 
 @pytest.mark.compiled
@@ -212,7 +214,7 @@ def test_fits_have_the_same_bits_on_one_and_two_threads(monkeypatch):
     for model, *data in problems:
         results = []
         for size in (1, 2):
-            monkeypatch.setattr(_launch, "n_threads", lambda size=size: size)
+            monkeypatch.setattr(launch_module, "n_threads", lambda size=size: size)
             with threadpool_limits(size, user_api="blas"):
                 model.fit(*data)
                 results.append((model.solver_, model.coef_, model.predict_proba(data[0]).sum()))
@@ -223,11 +225,11 @@ def test_fits_have_the_same_bits_on_one_and_two_threads(monkeypatch):
 def test_the_number_of_threads_follows_joblib(monkeypatch):
     """joblib reads LOKY_MAX_CPU_COUNT whenever it counts: it may come and go."""
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
-    most = _launch.n_threads()
+    most = launch_module.n_threads()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert _launch.n_threads() == 1
+    assert launch_module.n_threads() == 1
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
-    assert _launch.n_threads() == most
+    assert launch_module.n_threads() == most
 
 
 def test_launch_without_helpers(monkeypatch):
@@ -236,14 +238,14 @@ def test_launch_without_helpers(monkeypatch):
     def refuse(size):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_launch, "n_threads", lambda: 2)
-    monkeypatch.setattr(_launch, "_shared_workers", refuse)
-    assert _launch.launch(lambda x: x + 1, [(1,), (2,), (3,)], work=1e9) == [2, 3, 4]
+    monkeypatch.setattr(launch_module, "n_threads", lambda: 2)
+    monkeypatch.setattr(launch_module, "_shared_workers", refuse)
+    assert launch_module.launch(lambda x: x + 1, [(1,), (2,), (3,)], work=1e9) == [2, 3, 4]
 
 
 def test_nothing_goes_on_after_an_exception(monkeypatch):
     """The helpers take no further calls."""
-    monkeypatch.setattr(_launch, "n_threads", lambda: 2)
+    monkeypatch.setattr(launch_module, "n_threads", lambda: 2)
     done, caller = [], threading.get_ident()
 
     def kernel(x):
@@ -253,7 +255,7 @@ def test_nothing_goes_on_after_an_exception(monkeypatch):
         done.append(x)
 
     with pytest.raises(KeyboardInterrupt):
-        _launch.launch(kernel, [(x,) for x in range(30)], work=1e9)
+        launch_module.launch(kernel, [(x,) for x in range(30)], work=1e9)
     time.sleep(0.3)
     assert len(done) <= 3
 

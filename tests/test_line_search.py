@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from softmax_reg.objective import Point
+from softmax_reg.problem.objective import Point
 from softmax_reg.solvers.line_search import line_search
-
-from .problems import EPS
 
 
 class Curve:
@@ -14,11 +12,12 @@ class Curve:
 
     def __init__(self, value, slope):
         self._value, self._slope = value, slope
-        self.eps = EPS
         self.n_evaluations = 0
+        self.dtypes = set()
 
-    def evaluate(self, theta, with_hessian=False):
+    def evaluate(self, theta, with_hessian=False, dtype=np.float64):
         self.n_evaluations += 1
+        self.dtypes.add(dtype)
         x = theta[0, 0]
         with np.errstate(over="ignore", invalid="ignore"):
             value, grad = self._value(x), np.array([[self._slope(x)]])
@@ -65,12 +64,16 @@ def test_line_search_starts_where_it_is_told():
     assert step == 0.25 and new.value == 0 and objective.n_evaluations == 2
 
 
-def test_line_search_accepts_values_that_tie():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_line_search_accepts_values_that_tie(dtype):
     """The value rises by a rounding error, the slope is 0: done at the first trial."""
-    objective = Curve(lambda x: 1.0 + (EPS if x > 0 else 0.0), lambda x: 2e-20 * (x - 1))
-    start = objective.evaluate(np.zeros((1, 1)))
-    _, step = line_search(objective, start, np.ones((1, 1)), -2e-20)
-    assert step == 1 and objective.n_evaluations == 2
+    eps = float(np.finfo(dtype).eps)
+    objective = Curve(lambda x: 1.0 + (eps if x > 0 else 0.0), lambda x: 2e-20 * (x - 1))
+    start = objective.evaluate(np.zeros((1, 1)), dtype=dtype)
+    _, step = line_search(
+        objective, start, np.ones((1, 1)), -2e-20, single=dtype == np.float32
+    )
+    assert step == 1 and objective.n_evaluations == 2 and objective.dtypes == {dtype}
 
 
 def test_line_search_turns_back_where_the_value_is_no_number():

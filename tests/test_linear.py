@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from softmax_reg.kernels import _linear
-from softmax_reg.kernels._linear import (
+from softmax_reg.parallel import algebra
+from softmax_reg.parallel.algebra import (
     add_up,
     centred_gram,
     centred_product,
@@ -45,7 +45,7 @@ def test_combinations_and_inner_products(n, dtype):
     vectors = rng.standard_normal((6, n)).astype(dtype)
     exact = vectors.astype(np.float64)
     eps = np.finfo(dtype).eps
-    stretch = min(n, _linear._STRETCH)
+    stretch = min(n, algebra._STRETCH)
     actual = inner_products(vectors, [4, 1])
     assert actual.dtype == np.float64
     # |sum of rounding errors| <= stretch eps sum |a b|, and far below it by chance.
@@ -80,7 +80,7 @@ def test_products_of_centred_columns(shape, dtype):
 def test_parts_follow_from_lengths_alone():
     """They cover the range, and never ask for the number of threads."""
     for length, grain in ((0, 10), (5, 10), (100, 10), (10**6, 4096)):
-        parts = _linear._parts(length, grain)
+        parts = algebra._parts(length, grain)
         covered = [index for part in parts for index in range(part.start, part.stop)]
         assert covered == list(range(length))
-        assert len(parts) <= _linear._PARTS
+        assert len(parts) <= algebra._PARTS

@@ -18,7 +18,7 @@ from softmax_reg import (
     softmax,
     softmax_path,
 )
-from softmax_reg.kernels._narrow_floats import is_narrow
+from softmax_reg.functional.narrow_floats import is_narrow
 
 from .problems import bundled
 

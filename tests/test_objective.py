@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from softmax_reg.kernels import cpu, reference
-from softmax_reg.objective import Objective
-from softmax_reg.penalty import L2Penalty, penalty_of
+from softmax_reg.problem.penalty import L2Penalty, penalty_of
+from softmax_reg.rows.memory import MemoryRows
+from softmax_reg.rows.reference import ReferenceRows
 
-from .problems import EPS, long_double_objective, random_problem
+from .problems import EPS, long_double_objective, objective_of, random_problem
 
 GRID = [
-    pytest.mark.parametrize("backend", [cpu, reference]),
+    pytest.mark.parametrize("kind", [MemoryRows, ReferenceRows]),
     pytest.mark.parametrize("sparse_X", [False, True]),
     pytest.mark.parametrize("dtype", [np.float32, np.float64]),
     pytest.mark.parametrize("l2", [0.0, 0.3]),
@@ -21,24 +21,24 @@ GRID = [
 
 
 def whole_grid(test):
-    """Intercept x weights x penalty x dtype x dense/sparse x binary/multi x backend."""
+    """Intercept x weights x penalty x dtype x dense/sparse x binary/multi x rows."""
     for mark in GRID:
         test = mark(test)
     return test
 
 
-def make(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend):
+def make(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind):
     """(objective, X dense, y, weights summing to 1, theta in the objective's coordinates)."""
     X, y, weight, theta = random_problem(23, 4, n_rows, sparse_X=sparse_X, dtype=dtype)
     if not weighted:
         weight = np.full(len(y), 1 / len(y))
     if not fit_intercept:
         theta[:, -1] = 0
-    objective = Objective(
-        X, y, 7 * weight, n_classes=max(n_rows, 2), binary=n_rows == 1,
-        penalty=L2Penalty(l2), fit_intercept=fit_intercept, backend=backend,
+    objective = objective_of(
+        X, y, 7 * weight, kind=kind, n_classes=max(n_rows, 2), binary=n_rows == 1,
+        penalty=L2Penalty(l2), fit_intercept=fit_intercept,
     )
-    return objective, reference.make_rows(X), y, weight, theta
+    return objective, ReferenceRows(X).X, y, weight, theta
 
 
 def stencil(function, x, step):
@@ -49,15 +49,13 @@ def stencil(function, x, step):
 
 
 @whole_grid
-def test_value_and_gradient(
-    n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend
-):
+def test_value_and_gradient(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind):
     """f equals its long-double formula; <grad, d> = df/dt by the stencil, rtol 1e-7."""
     objective, X, y, weight, theta = make(
-        n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend
+        n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind
     )
     point = objective.evaluate(theta)
-    coef, intercept = theta[:, :-1], theta[:, -1] - theta[:, :-1] @ objective._shift
+    coef, intercept = theta[:, :-1], theta[:, -1] - theta[:, :-1] @ objective.coordinates.shift
     value, _ = long_double_objective(X, y, weight, coef, intercept, l2)
     size = np.abs(X).max() * np.abs(theta).sum() + 1
     assert abs(point.value - value) <= 8 * EPS * size
@@ -76,10 +74,10 @@ def test_value_and_gradient(
 
 
 @whole_grid
-def test_hessian_products(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend):
+def test_hessian_products(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind):
     """H d = d grad / dt by the stencil, = the dense Hessian times d; H is symmetric."""
     objective, X, _, _, theta = make(
-        n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend
+        n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind
     )
     direction = np.random.default_rng(1).standard_normal(theta.shape)
     if not fit_intercept:
@@ -96,9 +94,9 @@ def test_hessian_products(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, 
 
 
 @whole_grid
-def test_curvature_factors(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend):
+def test_curvature_factors(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind):
     """Binary: A (x) [Sigma + mu mu', mu; mu', 1] is the Hessian; else its class trace is."""
-    objective, *_, theta = make(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, backend)
+    objective, *_, theta = make(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind)
     classes, mean, covariance = objective.curvature(theta)
     width = theta.shape[1]
     hessian = objective.evaluate(theta, with_hessian=True).hessian
@@ -117,7 +115,7 @@ def test_curvature_factors(n_rows, fit_intercept, weighted, l2, dtype, sparse_X,
 def test_coordinates_round_trip(n_rows, fit_intercept, sparse_X):
     """from_coef inverts to_coef, and coef, intercept give the same value on raw columns."""
     objective, X, y, weight, theta = make(
-        n_rows, fit_intercept, True, 0.1, np.float64, sparse_X, cpu
+        n_rows, fit_intercept, True, 0.1, np.float64, sparse_X, MemoryRows
     )
     if n_rows > 1:
         theta -= theta.mean(axis=0)
@@ -130,7 +128,7 @@ def test_coordinates_round_trip(n_rows, fit_intercept, sparse_X):
 
 def test_null_point_predicts_class_frequencies():
     """The start is W = 0, b = log of the weighted class frequencies."""
-    objective, _, y, weight, _ = make(3, True, True, 0.1, np.float64, False, cpu)
+    objective, _, y, weight, _ = make(3, True, True, 0.1, np.float64, False, MemoryRows)
     frequencies = np.bincount(y, weights=weight)
     assert objective.null_point.value == pytest.approx(
         -weight @ np.log(frequencies)[y], rel=16 * EPS
@@ -143,7 +141,7 @@ def test_only_relative_weights_matter(scale):
     """Weights times a constant, penalty fixed on the mean loss: the same function."""
     X, y, weight, theta = random_problem(20, 3, 3)
     values = [
-        Objective(
+        objective_of(
             X, y, s * weight, n_classes=3, binary=False, penalty=L2Penalty(0.1),
             fit_intercept=True,
         ).evaluate(theta).value
@@ -154,14 +152,14 @@ def test_only_relative_weights_matter(scale):
 
 def test_evaluations_are_counted():
     """Every pass over the rows counts one: means, null point, then each call."""
-    objective, *_, theta = make(3, True, True, 0.1, np.float64, False, cpu)
-    assert objective.n_evaluations == 2
+    objective, *_, theta = make(3, True, True, 0.1, np.float64, False, MemoryRows)
+    assert objective.passes.n == 2
     objective.evaluate(theta)
     objective.gap(objective.null_point)
     objective.hess_prod(theta, theta)
     objective.evaluate(theta, with_hessian=True)
     objective.curvature(theta)
-    assert objective.n_evaluations == 6
+    assert objective.passes.n == 6
 
 
 @pytest.mark.parametrize("n_rows", [1, 3])
@@ -173,12 +171,12 @@ def test_a_point_with_another_penalty_needs_no_pass(n_rows, before, after):
     """The same bits as an evaluation there."""
     X, y, weight, theta = random_problem(23, 4, n_rows)
     options = {"n_classes": max(n_rows, 2), "binary": n_rows == 1, "fit_intercept": True}
-    objective = Objective(X, y, weight, penalty=before, **options)
+    objective = objective_of(X, y, weight, penalty=before, **options)
     point = objective.evaluate(theta, with_hessian=True)
-    objective.penalty = after
-    n_evaluations = objective.n_evaluations
+    objective = objective.with_penalty(after)
+    n_passes = objective.passes.n
     again = objective.repenalised(point)
-    assert objective.n_evaluations == n_evaluations and again.hessian is None
+    assert objective.passes.n == n_passes and again.hessian is None
     expected = objective.evaluate(theta)
     assert (again.value, objective.gap(again)) == (expected.value, objective.gap(expected))
     np.testing.assert_array_equal(again.grad, expected.grad)

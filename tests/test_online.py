@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from softmax_reg import SoftmaxRegression, _online, _precision
-from softmax_reg._batch import BatchObjective, NewClasses
-from softmax_reg._online import Stream
-from softmax_reg.kernels import cpu, reference
-from softmax_reg.solvers import hessian
+from softmax_reg import SoftmaxRegression
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
+from softmax_reg.rows.reference import ReferenceRows
+from softmax_reg.solvers import factor as factor_module
+from softmax_reg.streaming import posterior
+from softmax_reg.streaming import stream as stream_module
+from softmax_reg.streaming.batch import BatchObjective, NewClasses
+from softmax_reg.streaming.stream import Stream
 
 
 def test_the_loss_of_new_classes_has_these_derivatives():
@@ -41,21 +45,22 @@ def test_the_loss_of_new_classes_has_these_derivatives():
 def test_factors_of_one_row_are_the_hessian(fit_intercept, form, monkeypatch):
     """Of a single row nothing is lost: A (x) M / trace(A) + P_0 times a change."""
     if form == "factors":
-        monkeypatch.setattr(_online, "MAX_DENSE_SIZE", 0)
+        monkeypatch.setattr(stream_module, "MAX_DENSE_SIZE", 0)
     rng = np.random.default_rng(1)
     stream = Stream.start(3, 4, C=0.5, fit_intercept=fit_intercept)
     theta, change = rng.standard_normal((2, 4, 4))
     if not fit_intercept:
         theta[:, -1] = change[:, -1] = 0
-    row = rng.standard_normal((1, 3)), np.ones(1), np.zeros(3), theta
-    expected = reference.hess_prod(*row, change)
+    row = ReferenceRows(rng.standard_normal((1, 3)))
+    data = Sample(np.zeros(1, dtype=int), np.ones(1)), np.zeros(3), theta
+    expected = row.hess_prod(*data, change)
     if not fit_intercept:
         expected[:, -1] = 0
     expected[:, :-1] += change[:, :-1] / 0.5
     if form == "factors":
-        precision = stream.precision.plus(*reference.curvature(*row, True))
+        precision = stream.precision.plus(*row.curvature(*data, True))
     else:
-        hessian = reference.value_grad_hessian(row[0], np.zeros(1, dtype=int), *row[1:])[3]
+        hessian = row.value_grad_hessian(*data)[3]
         precision = stream.precision._replace(matrix=stream.precision.matrix + hessian)
     product = precision.operator()(change)
     if not fit_intercept:
@@ -83,8 +88,8 @@ def test_the_minimum_in_logits_is_that_in_theta(
     penalty_factor, fit_intercept, n_classes, form, monkeypatch
 ):
     """The gradient in theta vanishes there, also with classes that come late."""
-    monkeypatch.setattr(_online, "MAX_DENSE_SIZE", 1000 if form == "matrix" else 0)
-    for each in (_precision.DensePrecision, _precision.KroneckerPrecision):
+    monkeypatch.setattr(stream_module, "MAX_DENSE_SIZE", 1000 if form == "matrix" else 0)
+    for each in (posterior.DensePrecision, posterior.KroneckerPrecision):
         monkeypatch.setattr(each, "minimisation_flops", lambda self, rows: np.inf)
     minimise, n_found = BatchObjective.minimise_in_logits, 0
 
@@ -115,9 +120,10 @@ def work_of_batches(monkeypatch, n_features, n_classes, n_batches=4):
         return call
 
     for name in ("value_grad", "value_grad_hessian", "hess_prod", "curvature"):
-        monkeypatch.setattr(cpu, name, counted(getattr(cpu, name), lambda rows: 1, 0))
-    factor = counted(hessian.dpotrf, lambda matrix: len(matrix) ** 3 / 3, 1)
-    monkeypatch.setattr(hessian, "dpotrf", factor)
+        counting = counted(getattr(MemoryRows, name), lambda rows: 1, 0)
+        monkeypatch.setattr(MemoryRows, name, counting)
+    factor = counted(factor_module.dpotrf, lambda matrix: len(matrix) ** 3 / 3, 1)
+    monkeypatch.setattr(factor_module, "dpotrf", factor)
     model = SoftmaxRegression()
     for X, y in batches(n_features, n_classes, n_batches):
         work.append([0, 0.0])
@@ -134,7 +140,7 @@ def test_a_batch_costs_a_few_passes_and_one_factorisation(n_features, n_classes,
     work = np.array(work_of_batches(monkeypatch, n_features, n_classes))
     assert work[:, 0].max() <= 6
     size = n_classes * (n_features + 1)
-    one = size**3 if size <= _online.MAX_DENSE_SIZE else n_classes * n_features**3
+    one = size**3 if size <= stream_module.MAX_DENSE_SIZE else n_classes * n_features**3
     assert work[:, 1].max() <= one / 3 * (1 + 1e-12)
     assert work[:, 1].max() <= 3e8    # of one matrix for 405 x 10: 2.2e10
     # Nothing else depends on the batches before.

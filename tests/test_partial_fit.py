@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import scale
 
-from softmax_reg import SoftmaxRegression, _online
+from softmax_reg import SoftmaxRegression
+from softmax_reg.streaming import stream
 
 X, y = load_iris(return_X_y=True)
 SHUFFLED = np.random.default_rng(0).permutation(len(y))
@@ -23,7 +24,7 @@ FORMS = ("matrix", "factors")
 def form(request, monkeypatch):
     """Both forms of the precision, whatever the size."""
     if request.param == "factors":
-        monkeypatch.setattr(_online, "MAX_DENSE_SIZE", 0)
+        monkeypatch.setattr(stream, "MAX_DENSE_SIZE", 0)
     return request.param
 
 
@@ -324,14 +325,11 @@ def test_parameters_it_cannot_honour_are_refused(params, match, goes_on):
     assert vars(model) == before
 
 
-@pytest.mark.parametrize(
-    "change, match",
-    [
-        ({"C": 2.0}, "must be those of the first call"),
-        ({"fit_intercept": False}, "must be those of the first call"),
-        ({"penalty_factor": [1, 1, 2, 1]}, "must be those of the first call"),
-    ],
-)
+@pytest.mark.parametrize("change, match", [
+    ({"C": 2.0}, "must be those of the first call"),
+    ({"fit_intercept": False}, "must be those of the first call"),
+    ({"penalty_factor": [1, 1, 2, 1]}, "must be those of the first call"),
+])
 def test_the_objective_may_not_change_in_mid_stream(change, match):
     """C, fit_intercept and penalty factors."""
     model = SoftmaxRegression().partial_fit(X, y, [0, 1, 2]).set_params(**change)
@@ -394,7 +392,7 @@ def test_an_interrupt_leaves_the_estimator_as_it_was(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_online, "minimise_exactly", interrupt)
+    monkeypatch.setattr(stream, "minimise_exactly", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(X[75:], y[75:])
     assert vars(model) == before

@@ -5,16 +5,16 @@ import pytest
 from sklearn.datasets import load_digits
 
 from softmax_reg import softmax_path
-from softmax_reg.objective import Objective
-from softmax_reg.path import _continued
-from softmax_reg.penalty import L2Penalty, penalty_of
+from softmax_reg.estimators.path import _continued
+from softmax_reg.problem.objective import Objective
+from softmax_reg.problem.penalty import L2Penalty, penalty_of
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import preconditioner as preconditioner_module
 from softmax_reg.solvers.costs import iterations_per_hessian
-from softmax_reg.solvers.hessian import factorisations
+from softmax_reg.solvers.factor import factorisations
 from softmax_reg.solvers.preconditioner import Preconditioner
 
-from .problems import EPS
+from .problems import EPS, objective_of
 
 # As if all that could be gained were still to gain.
 FAR = 35.0
@@ -26,7 +26,7 @@ def make(n_samples=400, n_features=6, n_classes=4, l2=1e-3, fit_intercept=True):
     X = rng.standard_normal((n_samples, n_features)) * 2.0 ** (np.arange(n_features) % 8)
     y = (X / X.std(axis=0) @ rng.standard_normal((n_features, n_classes))
          + rng.gumbel(size=(n_samples, n_classes))).argmax(axis=1)
-    return Objective(
+    return objective_of(
         X, y, np.ones(n_samples), n_classes=n_classes, binary=n_classes == 2,
         penalty=L2Penalty(l2), fit_intercept=fit_intercept,
     )
@@ -81,9 +81,9 @@ def hessians_taken(monkeypatch, function):
     taken = []
     evaluate, hessian = Objective.evaluate, Objective.hessian
 
-    def counting(self, theta, with_hessian=False):
+    def counting(self, theta, with_hessian=False, **options):
         taken.append(with_hessian)
-        return evaluate(self, theta, with_hessian)
+        return evaluate(self, theta, with_hessian, **options)
 
     def counting_parts(self, theta, index):
         taken.append(True)
@@ -102,8 +102,8 @@ def test_slow_fits_take_the_hessian_and_need_fewer_iterations(monkeypatch):
     X, y = load_digits(return_X_y=True)
 
     def fit():
-        objective = Objective(X, y, np.ones(len(y)), n_classes=10, binary=False,
-                              penalty=L2Penalty(1 / len(y)), fit_intercept=True)
+        objective = objective_of(X, y, np.ones(len(y)), n_classes=10, binary=False,
+                                 penalty=L2Penalty(1 / len(y)), fit_intercept=True)
         monitor = Monitor(objective, tol=1e-6, max_iter=1000)
         return minimise(objective, None, monitor, "lbfgs")
 
@@ -136,17 +136,22 @@ def test_the_hessian_of_a_fit_serves_the_next_with_its_penalty(monkeypatch):
     """Half the strength: no other is taken, and the diagonal is as it should be."""
     objective = make(l2=2e-3)
     point = somewhere(objective)
-    assert hessians_taken(monkeypatch, lambda: Preconditioner(objective, point, FAR))[0] == 1
-    objective.penalty = L2Penalty(1e-3)
-    taken, renewed = hessians_taken(monkeypatch, lambda: Preconditioner(objective, point, FAR))
-    fresh = Preconditioner(make(l2=1e-3), point, FAR).transform
+
+    def prepared(l2, carry):
+        other = objective.with_penalty(L2Penalty(l2))
+        return hessians_taken(monkeypatch, lambda: Preconditioner(other, point, FAR, carry))
+
+    taken, first = prepared(2e-3, None)
+    assert taken == 1
+    taken, renewed = prepared(1e-3, first.carry)
+    objective = make(l2=1e-3)
+    fresh = Preconditioner(objective, point, FAR).transform
     assert taken == 0
     grad = np.random.default_rng(2).standard_normal(point.theta.shape)
     expected = fresh.solve(grad)
     rounding = EPS * condition(objective, point) * np.abs(expected).max()
     np.testing.assert_allclose(renewed.transform.solve(grad), expected, rtol=0, atol=rounding)
-    objective.penalty = L2Penalty(4e-4)
-    assert hessians_taken(monkeypatch, lambda: Preconditioner(objective, point, FAR))[0] == 1
+    assert prepared(4e-4, renewed.carry)[0] == 1
 
 
 def test_without_a_factor_kronecker_factors_serve(monkeypatch):
@@ -191,18 +196,19 @@ def test_starts_continue_the_line_through_the_last_two_fits():
 
 
 def test_a_path_may_change_its_solver_with_its_penalty():
-    """proximal-newton, then lbfgs on the same objective, and back: as each on its own."""
-    objective = make()
+    """proximal-newton, then lbfgs with what that carries, and back: as each on its own."""
+    objective, carry = make(), None
     penalties = [
         (penalty_of(1e-2, l1_ratio=1.0), "proximal-newton"), (L2Penalty(1e-2), "lbfgs"),
         (penalty_of(8e-3, l1_ratio=1.0), "proximal-newton"), (L2Penalty(9e-3), "lbfgs"),
     ]
     for penalty, solver in penalties:
-        values = []
-        for other in (objective, make()):
-            other.penalty = penalty
+        results = []
+        for given, inherited in ((objective, carry), (make(), None)):
+            other = given.with_penalty(penalty)
             start = other.evaluate(somewhere(other).theta)
-            result = minimise(other, start, Monitor(other, tol=1e-9, max_iter=500), solver)
-            assert result.status == "converged" and result.solver == solver
-            values.append(result.value)
-        assert values[0] == pytest.approx(values[1], rel=2e-9)
+            monitor = Monitor(other, tol=1e-9, max_iter=500)
+            results.append(minimise(other, start, monitor, solver, inherited))
+            assert results[-1].status == "converged" and results[-1].solver == solver
+        assert results[0].value == pytest.approx(results[1].value, rel=2e-9)
+        carry = results[0].carry

@@ -9,25 +9,29 @@ from scipy import sparse
 from sklearn.model_selection import cross_val_score
 
 from softmax_reg import RowBlocks, SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg import _validation as validation
-from softmax_reg import sample as sample_module
-from softmax_reg.kernels import _row_blocks, blocked, reference
+from softmax_reg.estimators import validation
+from softmax_reg.problem import sampled_start
+from softmax_reg.rows import file
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.file import FileRows
+from softmax_reg.rows.reference import ReferenceRows
+from softmax_reg.rows.subsample import fraction_of
 
 from . import mixtures
-from .backend_checks import (
+from .mixtures import agree
+from .problems import EPS, random_problem
+from .rows_checks import (
     check_column_summary,
     check_curvature,
     check_hess_prod,
     check_value_grad,
 )
-from .mixtures import agree
-from .problems import EPS, random_problem
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """Blocks of a few rows; every file is large."""
-    monkeypatch.setattr(_row_blocks, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(file, "_BLOCK_BYTES", 100)
     monkeypatch.setattr(validation, "_LARGE_FILE", 0)
 
 
@@ -51,7 +55,7 @@ rows_of = functools.partial(mixtures.rows_of, n_samples=60, n_features=3)
 
 @pytest.mark.usefixtures("tiny")
 class TestPasses:
-    """blocked == reference, whatever the blocks are."""
+    """Sums over blocks == reference, whatever the blocks are."""
 
     @pytest.mark.parametrize("n_rows", [1, 3])
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -59,16 +63,17 @@ class TestPasses:
         """Sums over blocks, of which the last is shorter."""
         X, y, weight, theta = random_problem(23, 4, n_rows, dtype=dtype)
         shift = np.random.default_rng(1).standard_normal(4)
-        rows, dense = blocked.make_rows(Dataset(X)), reference.make_rows(X)
-        assert len(list(rows.blocks())) > 3
-        check_column_summary(blocked, rows, dense, weight)
-        check_value_grad(blocked, rows, dense, y, weight, shift, theta)
-        check_hess_prod(blocked, rows, dense, weight, shift, theta)
+        rows, reference = FileRows(RowBlocks(Dataset(X))), ReferenceRows(X)
+        sample = Sample(y, weight)
+        assert len(list(rows.X.blocks())) > 3
+        check_column_summary(rows, reference, sample)
+        check_value_grad(rows, reference, sample, shift, theta)
+        check_hess_prod(rows, reference, sample, shift, theta)
         for full in (True, False):
-            check_curvature(blocked, rows, dense, weight, shift, theta, full, True)
-        hessian = blocked.value_grad_hessian(rows, y, weight, shift, theta)[3]
+            check_curvature(rows, reference, sample, shift, theta, full, True)
+        hessian = rows.value_grad_hessian(sample, shift, theta)[3]
         index = np.array([0, 3, theta.size - 1])
-        part = blocked.hessian(rows, weight, shift, theta, index)
+        part = rows.hessian(sample, shift, theta, index)
         np.testing.assert_allclose(
             part, hessian[np.ix_(index, index)], atol=64 * EPS * np.abs(hessian).max()
         )
@@ -135,9 +140,9 @@ class TestFits:
         before = (tmp_path / "X.npy").read_bytes()
         X_map = np.load(tmp_path / "X.npy", mmap_mode="r")
         passes = []
-        value_grad = blocked.value_grad
+        value_grad = FileRows.value_grad
         monkeypatch.setattr(
-            blocked, "value_grad", lambda *args: (passes.append(1), value_grad(*args))[1]
+            FileRows, "value_grad", lambda *args: (passes.append(1), value_grad(*args))[1]
         )
         model = SoftmaxRegression().fit(X_map, y)
         assert passes and model.coef_.dtype == np.float32
@@ -162,13 +167,13 @@ class TestFits:
 
     def test_a_start_from_a_sample(self, monkeypatch):
         """Its rows are gathered in one pass."""
-        monkeypatch.setattr(sample_module, "_MIN_FLOPS", 0)
-        monkeypatch.setattr(_row_blocks, "_BLOCK_BYTES", 2**14)
+        monkeypatch.setattr(sampled_start, "_MIN_FLOPS", 0)
+        monkeypatch.setattr(file, "_BLOCK_BYTES", 2**14)
         X, y = rows_of(n_samples=5000, n_features=2, n_classes=2)
         started = []
-        start = sample_module.start_from_sample
+        start = sampled_start.start_from_sample
         monkeypatch.setattr(
-            "softmax_reg._problem.start_from_sample",
+            "softmax_reg.problem.problem.start_from_sample",
             lambda *args: started.append(start(*args)) or started[-1],
         )
         model = SoftmaxRegression().fit(RowBlocks(X), y)
@@ -176,9 +181,9 @@ class TestFits:
 
     def test_samples_of_large_files_are_small(self):
         """At most 2^27 numbers, whatever the file has."""
-        assert sample_module.fraction_of(10**6) == 16
+        assert fraction_of(10**6) == 16
         n_entries = 10**12
-        assert n_entries / sample_module.fraction_of(n_entries) <= 2**27
+        assert n_entries / fraction_of(n_entries) <= 2**27
 
     def test_paths_and_searches(self):
         """softmax_path block by block; a search copies its folds."""

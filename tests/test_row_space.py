@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from softmax_reg import SoftmaxRegression, row_space
-from softmax_reg._problem import Problem
-from softmax_reg._validation import check_training_data
-from softmax_reg.kernels import cpu, reference
-from softmax_reg.objective import Objective
-from softmax_reg.penalty import L2Penalty
-from softmax_reg.row_space import RowSpaceObjective, reduction_pays
+from softmax_reg import SoftmaxRegression
+from softmax_reg.estimators.validation import check_training_data
+from softmax_reg.problem import coordinates
+from softmax_reg.problem.coordinates import RowSpace, reduction_pays
+from softmax_reg.problem.penalty import L2Penalty
+from softmax_reg.problem.problem import Problem
+from softmax_reg.rows.memory import MemoryRows
+from softmax_reg.rows.reference import ReferenceRows
 
-from .problems import EPS, long_double_objective
+from .problems import EPS, long_double_objective, objective_of
 
 
 def wide_problem(n_classes=3, n=25, p=80, dtype=np.float64):
@@ -24,35 +25,36 @@ def wide_problem(n_classes=3, n=25, p=80, dtype=np.float64):
     return X.astype(dtype), np.arange(n) % n_classes, weight
 
 
-def objectives(fit_intercept, n_classes, backend=cpu, dtype=np.float64):
-    """(reduced, full) objectives of one problem."""
+def reduced_and_full(fit_intercept, n_classes, kind, dtype):
+    """The row space of one problem's X, and its objectives there and on X itself."""
     X, y, weight = wide_problem(n_classes, dtype=dtype)
-    return [
-        kind(X, y.astype(np.int32), weight, n_classes=n_classes, binary=n_classes == 2,
-             penalty=L2Penalty(0.03), fit_intercept=fit_intercept, backend=backend)
-        for kind in (RowSpaceObjective, Objective)
-    ]
+    options = {"kind": kind, "n_classes": n_classes, "binary": n_classes == 2,
+               "penalty": L2Penalty(0.03), "fit_intercept": fit_intercept}
+    full = objective_of(X, y, weight, **options)
+    space = RowSpace.of(full.rows.as_dense(), full.coordinates.shift, full.algebra)
+    return space, objective_of(space.columns, y, weight, **options), full
 
 
-@pytest.mark.parametrize("backend", [cpu, reference])
+@pytest.mark.parametrize("kind", [MemoryRows, ReferenceRows])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_values_and_coordinates_agree(fit_intercept, n_classes, dtype, backend):
+def test_values_and_coordinates_agree(fit_intercept, n_classes, dtype, kind):
     """The reduced value at theta is the full one at its coefficients, and back again."""
-    reduced, full = objectives(fit_intercept, n_classes, backend, dtype)
+    space, reduced, full = reduced_and_full(fit_intercept, n_classes, kind, dtype)
     rng = np.random.default_rng(1)
     theta = 0.1 * rng.standard_normal(reduced.shape)
     if not fit_intercept:
         theta[:, -1] = 0
     if n_classes > 2:
         theta -= theta.mean(axis=0)
-    coef, intercept = reduced.to_coef(theta)
+    coef, intercept = space.to_coef(*reduced.to_coef(theta))
     assert coef.shape == full.shape[:1] + (full.n_features,)
     value = full.evaluate(full.from_coef(coef, intercept)).value
     assert reduced.evaluate(theta).value == pytest.approx(value, rel=1e-10)
     # The smallest singular value that is kept sets how well theta comes back.
-    np.testing.assert_allclose(reduced.from_coef(coef, intercept), theta, atol=1e-7)
+    back = reduced.from_coef(*space.from_coef(coef, intercept))
+    np.testing.assert_allclose(back, theta, atol=1e-7)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -113,7 +115,7 @@ def test_what_the_reduction_leaves_out_is_found_on_X(monkeypatch):
             squares[:30] = 0.0
         return squares, basis
 
-    monkeypatch.setattr(row_space, "eigh", half)
+    monkeypatch.setattr(coordinates, "eigh", half)
     model = SoftmaxRegression().fit(X, y, weight)
     assert model.dual_gap_ <= 1e-6 * model.objective_
     assert model.history_["gap"][-1] == model.dual_gap_
@@ -122,9 +124,11 @@ def test_what_the_reduction_leaves_out_is_found_on_X(monkeypatch):
     assert model.n_evaluations_ > whole.n_evaluations_
 
 
-@pytest.mark.parametrize("C, kind", [(1.0, RowSpaceObjective), (np.inf, Objective)])
-def test_only_with_a_penalty(C, kind):
+@pytest.mark.parametrize("C, reduces", [(1.0, True), (np.inf, False)])
+def test_only_with_a_penalty(C, reduces):
     """Without one the optimum need not lie in the row space."""
     X, y, weight = wide_problem(3, n=60, p=3000)
     data = check_training_data(SoftmaxRegression(), X, y, weight)
-    assert type(Problem(data, C=C, fit_intercept=True).objective) is kind
+    problem = Problem(data, C=C, fit_intercept=True)
+    assert (problem._row_space is not None) is reduces
+    assert (problem.objective.n_features < 60) is reduces

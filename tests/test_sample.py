@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import softmax_reg._problem as problem_module
-import softmax_reg.sample as sample_module
 from softmax_reg import SoftmaxRegression
-from softmax_reg.sample import sample_rows
+from softmax_reg.problem import problem as problem_module
+from softmax_reg.problem import sampled_start
+from softmax_reg.rows import base, subsample
 
 N_SAMPLES, N_FEATURES = 6000, 3
 
@@ -28,13 +28,13 @@ def _data(n_classes, seed=0):
 def eager(monkeypatch):
     """Samples for problems of any size; counts the starts they gave."""
     starts = []
-    start_from_sample = sample_module.start_from_sample
+    start_from_sample = sampled_start.start_from_sample
 
     def counted(*args):
         starts.append(start_from_sample(*args))
         return starts[-1]
 
-    monkeypatch.setattr(sample_module, "_MIN_FLOPS", 0)
+    monkeypatch.setattr(sampled_start, "_MIN_FLOPS", 0)
     monkeypatch.setattr(problem_module, "start_from_sample", counted)
     return starts
 
@@ -43,16 +43,16 @@ def test_every_class_keeps_its_share():
     """Few rows, in order, none twice; the weight of every class is what it was."""
     X, y, weight = _data(5)
     weight[y == 2] = 0.0
-    rows, sampled = sample_rows(y, weight, 6)
+    rows, sampled = subsample.sample_rows(y, weight, 6)
     assert np.all(np.diff(rows) > 0)
     few = np.flatnonzero((y == 5) | (y == 2))
     assert np.isin(few, rows).all()    # rare, or without weight
-    assert len(rows) - len(few) <= N_SAMPLES / sample_module._FRACTION
+    assert len(rows) - len(few) <= N_SAMPLES / subsample._FRACTION
     np.testing.assert_allclose(
         np.bincount(y[rows], weights=sampled, minlength=6),
         np.bincount(y, weights=weight, minlength=6), rtol=1e-12,
     )
-    again, _ = sample_rows(y, weight, 6)
+    again, _ = subsample.sample_rows(y, weight, 6)
     np.testing.assert_array_equal(rows, again)
 
 
@@ -68,7 +68,7 @@ def test_same_optimum_in_fewer_iterations(eager, form, solver, n_classes, fit_in
         warnings.simplefilter("error")
         model.fit(form(X), y, weight)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sample_module, "_MIN_FLOPS", np.inf)
+            patch.setattr(sampled_start, "_MIN_FLOPS", np.inf)
             plain = SoftmaxRegression(solver=solver, fit_intercept=fit_intercept)
             plain.fit(form(X), y, weight)
     assert len(eager) == 1 and eager[0] is not None
@@ -82,10 +82,10 @@ def test_a_start_that_is_no_better_is_not_taken(eager, monkeypatch):
     """Labels that mislead on the sample: the fit starts at the null model."""
     X, y, weight = _data(2)
     y = (y > 0).astype(int)
-    rows, _ = sample_rows(y, weight, 2)
+    rows, _ = subsample.sample_rows(y, weight, 2)
     y[rows] = 1 - y[rows]
     # The sample of the new labels must be that of the old.
-    monkeypatch.setattr(sample_module, "sample_rows", lambda y, weight, *_: (rows, weight[rows]))
+    monkeypatch.setattr(base, "sample_rows", lambda y, weight, *_: (rows, weight[rows]))
     model = SoftmaxRegression().fit(X, y, weight)
     assert eager == [None]
     assert model.dual_gap_ <= 1e-6 * model.objective_

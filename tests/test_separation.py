@@ -9,14 +9,14 @@ from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 
 from softmax_reg import SeparationWarning, SoftmaxRegression
-from softmax_reg.objective import Objective
-from softmax_reg.penalty import penalty_of
+from softmax_reg.problem.objective import Objective
+from softmax_reg.problem.penalty import penalty_of
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import monitor as monitor_module
 from softmax_reg.solvers import separation as separation_module
 from softmax_reg.solvers.separation import is_separated, largest_move
 
-from .problems import bundled
+from .problems import bundled, objective_of
 
 SOLVERS = ("newton-cholesky", "lbfgs", "newton-cg")
 
@@ -26,7 +26,7 @@ def make(X, y, weight=None, *, fit_intercept=True, free=None):
     n_classes, n_features = int(y.max()) + 1, X.shape[1]
     factor = np.ones(n_features)
     factor[slice(None) if free is None else free] = 0.0
-    return Objective(
+    return objective_of(
         X, y.astype(np.int32), np.ones(len(y)) if weight is None else weight,
         n_classes=n_classes, binary=n_classes == 2,
         penalty=penalty_of(1 / len(y), factor=factor), fit_intercept=fit_intercept,
@@ -160,7 +160,7 @@ def test_margins_within_rounding_prove_nothing():
 
 def test_rows_out_of_reach(monkeypatch):
     """Sums are all there is: complete separation by the number of errors, else undecided."""
-    monkeypatch.setattr(Objective, "rows_on_host", lambda self: None)
+    monkeypatch.setattr(Objective, "on_host", lambda self: None)
     X, y = bundled("iris")
     objective = make(X, (y > 0).astype(int))
     result = minimise(objective, None, Monitor(objective, tol=1e-4, max_iter=100))

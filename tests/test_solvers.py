@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from softmax_reg.kernels import cpu
-from softmax_reg.objective import Objective
-from softmax_reg.penalty import L2Penalty
+from softmax_reg.problem.objective import Objective
+from softmax_reg.problem.penalty import L2Penalty
+from softmax_reg.rows.algebra import HOST_ALGEBRA
+from softmax_reg.rows.memory import MemoryRows
 from softmax_reg.solvers import (
     HISTORY_DTYPE,
     SOLVERS,
@@ -17,13 +18,13 @@ from softmax_reg.solvers import (
     solver_costs,
 )
 from softmax_reg.solvers import lbfgs as lbfgs_module
-from softmax_reg.solvers.hessian import newton_step
+from softmax_reg.solvers.factor import newton_step
 from softmax_reg.solvers.lbfgs import MEMORY, PairMemory
 from softmax_reg.solvers.line_search import line_search
 from softmax_reg.solvers.newton import conjugate_gradients
 from softmax_reg.solvers.preconditioner import Preconditioner
 
-from .problems import EPS, random_problem
+from .problems import EPS, objective_of, random_problem
 
 
 def _pairs(rng, shape, hessian, n):
@@ -41,7 +42,7 @@ def _random_hessian(rng, size):
 
 
 def _direction(grad, pairs, dtype=np.float64):
-    memory = PairMemory(cpu, grad.size, dtype)
+    memory = PairMemory(HOST_ALGEBRA, grad.size, dtype)
     for s, y, _ in pairs:
         memory.append(s, y)
     return memory.direction(grad)
@@ -51,7 +52,7 @@ def test_direction_without_memory_is_steepest_descent():
     """No pairs, or none any more: the direction is -g."""
     grad = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(_direction(grad, []), -grad)
-    memory = PairMemory(cpu, 6)
+    memory = PairMemory(HOST_ALGEBRA, 6)
     memory.append(grad, 2 * grad)
     memory.clear()
     np.testing.assert_array_equal(memory.direction(grad), -grad)
@@ -127,7 +128,7 @@ def test_conjugate_gradients_solve_in_as_many_steps_as_eigenvalues():
 
 def make(n_rows=3, l2=0.01, n_samples=200, seed=0, fit_intercept=True):
     X, y, weight, _ = random_problem(n_samples, 4, n_rows, seed)
-    return Objective(
+    return objective_of(
         X * np.logspace(-2, 3, 4), y, weight, n_classes=max(n_rows, 2), binary=n_rows == 1,
         penalty=L2Penalty(l2), fit_intercept=fit_intercept,
     )
@@ -217,7 +218,7 @@ def test_cost_model():
     """Few parameters get exact Newton, many L-BFGS; more Newton without a penalty."""
 
     class Shape:
-        backend = cpu
+        rates = MemoryRows.rates
 
         def __init__(self, n_samples, n_features, n_rows, C=1.0):
             self.n_samples, self.n_features, self.n_rows = n_samples, n_features, n_rows
@@ -241,8 +242,8 @@ def test_pairs_without_curvature_are_not_kept(monkeypatch, flips):
     """s'y > 0 up to rounding, or the pair would turn the direction uphill."""
     kept = []
 
-    def search(objective, point, *rest):
-        new, step = line_search(objective, point, *rest)
+    def search(objective, point, *rest, **options):
+        new, step = line_search(objective, point, *rest, **options)
         return new._replace(grad=2 * point.grad - new.grad) if flips else new, step
 
     monkeypatch.setattr(lbfgs_module, "line_search", search)
@@ -271,22 +272,21 @@ def test_large_problems_start_in_float32_and_end_in_float64(dtype, max_iter, mon
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((500, 100)) + 2).astype(dtype)
     y = (X[:, :8] + rng.standard_normal((500, 8))).argmax(axis=1).astype(np.int32)
-    objective = Objective(X, y, np.ones(500), n_classes=8, binary=False,
-                          penalty=L2Penalty(1e-3), fit_intercept=True)
+    objective = objective_of(X, y, np.ones(500), n_classes=8, binary=False,
+                             penalty=L2Penalty(1e-3), fit_intercept=True)
     monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", objective.evaluation_flops)
     precisions = []
     evaluate = Objective.evaluate
 
-    def recorded(self, theta, *args, **options):
-        precisions.append(self.is_single)
-        return evaluate(self, theta, *args, **options)
+    def recorded(self, theta, with_hessian=False, dtype=np.float64):
+        precisions.append(dtype == np.float32)
+        return evaluate(self, theta, with_hessian, dtype)
 
     monkeypatch.setattr(Objective, "evaluate", recorded)
     monitor = Monitor(objective, tol=1e-6, max_iter=max_iter)
     result = minimise(objective, None, monitor, "lbfgs")
     assert result.status == ("max_iter" if max_iter == 3 else "converged")
     assert sum(precisions) > len(precisions) / 3 and not precisions[-1]
-    assert not objective.is_single
     point = objective.evaluate(result.theta)
     assert (point.value, objective.gap(point)) == (result.value, result.gap)
 
@@ -296,8 +296,8 @@ def test_columns_that_float32_cannot_hold_are_not_drafted(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((500, 10)) * 10.0 ** np.arange(-12, 8, 2)
     y = (X[:, 5:] / X[:, 5:].std(axis=0)).argmax(axis=1).astype(np.int32)
-    objective = Objective(X, y, np.ones(500), n_classes=5, binary=False,
-                          penalty=L2Penalty(1e-3), fit_intercept=True)
+    objective = objective_of(X, y, np.ones(500), n_classes=5, binary=False,
+                             penalty=L2Penalty(1e-3), fit_intercept=True)
     monkeypatch.setattr(lbfgs_module, "_SINGLE_FLOPS", 0)
     preconditioner = Preconditioner(objective, objective.null_point, left=1.0)
     assert not lbfgs_module._single_serves(objective, *preconditioner.deviations)

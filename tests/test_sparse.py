@@ -140,7 +140,9 @@ def test_both_solvers_reach_the_same_optimum(monkeypatch, data, l1_ratio, groupe
     X, y = PROBLEMS[data][0]
     models = []
     for first in ("proximal-newton", "proximal-lbfgs"):
-        monkeypatch.setattr("softmax_reg.estimator.choose_solver", lambda objective, f=first: f)
+        monkeypatch.setattr(
+            "softmax_reg.estimators.regression.choose_solver", lambda objective, f=first: f
+        )
         model = SoftmaxRegression(l1_ratio=l1_ratio, grouped=grouped, tol=1e-7).fit(X, y)
         assert model.solver_ == first
         assert model.dual_gap_ <= 1e-7 * model.objective_

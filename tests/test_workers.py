@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 
-from softmax_reg.kernels import _launch
-from softmax_reg.kernels._workers import Job, Workers
+from softmax_reg.parallel import launch
+from softmax_reg.parallel.workers import Job, Workers
 
 
 def test_a_finished_job_never_begins():
@@ -95,18 +95,18 @@ def test_threads_that_did_start_end_when_another_cannot(monkeypatch):
 
 def test_another_number_of_threads_replaces_the_workers(monkeypatch):
     """The old ones end; none are started twice, whichever thread was faster."""
-    monkeypatch.setattr(_launch, "_workers", {})
-    one = _launch._shared_workers(1)
-    assert _launch._shared_workers(1) is one
-    two = _launch._shared_workers(2)
-    assert list(_launch._workers.values()) == [two]
+    monkeypatch.setattr(launch, "_workers", {})
+    one = launch._shared_workers(1)
+    assert launch._shared_workers(1) is one
+    two = launch._shared_workers(2)
+    assert list(launch._workers.values()) == [two]
 
     class Taken(dict):
         def get(self, size):
             """Nothing yet; another thread is about to put its own there."""
 
     others = Taken({1: one})
-    monkeypatch.setattr(_launch, "_workers", others)
-    assert _launch._shared_workers(1) is one
+    monkeypatch.setattr(launch, "_workers", others)
+    assert launch._shared_workers(1) is one
     for workers in (one, two):
         workers.close()

@@ -1,15 +1,16 @@
 """What proximal Newton works on, when it takes a Hessian, and what it leaves along a path."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from softmax_reg.penalty import penalty_of
+from softmax_reg.problem.penalty import penalty_of
 from softmax_reg.solvers import Monitor, choose_solver, minimise
 from softmax_reg.solvers import proximal as proximal_module
 from softmax_reg.solvers.costs import largest_working_set
-from softmax_reg.solvers.hessian import fill_null_space
+from softmax_reg.solvers.factor import fill_null_space
 from softmax_reg.solvers.working_set import WorkingSet
 
 from .problems import EPS
@@ -20,18 +21,16 @@ FUNCTIONS = sys.modules["softmax_reg.solvers.minimise"]._FUNCTIONS
 
 
 def sparse_path(objective, strengths, l1_ratio, keeps=True):
-    """[(result, penalty)] of proximal Newton for each strength, each from the last."""
-    results, point = [], None
+    """Results of proximal Newton for each strength, each from the last."""
+    results, point, carry = [], None, None
     for strength in strengths:
-        objective.penalty = penalty_of(strength, l1_ratio=l1_ratio)
-        if not keeps:
-            objective.kept = None
+        objective = objective.with_penalty(penalty_of(strength, l1_ratio=l1_ratio))
         point = None if point is None else objective.evaluate(point.theta)
         monitor = Monitor(objective, tol=1e-9, max_iter=100)
-        result = minimise(objective, point, monitor, "proximal-newton")
+        result = minimise(objective, point, monitor, "proximal-newton", carry)
         assert result.status == "converged" and result.solver == "proximal-newton"
         results.append(result)
-        point = result
+        point, carry = result, result.carry if keeps else None
     return results
 
 
@@ -56,21 +55,24 @@ def test_a_sparse_path_keeps_its_hessian(monkeypatch, l1_ratio):
 def test_the_hessian_of_a_sparse_fit_takes_the_next_penalty():
     """Elastic net: its diagonal follows; one of a far penalty is not taken over."""
     objective = make(l2=1.0)
-    sparse_path(objective, [0.02], 0.5)
-    before = objective.kept
+    (result,) = sparse_path(objective, [0.02], 0.5)
+    before = result.carry
     old = before.hessian.copy()
-    objective.penalty = penalty_of(0.015, l1_ratio=0.5)
-    assert proximal_module._inherited(objective) is before
-    working = WorkingSet(objective, by_feature=False, members=before.members)
-    change = proximal_module._adapted(before, objective, working) - old
+    objective = objective.with_penalty(penalty_of(0.015, l1_ratio=0.5))
+    members, held = proximal_module._inherited(objective, replace(before))
+    assert members is before.members
+    working = WorkingSet(objective, by_feature=False, members=members)
+    working.add_curvature(held.hessian, objective.penalty.curvature - held.penalty.curvature)
     is_intercept = working.threshold == 0
     assert np.count_nonzero(is_intercept) == objective.n_rows
     expected = objective.penalty.curvature - before.penalty.curvature
     np.testing.assert_allclose(
-        change, np.diag(np.where(is_intercept, 0.0, expected)), rtol=1e-9, atol=0
+        held.hessian - old, np.diag(np.where(is_intercept, 0.0, expected)), rtol=1e-9, atol=0
     )
-    objective.penalty = penalty_of(0.002, l1_ratio=0.5)
-    assert proximal_module._inherited(objective) is None
+    far = objective.with_penalty(penalty_of(0.002, l1_ratio=0.5))
+    members, held = proximal_module._inherited(far, before)
+    assert members is None and held.hessian is None
+    assert before.hessian is None    # used up
 
 
 @pytest.mark.parametrize("by_feature", [False, True])
@@ -82,7 +84,7 @@ def test_a_path_lets_in_what_is_close(by_feature):
         sizes = sizes.max(axis=0, keepdims=True)
     largest = np.sort(sizes.ravel())[::-1]
     threshold = np.sqrt(largest[0] * largest[1])
-    objective.penalty = penalty_of(threshold, l1_ratio=1.0)
+    objective = objective.with_penalty(penalty_of(threshold, l1_ratio=1.0))
     alone = WorkingSet(objective, by_feature=by_feature)
     assert alone.update(objective.null_point)
     np.testing.assert_array_equal(alone.members, sizes == largest[0])
@@ -104,8 +106,8 @@ def test_a_path_lets_in_what_is_close(by_feature):
 @pytest.mark.parametrize("by_feature", [False, True])
 def test_what_a_working_set_gathers(by_feature, fit_intercept):
     """Back and forth, and its Hessian is that part of the whole one."""
-    whole = make(n_features=6, l2=1.0, fit_intercept=fit_intercept)
-    whole.penalty = penalty_of(0.1, l1_ratio=0.5, factor=np.array([1.0, 0, 2, 1, 1, 3]))
+    penalty = penalty_of(0.1, l1_ratio=0.5, factor=np.array([1.0, 0, 2, 1, 1, 3]))
+    whole = make(n_features=6, fit_intercept=fit_intercept).with_penalty(penalty)
     rng = np.random.default_rng(2)
     members = np.array([True, True, False, True, False, False])[np.newaxis]
     if not by_feature:
@@ -126,25 +128,24 @@ def test_what_a_working_set_gathers(by_feature, fit_intercept):
     np.testing.assert_allclose(actual, expected[np.ix_(index, index)], rtol=0, atol=EPS * size)
 
 
-def test_cost_model_of_sparse_penalties():
+def test_cost_model_of_sparse_penalties(monkeypatch):
     """Proximal Newton, unless the unpenalised parameters alone are too many for it."""
-    objective = make(200, 40)
-    objective.penalty = penalty_of(0.1, l1_ratio=1.0)
+    objective = make(200, 40).with_penalty(penalty_of(0.1, l1_ratio=1.0))
     assert choose_solver(objective) == "proximal-newton"
     most = largest_working_set(objective)
     assert objective.n_rows < most <= 8192
-    objective.is_sparse = True    # evaluations cost more: proximal L-BFGS takes many
+    # Evaluations cost more: proximal L-BFGS takes many.
+    monkeypatch.setattr(objective.rows, "is_sparse", True)
     assert most < largest_working_set(objective) <= 8192
-    wide = make(2000, 40, 25)
-    wide.penalty = penalty_of(0.1, l1_ratio=1.0, factor=np.append(np.zeros(39), 1.0))
-    wide.n_samples = 10_000_000
+    penalty = penalty_of(0.1, l1_ratio=1.0, factor=np.append(np.zeros(39), 1.0))
+    wide = make(2000, 40, 25).with_penalty(penalty)
+    monkeypatch.setattr(wide.rows, "shape", (10_000_000, 40))
     assert choose_solver(wide) == "proximal-lbfgs"
 
 
 def test_nothing_enters_while_steps_are_cut_short(monkeypatch):
     """The working set is looked at after whole steps only; the fit ends at the optimum."""
-    objective = make(l2=1.0)
-    objective.penalty = penalty_of(0.01, l1_ratio=1.0)
+    objective = make().with_penalty(penalty_of(0.01, l1_ratio=1.0))
     expected = minimise(objective, None, Monitor(objective, tol=1e-9, max_iter=100))
     events = []
     search, update = proximal_module.search, WorkingSet.update
@@ -168,18 +169,17 @@ def test_nothing_enters_while_steps_are_cut_short(monkeypatch):
 
 def test_sets_that_are_too_large_come_back_to_newton(monkeypatch):
     """Where proximal L-BFGS has no digits left Newton's method goes on, whatever it costs."""
-    objective = make(l2=1.0)
-    objective.penalty = penalty_of(0.01, l1_ratio=1.0)
+    objective = make().with_penalty(penalty_of(0.01, l1_ratio=1.0))
     monkeypatch.setattr(proximal_module, "largest_working_set", lambda objective: 5)
     lbfgs = FUNCTIONS["proximal-lbfgs"]
     left = []
 
-    def gives_up(objective, point, monitor):
+    def gives_up(objective, point, monitor, carry):
         monitor.max_iter = 3
-        point, _ = lbfgs(objective, point, monitor)
+        point, _, carry = lbfgs(objective, point, monitor, carry)
         monitor.max_iter, monitor.status = 100, None
         left.append(monitor.n_iter)
-        return point, False
+        return point, False, carry
 
     monkeypatch.setitem(FUNCTIONS, "proximal-lbfgs", gives_up)
     result = minimise(objective, None, Monitor(objective, tol=1e-9, max_iter=100))

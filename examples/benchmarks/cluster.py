@@ -25,7 +25,8 @@ from run import objective
 from softmax_reg import SoftmaxRegression
 from softmax_reg import dask as ours
 from softmax_reg.dask import DaskSoftmaxRegression
-from softmax_reg.kernels import cpu
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
 
 GOAL = 1e-6
 TOLERANCES = 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9
@@ -49,9 +50,9 @@ def timed(fit):
 
 def local_evaluation(X, y, theta):
     """Seconds in this process."""
-    rows, weight = cpu.make_rows(X), np.full(len(y), 1 / len(y))
-    shift, y = np.zeros(X.shape[1]), y.astype(np.int32)
-    return median_seconds(lambda: cpu.value_grad(rows, y, weight, shift, theta))
+    rows, shift = MemoryRows(X), np.zeros(X.shape[1])
+    sample = Sample(y.astype(np.int32), np.full(len(y), 1 / len(y)))
+    return median_seconds(lambda: rows.value_grad(sample, shift, theta))
 
 
 def cluster_evaluation(client, X, y, theta):

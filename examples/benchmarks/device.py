@@ -28,6 +28,8 @@ from run import objective
 from workloads import embeddings
 
 from softmax_reg import SoftmaxRegression, softmax_path
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.choice import rows_of
 
 SHAPES = "60000,784,10", "200000,768,100", "1281167,768,1000"
 PATH = np.geomspace(1e-2, 1e2, 20)
@@ -36,16 +38,13 @@ TOLERANCES = 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7
 
 
 def module_of(device):
-    """(backend, array module, a function that waits for the device)."""
+    """(array module, a function that waits for the device)."""
     if device == "cpu":
-        from softmax_reg.kernels import cpu
-
-        return cpu, np, lambda: None
-    from softmax_reg.kernels import cuda
-    from softmax_reg.kernels._cuda_device import array_module
+        return np, lambda: None
+    from softmax_reg.cuda.device import array_module
 
     xp = array_module()
-    return cuda, xp, xp.cuda.Device().synchronize
+    return xp, xp.cuda.Device().synchronize
 
 
 def limits(xp, wait, dtype, size):
@@ -63,18 +62,16 @@ def limits(xp, wait, dtype, size):
     return 2 * size**3 / median_seconds(multiply), 2 * square.nbytes / median_seconds(copy)
 
 
-def evaluation(backend, wait, X, y, n_classes, precision):
+def evaluation(wait, X, y, n_classes, options):
     """Seconds of loss and gradient in the dtype of X."""
-    if precision == "tf32x3":
-        backend = backend.with_split_products()
-    rows, shift = backend.make_rows(X), X.mean(axis=0, dtype=np.float64)
-    weight = backend.place(np.full(len(y), 1 / len(y)))
-    labels = backend.place(y.astype(np.int32))
+    rows = rows_of(X, options["device"], precision=options["precision"])
+    shift = X.mean(axis=0, dtype=np.float64)
+    sample, _ = rows.place(Sample(y.astype(np.int32), np.ones(len(y))), n_classes)
     rng = np.random.default_rng(0)
     theta = rng.standard_normal((n_classes, X.shape[1] + 1)).astype(X.dtype)
 
     def evaluate():
-        backend.value_grad(rows, labels, weight, shift, theta)
+        rows.value_grad(sample, shift, theta)
         wait()
 
     return median_seconds(evaluate, 5)
@@ -174,11 +171,11 @@ def row(name, options, dtype, square):
     """A line of the table."""
     device = options["device"]
     n, p, n_classes = map(int, name.split(","))
-    backend, xp, wait = module_of(device)
+    xp, wait = module_of(device)
     X, y = embeddings(n, p, n_classes, np.dtype(dtype))
     rate, read = limits(xp, wait, dtype, square)
     bound = max(4 * n * p * n_classes / rate, X.nbytes / read)
-    taken = evaluation(backend, wait, X, y, n_classes, options["precision"])
+    taken = evaluation(wait, X, y, n_classes, options)
     fit(X[:5000], y[:5000], 1e-4, options)    # compiles
     rough, model = fit(X, y, 1e-4, options)
     fine, best = fit(X, y, 1e-6, options)
@@ -208,9 +205,9 @@ def main():
     arguments = parser.parse_args()
     options = {"device": arguments.device, "precision": arguments.precision}
     if arguments.budget is not None:
-        from softmax_reg.kernels import _cuda_blocks
+        from softmax_reg.rows import device
 
-        _cuda_blocks.free_bytes = lambda: arguments.budget * 2**30
+        device.free_bytes = lambda: arguments.budget * 2**30
     print("| rows x columns, classes | evaluation (ms) | limit (ms) | of it | fit to 1e-4 (s) "
           "| to 1e-6 (s) | 20 values of C (s) | pool (GiB) | PyTorch to 1e-4 (s) "
           "| scikit-learn (s) | cuML (s) |")

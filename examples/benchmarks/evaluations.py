@@ -47,23 +47,28 @@ def problem(n, p, n_classes, dtype):
 
 def evaluation(n, p, n_classes, dtype):
     """Seconds of value and gradient."""
-    from softmax_reg.kernels import cpu
+    from softmax_reg.rows.base import Sample
+    from softmax_reg.rows.memory import MemoryRows
 
     X, y, weight, theta = problem(n, p, n_classes, dtype)
-    rows, shift = cpu.make_rows(X), np.zeros(p)
-    return median_seconds(lambda: cpu.value_grad(rows, y, weight, shift, theta))
+    rows, sample, shift = MemoryRows(X), Sample(y, weight), np.zeros(p)
+    return median_seconds(lambda: rows.value_grad(sample, shift, theta))
 
 
 def rebuild(n, p, n_classes):
     """Seconds of the preconditioner's factors and their eigendecompositions."""
-    from softmax_reg.objective import Objective
-    from softmax_reg.penalty import L2Penalty
+    from softmax_reg.problem.objective import Objective
+    from softmax_reg.problem.penalty import L2Penalty
+    from softmax_reg.rows.base import Sample
+    from softmax_reg.rows.memory import MemoryRows
     from softmax_reg.solvers.kronecker import kronecker_transform
 
     X, y, weight, theta = problem(n, p, n_classes, np.float64)
     y[:n_classes] = np.arange(n_classes)
-    objective = Objective(X, y, weight, n_classes=n_classes, binary=False,
-                          penalty=L2Penalty(1e-4), fit_intercept=True)
+    objective = Objective.of(
+        MemoryRows(X), Sample(y, weight), n_classes=n_classes, binary=False,
+        penalty=L2Penalty(1e-4), fit_intercept=True,
+    )
     return median_seconds(lambda: kronecker_transform(objective, theta), 3)
 
 
@@ -84,7 +89,7 @@ def ceilings():
     for dtype in (np.float64, np.float32):
         A = np.random.default_rng(0).standard_normal((3000, 3000)).astype(dtype)
         rates[dtype] = 2 * 3000**3 / median_seconds(lambda A=A: A @ A, 5)
-    from softmax_reg.kernels._launch import launch
+    from softmax_reg.parallel.launch import launch
 
     block = np.ones(2**27)
     parts = [(part,) for part in np.array_split(block, 16)]

@@ -45,16 +45,16 @@ def fitted(peer, X, y, client):
     """Probabilities of the first 1,000 rows."""
     few = X[:1000]
     if peer == "softmax_reg":
-        from softmax_reg import _distributed
         from softmax_reg.dask import DaskSoftmaxRegression
+        from softmax_reg.rows import cluster as cluster_module
 
-        attempt = _distributed.PartitionedRows._attempt
+        attempt = cluster_module.PartitionedRows._attempt
 
         def slowly(rows, name, args):
             time.sleep(0.5)    # or it would be over before the second kill
             return attempt(rows, name, args)
 
-        _distributed.PartitionedRows._attempt = slowly
+        cluster_module.PartitionedRows._attempt = slowly
         model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-8).fit(X, y)
         return model.to_local().predict_proba(few.compute())
     if peer == "xgboost":

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from .._device import as_numpy
+from ..rows.device_input import as_numpy
 from ._axes import check_fitted, feature_names_of, grid_of_axes
 
 _FOR, _AGAINST = "tab:blue", "tab:red"

@@ -41,12 +41,12 @@ _MODEL_RATE = 1e10
 
 def reading_cost(objective):
     """Seconds to read X once."""
-    return 8 * objective.n_entries / objective.backend.RATES.memory
+    return 8 * objective.n_entries / objective.rates.memory
 
 
 def evaluation_cost(objective):
     """Seconds of a value and gradient."""
-    rates = objective.backend.RATES
+    rates = objective.rates
     products = objective.evaluation_flops / (
         rates.sparse_product if objective.is_sparse else rates.product
     )
@@ -56,13 +56,13 @@ def evaluation_cost(objective):
 
 def hessian_cost(objective, size):
     """Seconds of a dense Hessian of so many parameters."""
-    product = objective.n_samples * size**2 / objective.backend.RATES.product
-    return max(product, reading_cost(objective)) + objective.backend.RATES.pass_seconds
+    product = objective.n_samples * size**2 / objective.rates.product
+    return max(product, reading_cost(objective)) + objective.rates.pass_seconds
 
 
 def factor_cost(objective, size):
     """Seconds of its Cholesky factor."""
-    return size**3 / 3 / objective.backend.RATES.factor
+    return size**3 / 3 / objective.rates.factor
 
 
 def is_kept(objective, size):
@@ -117,7 +117,7 @@ def solver_costs(objective):
     weakness = 1 / (np.min(objective.penalty.curvature) * n) if objective.is_penalised else np.inf
     weakness = min(max(1.0, weakness), _UNPENALISED)
     iteration = _LBFGS_OVERHEAD + evaluation_cost(objective)
-    rates = objective.backend.RATES
+    rates = objective.rates
     costs = {"lbfgs": _LBFGS_EVALUATIONS * weakness**_LBFGS_GROWTH * iteration}
     if objective.has_full_covariance:
         refresh = n * p**2 / rates.product + 9 * p**3 / rates.factor
@@ -144,7 +144,7 @@ def largest_working_set(objective):
     depth = n_rows + (p if objective.has_full_covariance else n_rows)
     products = _MODEL_PRODUCTS * 2 * n_rows * p * depth / _MODEL_RATE
     iteration = _PROXIMAL_OVERHEAD + evaluation_cost(objective) + products
-    per_square = objective.n_samples / objective.backend.RATES.product
+    per_square = objective.n_samples / objective.rates.product
     per_square += _MODEL_PASSES / _MODEL_RATE
     squares = _PROXIMAL_EVALUATIONS * iteration / (_PROXIMAL_HESSIANS * per_square)
     return min(int(squares**0.5), MAX_NEWTON_SIZE)

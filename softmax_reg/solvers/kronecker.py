@@ -101,8 +101,7 @@ class KroneckerTransform:
         Factors; either may be a diagonal.
     l2 : float or array of shape (n_features,)
     fit_intercept : bool
-    linear : module
-        With ``product``, of two 2-D arrays, and ``kept``, of one for many products.
+    algebra : HostAlgebra
     previous : KroneckerTransform, optional
         Whose eigenvectors of the covariance to keep, where they are orthonormal; it is
         then taken for diagonal in their coordinates.
@@ -116,8 +115,8 @@ class KroneckerTransform:
     4 n_rows n_features (n_rows + n_features) flops.
     """
 
-    def __init__(self, curvature, l2, fit_intercept, linear, previous=None):
-        self._product = linear.product
+    def __init__(self, curvature, l2, fit_intercept, algebra, previous=None):
+        self._product = algebra.product
         self._is_orthonormal = False
         classes, self._mean, covariance = curvature
         deviations = np.sqrt(np.maximum(
@@ -149,7 +148,7 @@ class KroneckerTransform:
             )
         self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
         self._classes, self._features = (
-            None if basis is None else linear.kept(basis)
+            None if basis is None else algebra.kept(basis)
             for basis in (self._class_basis, self._feature_basis)
         )
 
@@ -198,5 +197,5 @@ def kronecker_transform(objective, theta, previous=None):
         previous = None
     return KroneckerTransform(
         objective.curvature(theta), objective.penalty.curvature, objective.fit_intercept,
-        objective.backend, previous,
+        objective.algebra, previous,
     )

@@ -36,8 +36,7 @@ class PairMemory:
 
     Parameters
     ----------
-    linear : backend
-        Its ``empty_vectors``, ``set_vector``, ``inner_products`` and ``combination``.
+    algebra : HostAlgebra
     size : int
         Length of the vectors.
     dtype : default=np.float32
@@ -50,10 +49,10 @@ class PairMemory:
     pair.
     """
 
-    def __init__(self, linear, size, dtype=np.float32):
-        self._linear = linear
+    def __init__(self, algebra, size, dtype=np.float32):
+        self._algebra = algebra
         # The gradient in row 0, s of slot i in row 2 i + 1, y in row 2 i + 2.
-        self._vectors = linear.empty_vectors((2 * MEMORY + 1, size), dtype)
+        self._vectors = algebra.empty_vectors((2 * MEMORY + 1, size), dtype)
         self._scales = np.ones(2 * MEMORY + 1)    # what they were divided by
         self._products = np.zeros((2 * MEMORY + 1, 2 * MEMORY + 1))
         self._slots = []    # oldest first
@@ -81,7 +80,7 @@ class PairMemory:
         self._store(0, grad)
         vectors, scales = (a[:2 * len(self._slots) + 1] for a in (self._vectors, self._scales))
         new = self._new_rows
-        products = self._linear.inner_products(vectors, new)
+        products = self._algebra.inner_products(vectors, new)
         products *= scales[:, np.newaxis] * scales[new]
         self._products[:len(vectors), new] = products
         self._products[new, :len(vectors)] = products.T
@@ -102,18 +101,18 @@ class PairMemory:
         weights[y] = gamma * alphas
         weights *= scales
         size = np.abs(weights).max()
-        out = self._linear.combination(weights / size, vectors)
+        out = self._algebra.combination(weights / size, vectors)
         out *= size
         return out.reshape(grad.shape)
 
     def _store(self, row, vector):
         _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
         self._scales[row] = np.ldexp(1.0, exponent)
-        self._linear.set_vector(self._vectors, row, vector.ravel(), self._scales[row])
+        self._algebra.set_vector(self._vectors, row, vector.ravel(), self._scales[row])
         self._new_rows.append(row)
 
 
-def lbfgs(objective, point, monitor):
+def lbfgs(objective, point, monitor, carry=None):
     """Minimise by L-BFGS in the variables v with theta = T v (`preconditioner`).
 
     Cost per iteration: one evaluation (4 n_samples n_features n_rows flops, rarely
@@ -130,63 +129,63 @@ def lbfgs(objective, point, monitor):
     point : Point
     done : bool
         False where it stalled short of the tolerance.
+    carry : CarriedFactors
+        For the next fit, with another penalty.
     """
-    preconditioner = Preconditioner(objective, point, _left(monitor, point))
+    preconditioner = Preconditioner(objective, point, _left(monitor, point), carry)
+    del carry    # its memory may be needed
     transform = preconditioner.transform
     grad = transform.apply_transposed(point.grad)
-    pairs = PairMemory(objective.backend, grad.size)
+    pairs = PairMemory(objective.algebra, grad.size)
     last_step = 1.0
-    objective.is_single = _single_serves(objective, *preconditioner.deviations)
-    try:
-        while True:
-            v = pairs.direction(grad)
-            slope = inner(grad, v)
-            if objective.is_single and (
-                -slope / 2 <= _SINGLE_UNTIL * point.value
-                or monitor.gap_at(point) <= monitor.tol * point.value
-            ):
-                objective.is_single = False
-                point = objective.evaluate(point.theta)
-                grad = transform.apply_transposed(point.grad)
-                continue
-            if preconditioner.update(point, -slope / 2, _left(monitor, point, -slope / 2)):
-                transform = preconditioner.transform
-                grad = transform.apply_transposed(point.grad)
-                pairs.clear()
-                continue
-            if not monitor.wants_more(point):
-                break
-            if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
-                # By its own estimate it is there; Newton's decrement has to agree.
-                return point, False
-            new = None
-            if slope < 0:
-                first = min(1.0, _GROWTH * last_step)
-                new, step = line_search(objective, point, transform.apply(v), slope, first)
-            if new is not None:
-                last_step = step
-                new_grad = transform.apply_transposed(new.grad)
-                _remember(pairs, step * v, new_grad - grad)
-                monitor.iterated(point, new)
-                point, grad = new, new_grad
-                continue
-            if len(pairs) == 0 and not objective.is_single:
-                # Whether that is the rounding floor only Newton's decrement tells.
-                return point, False
-            # The memory may be at fault, or float32: look again from here.
-            if objective.is_single:
-                objective.is_single = False
-                point = objective.evaluate(point.theta)
-            preconditioner.renew(point)
+    single = _single_serves(objective, *preconditioner.deviations)
+    while True:
+        v = pairs.direction(grad)
+        slope = inner(grad, v)
+        if single and (
+            -slope / 2 <= _SINGLE_UNTIL * point.value
+            or monitor.gap_at(point) <= monitor.tol * point.value
+        ):
+            single = False
+            point = objective.evaluate(point.theta)
+            grad = transform.apply_transposed(point.grad)
+            continue
+        if preconditioner.update(point, -slope / 2, _left(monitor, point, -slope / 2)):
             transform = preconditioner.transform
             grad = transform.apply_transposed(point.grad)
             pairs.clear()
-        if objective.is_single:
-            objective.is_single = False
+            continue
+        if not monitor.wants_more(point):
+            break
+        if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
+            # By its own estimate it is there; Newton's decrement has to agree.
+            return point, False, preconditioner.carry
+        new = None
+        if slope < 0:
+            first = min(1.0, _GROWTH * last_step)
+            direction = transform.apply(v)
+            new, step = line_search(objective, point, direction, slope, first, single=single)
+        if new is not None:
+            last_step = step
+            new_grad = transform.apply_transposed(new.grad)
+            _remember(pairs, step * v, new_grad - grad)
+            monitor.iterated(point, new)
+            point, grad = new, new_grad
+            continue
+        if len(pairs) == 0 and not single:
+            # Whether that is the rounding floor only Newton's decrement tells.
+            return point, False, preconditioner.carry
+        # The memory may be at fault, or float32: look again from here.
+        if single:
+            single = False
             point = objective.evaluate(point.theta)
-    finally:
-        objective.is_single = False
-    return point, monitor.status is not None
+        preconditioner.renew(point)
+        transform = preconditioner.transform
+        grad = transform.apply_transposed(point.grad)
+        pairs.clear()
+    if single:
+        point = objective.evaluate(point.theta)
+    return point, monitor.status is not None, preconditioner.carry
 
 
 def _left(monitor, point, promise=np.inf):

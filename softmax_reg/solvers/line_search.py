@@ -12,7 +12,7 @@ def inner(left, right):
     return float(np.einsum("kj,kj->", left, right))
 
 
-def line_search(objective, point, direction, slope, first=1.0, with_hessian=False):
+def line_search(objective, point, direction, slope, first=1.0, with_hessian=False, single=False):
     """A step along `direction` that meets the (approximate) Wolfe conditions.
 
     Along a line the slope of a convex function only grows. A point where it is
@@ -33,6 +33,8 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
         The step to try first.
     with_hessian : bool, default=False
         Whether the first trial also asks for the Hessian.
+    single : bool, default=False
+        Whether to evaluate in float32, as `point` was.
 
     Returns
     -------
@@ -45,14 +47,17 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
     Hager & Zhang (2005), A new conjugate gradient method with guaranteed
     descent and an efficient line search, SIAM J. Optim. 16(1), section 3.
     """
-    rounding = 8 * objective.eps * abs(point.value)
+    options = {"dtype": np.float32} if single else {}
+    rounding = 8 * np.finfo(np.float32 if single else np.float64).eps * abs(point.value)
     low, low_slope = 0.0, slope
     high, high_slope = np.inf, np.nan
     step = first
     for trial_number in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):
             theta = point.theta + step * direction
-            trial = objective.evaluate(theta, with_hessian and trial_number == 0)
+            trial = objective.evaluate(
+                theta, with_hessian and trial_number == 0, **options
+            )
             trial_slope = inner(trial.grad, direction)
         if not (np.isfinite(trial.value) and np.isfinite(trial_slope)):
             high, high_slope = step, np.nan

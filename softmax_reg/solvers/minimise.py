@@ -44,6 +44,8 @@ class SolverResult(NamedTuple):
         As `Monitor.status`; "stalled" where rounding stops all solvers short of tol.
     solver : str
         The solver that ended the fit.
+    carry : object
+        What it leaves to the next fit on the same rows, with another penalty.
     """
 
     point: object
@@ -52,6 +54,7 @@ class SolverResult(NamedTuple):
     n_iter: int
     status: str
     solver: str
+    carry: object = None
 
     @property
     def theta(self):
@@ -64,7 +67,7 @@ class SolverResult(NamedTuple):
         return 0.0 if self.point is None else self.point.value
 
 
-def minimise(objective, point, monitor, solver="auto"):
+def minimise(objective, point, monitor, solver="auto", carry=None):
     """Minimise `objective` from `point`.
 
     A solver that cannot go on (its Hessian does not factorise, rounding stops
@@ -79,6 +82,8 @@ def minimise(objective, point, monitor, solver="auto"):
     monitor : Monitor
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}
         "auto" for penalties with kinks.
+    carry : object
+        What the last fit left; used up, for solvers may overwrite it.
 
     Returns
     -------
@@ -89,14 +94,15 @@ def minimise(objective, point, monitor, solver="auto"):
     null = objective.null_point
     # NaN is not better either.
     point = point if point is not None and point.value <= null.value else null
-    with objective.backend.one_blas_thread():
-        start, (point, last) = point, _chained(objective, point, monitor, _FALLBACKS[solver])
+    with objective.algebra.one_blas_thread():
+        start = point
+        point, last, carry = _chained(objective, point, monitor, _FALLBACKS[solver], carry)
         monitor.settle(point)
         if monitor.status is None and start is not null and monitor.n_iter < monitor.max_iter:
             # Where all probabilities are 0 or 1 no solver finds a step, whatever is wrong.
             stuck = point
             monitor.iterated(stuck, null)
-            point, last = _chained(objective, null, monitor, _FALLBACKS[solver])
+            point, last, carry = _chained(objective, null, monitor, _FALLBACKS[solver], carry)
             monitor.settle(point)
             point = point if point.value <= stuck.value else stuck
     return SolverResult(
@@ -106,19 +112,20 @@ def minimise(objective, point, monitor, solver="auto"):
         n_iter=monitor.n_iter,
         status=monitor.status or "stalled",
         solver=last,
+        carry=carry,
     )
 
 
-def _chained(objective, point, monitor, names):
-    """(point, solver) where the last of some solvers ends, each from where one gave up."""
+def _chained(objective, point, monitor, names, carry):
+    """(point, solver, carry) where the last of some solvers ends, each from where one gave up."""
     for left, name in enumerate(names, 1 - len(names)):
         if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
             MAX_NEWTON_SIZE
         ):
             continue
         monitor.next_solver(_PATIENCE[name], is_last=left == 0)
-        point, done = _FUNCTIONS[name](objective, point, monitor)
+        point, done, carry = _FUNCTIONS[name](objective, point, monitor, carry)
         last = name
         if done:
             break
-    return point, last
+    return point, last, carry

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .hessian import factorisations, fill_null_space
+from .factor import factorisations, fill_null_space
 from .kronecker import kronecker_transform
 from .line_search import inner, line_search
 
@@ -18,7 +18,7 @@ _SINGULAR = 1e-11
 _MAX_REFINEMENTS = 20
 
 
-def newton(objective, point, monitor):
+def newton(objective, point, monitor, carry=None):
     """Damped Newton with the exact Hessian.
 
     Cost per iteration: one evaluation with its Hessian (n_samples theta.size^2 flops),
@@ -34,6 +34,8 @@ def newton(objective, point, monitor):
     point : Point
     done : bool
         False when the Hessian did not factorise or rounding stopped the search.
+    carry : object
+        As it was given.
     """
     length, foresees = 1.0, True
     while monitor.wants_more(point, polish=True):
@@ -45,7 +47,7 @@ def newton(objective, point, monitor):
         step = _newton_step(objective, point, hessian)
         del hessian
         if step is None:
-            return point, False
+            return point, False, carry
         slope = inner(point.grad, step)
         # A slope that rounding made positive is no sign of an optimum: its size is.
         half_decrement = abs(slope) / 2
@@ -61,10 +63,10 @@ def newton(objective, point, monitor):
             )
             foresees = length == first
         if new is None:
-            return point, monitor.stalled(point, half_decrement)
+            return point, monitor.stalled(point, half_decrement), carry
         monitor.iterated(point, new, half_decrement)
         point = new
-    return point._replace(hessian=None), monitor.status is not None
+    return point._replace(hessian=None), monitor.status is not None, carry
 
 
 def _newton_step(objective, point, hessian):
@@ -126,7 +128,7 @@ def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
     return x
 
 
-def newton_cg(objective, point, monitor):
+def newton_cg(objective, point, monitor, carry=None):
     """Truncated Newton: conjugate gradients on Hessian products.
 
     The inner iterations run in the Kronecker variables, rebuilt at every outer
@@ -138,6 +140,8 @@ def newton_cg(objective, point, monitor):
     point : Point
     done : bool
         False where it stalled short of the tolerance.
+    carry : object
+        As it was given.
     """
     while monitor.wants_more(point):
         step = _truncated_step(objective, point, kronecker_transform(objective, point.theta))
@@ -151,7 +155,7 @@ def newton_cg(objective, point, monitor):
         if slope < 0:
             new, _ = line_search(objective, point, step, slope)
         if new is None:
-            return point, monitor.stalled(point, half_decrement)
+            return point, monitor.stalled(point, half_decrement), carry
         monitor.iterated(point, new, half_decrement)
         point = new
-    return point, monitor.status is not None
+    return point, monitor.status is not None, carry

@@ -16,13 +16,12 @@ References
 Charnov (1976), Optimal foraging, the marginal value theorem, Theor. Popul. Biol. 9(2).
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-from .carried import inherited
 from .costs import iterations_per_hessian
-from .hessian import factorisations, fill_null_space
+from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 
 # Kronecker factors are taken anew after so many iterations: early, since the first are of
@@ -41,12 +40,16 @@ _HESSIAN_GAIN = 1.0
 _NEAR = 2.0
 
 
-class Kept(NamedTuple):
-    """What one fit leaves to the next, of the same rows with another L2 penalty."""
+@dataclass
+class CarriedFactors:
+    """What one fit leaves to the next, of the same rows with another L2 penalty.
 
-    kronecker: KroneckerTransform | None
-    hessian: np.ndarray | None
-    curvature: np.ndarray | float    # of the penalty in it
+    The next fit uses it up: whoever still holds it does not hold the Hessian's memory.
+    """
+
+    kronecker: KroneckerTransform | None = None
+    hessian: np.ndarray | None = None
+    curvature: np.ndarray | float = 0.0    # curvature of the penalty in `hessian`
 
 
 class Preconditioner:
@@ -55,23 +58,26 @@ class Preconditioner:
     Parameters
     ----------
     objective : Objective
-        Whose `kept` is used and set.
     point : Point
         Where to start.
     left : float
         Logarithm of the suboptimality there, or a bound, over what is asked for.
+    carry : object
+        What the last fit left; a `CarriedFactors` is used up.
 
     Attributes
     ----------
+    carry : CarriedFactors
+        What this fit leaves.
     transform : KroneckerTransform or HessianTransform
     """
 
-    def __init__(self, objective, point, left):
+    def __init__(self, objective, point, left, carry=None):
         self._objective = objective
         self._price = iterations_per_hessian(objective)
         self._is_exact = False
         self._refresh_after = _FIRST_REFRESH
-        objective.kept = inherited(objective, Kept) or Kept(None, None, 0.0)
+        self.carry = carry if isinstance(carry, CarriedFactors) else CarriedFactors()
         is_null = not np.any(point.theta[:, :-1])
         if is_null or not self._pays(left / _KRONECKER_GAIN, left):
             self._approximate(point)
@@ -81,7 +87,7 @@ class Preconditioner:
     @property
     def deviations(self):
         """Least and largest standard deviation of the features, if Kronecker factors told."""
-        kronecker = self._objective.kept.kronecker
+        kronecker = self.carry.kronecker
         if kronecker is None:
             return 0.0, np.inf
         return kronecker.smallest_deviation, kronecker.largest_deviation
@@ -128,7 +134,7 @@ class Preconditioner:
     def _factorise(self, point):
         """Take the Hessian, unless it has no factor."""
         objective = self._objective
-        objective.kept = objective.kept._replace(hessian=None)    # its memory is needed
+        self.carry.hessian = None    # its memory is needed
         hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         fill_null_space(hessian, objective.free_shifts)
         return self._take(point, hessian)
@@ -136,7 +142,7 @@ class Preconditioner:
     def _adapt(self, point):
         """Take the Hessian of the last fit, with the penalty of this one."""
         objective = self._objective
-        _, hessian, old = objective.kept
+        hessian, old = self.carry.hessian, self.carry.curvature
         new = objective.penalty.curvature
         if hessian is None or not np.all((old <= _NEAR * new) & (new <= _NEAR * old)):
             return False
@@ -146,9 +152,8 @@ class Preconditioner:
 
     def _take(self, point, hessian):
         transform = next(factorisations(hessian), None)
-        self._objective.kept = self._objective.kept._replace(
-            hessian=hessian, curvature=self._objective.penalty.curvature
-        )
+        self.carry.hessian = hessian
+        self.carry.curvature = self._objective.penalty.curvature
         if transform is None:
             self._price = np.inf
             return False
@@ -158,8 +163,8 @@ class Preconditioner:
 
     def _approximate(self, point):
         objective = self._objective
-        kronecker = kronecker_transform(objective, point.theta, objective.kept.kronecker)
-        objective.kept = objective.kept._replace(kronecker=kronecker)
+        kronecker = kronecker_transform(objective, point.theta, self.carry.kronecker)
+        self.carry.kronecker = kronecker
         self._is_exact = False
         self._restart(point, kronecker)
 

@@ -1,10 +1,9 @@
 """Proximal Newton on a working set of features, for penalties with kinks."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .carried import inherited
 from .costs import MAX_NEWTON_SIZE, is_kept, largest_working_set, steps_per_hessian
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
@@ -30,15 +29,19 @@ _ROUNDING = 16 * np.finfo(np.float64).eps
 _NEAR = 2.0
 
 
-class KeptHessian(NamedTuple):
-    """Of the loss and the smooth part of the penalty; left to the next fit of a path."""
+@dataclass
+class CarriedHessian:
+    """Hessian of the loss and the smooth part of the penalty, left to the next fit of a path.
 
-    members: np.ndarray    # of its working set
-    hessian: np.ndarray
-    penalty: object
+    The next fit uses it up: whoever still holds it does not hold the Hessian's memory.
+    """
+
+    hessian: np.ndarray | None = None
+    members: np.ndarray | None = None    # of the working set
+    penalty: object = None
 
 
-def proximal_newton(objective, point, monitor):
+def proximal_newton(objective, point, monitor, carry=None):
     """Minimise a smooth convex loss plus an L1, elastic net or grouped penalty.
 
     Every iteration minimises the second-order model of the loss plus the penalty itself over
@@ -54,97 +57,97 @@ def proximal_newton(objective, point, monitor):
     done : bool
         False when the working set has more parameters than pay here, or rounding stopped the
         search.
+    carry : CarriedHessian or None
+        For the next fit, with another penalty.
 
     References
     ----------
     Lee, Sun & Saunders (2014), Proximal Newton-type methods for minimizing composite
     functions, SIAM J. Optim. 24(3), algorithm 1.
     """
-    kept = _inherited(objective)
-    working = WorkingSet(
-        objective,
-        by_feature=objective.penalty.grouped,
-        members=None if kept is None else kept.members,
-    )
-    hessian = None if kept is None else _adapted(kept, objective, working)
+    members, held = _inherited(objective, carry)
+    working = WorkingSet(objective, by_feature=objective.penalty.grouped, members=members)
+    if held.hessian is not None:
+        working.add_curvature(held.hessian, objective.penalty.curvature - held.penalty.curvature)
+    point, done = _iterated(objective, point, monitor, working, held)
+    if held.hessian is None:
+        return point, done, None
+    return point, done, CarriedHessian(held.hessian, working.members, objective.penalty)
+
+
+def _iterated(objective, point, monitor, working, held):
+    """(point, done) where the iterations end, as in `proximal_newton`.
+
+    held : CarriedHessian
+        Holds the Hessian of the working set, where there is one, then and in the end.
+    """
     most = MAX_NEWTON_SIZE if monitor.is_last else largest_working_set(objective)
     progress, last, was_whole = 1.0, np.inf, True
-    try:
-        while monitor.wants_more(point):
-            # Nothing enters while the model is too rough for a whole step: by what it says of
-            # the gradient too much would.
-            if was_whole and working.update(point):
-                hessian = None
-            start = working.gather(point.theta)
-            if start.size > most:
-                return point, False
-            grad = working.gather(point.grad)
-            new = None
-            if hessian is not None:
-                minimum = _minimum(
-                    objective, working, hessian, grad, start, _ACCURACY[1], _QUICKLY
-                )
-                steps = steps_per_hessian(objective, start.size)
-                # The gap has digits to gain when what is left of the objective is rounding:
-                # only exact steps go on to gain them.
-                rounding = _ROUNDING * point.value
-                if rounding < abs(minimum.decrease) <= last * _GAIN ** (-1 / (1 + steps)):
-                    new = _searched(objective, point, working, start, minimum)
-            if new is None:
-                hessian = None    # its memory is needed
-                hessian = working.hessian(point.theta)
-                accuracy = float(np.clip(progress**2, *_ACCURACY))
-                minimum = _minimum(objective, working, hessian, grad, start, accuracy)
-            last = abs(minimum.decrease)
-            progress = last / max(point.value, np.finfo(np.float64).tiny)
-            monitor.newton_decrement(point, last, working.scatter(minimum.x - start))
-            if monitor.status == "separable":
-                break
-            if new is None:
+    while monitor.wants_more(point):
+        # Nothing enters while the model is too rough for a whole step: by what it says of
+        # the gradient too much would.
+        if was_whole and working.update(point):
+            held.hessian = None
+        start = working.gather(point.theta)
+        if start.size > most:
+            return point, False
+        grad = working.gather(point.grad)
+        new = None
+        if held.hessian is not None:
+            minimum = _minimum(
+                objective, working, held.hessian, grad, start, _ACCURACY[1], _QUICKLY
+            )
+            steps = steps_per_hessian(objective, start.size)
+            # The gap has digits to gain when what is left of the objective is rounding:
+            # only exact steps go on to gain them.
+            rounding = _ROUNDING * point.value
+            if rounding < abs(minimum.decrease) <= last * _GAIN ** (-1 / (1 + steps)):
                 new = _searched(objective, point, working, start, minimum)
-            if new is None and not was_whole:
-                was_whole = True    # something else may have to enter
-                continue
-            if new is None:
-                return point, monitor.stalled(point, last)
-            if not (objective.is_penalised and is_kept(objective, start.size)):
-                hessian = None
-            was_whole = np.array_equal(working.gather(new.theta), minimum.x)
-            monitor.iterated(point, new, last)
-            point = new
-    finally:
-        objective.kept = (
-            None if hessian is None else KeptHessian(working.members, hessian, objective.penalty)
-        )
+        if new is None:
+            held.hessian = None    # its memory is needed
+            held.hessian = working.hessian(point.theta)
+            accuracy = float(np.clip(progress**2, *_ACCURACY))
+            minimum = _minimum(objective, working, held.hessian, grad, start, accuracy)
+        last = abs(minimum.decrease)
+        progress = last / max(point.value, np.finfo(np.float64).tiny)
+        monitor.newton_decrement(point, last, working.scatter(minimum.x - start))
+        if monitor.status == "separable":
+            break
+        if new is None:
+            new = _searched(objective, point, working, start, minimum)
+        if new is None and not was_whole:
+            was_whole = True    # something else may have to enter
+            continue
+        if new is None:
+            return point, monitor.stalled(point, last)
+        if not (objective.is_penalised and is_kept(objective, start.size)):
+            held.hessian = None
+        was_whole = np.array_equal(working.gather(new.theta), minimum.x)
+        monitor.iterated(point, new, last)
+        point = new
     return point, monitor.status is not None
 
 
-def _inherited(objective):
-    """What the last fit has left; None where it would not do."""
-    kept, new = inherited(objective, KeptHessian), objective.penalty
-    if kept is None:
-        return None
-    old = kept.penalty
+def _inherited(objective, carry):
+    """Members to start with, or None, and what Hessian the last fit has left, used up."""
+    if not isinstance(carry, CarriedHessian):    # another solver left it
+        return None, CarriedHessian()
+    held = replace(carry)
+    carry.hessian = None
+    old, new = held.penalty, objective.penalty
     is_near = np.all((old.threshold <= _NEAR * new.threshold)
                      & (new.threshold <= _NEAR * old.threshold))
-    return kept if is_near else None
-
-
-def _adapted(kept, objective, working):
-    """The Hessian of the last fit with the penalty of this one."""
-    working.add_curvature(kept.hessian, objective.penalty.curvature - kept.penalty.curvature)
-    return kept.hessian
+    return (held.members, held) if is_near else (None, CarriedHessian())
 
 
 def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
     """Of the model around `start`, a `ModelMinimum`."""
-    grouped = objective.penalty.grouped
-    closely = _GROUPS_CLOSELY if grouped else _CLOSELY
+    closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
     if effort is None:
         effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
     # What overflows gives a point that is no lower.
     with np.errstate(over="ignore", invalid="ignore"):
-        model = DenseModel(objective.backend, hessian, grad, working.threshold, grouped)
+        model = DenseModel(objective.algebra, hessian, grad, working.threshold, working.blocks)
         return minimise_model(model, start, accuracy=accuracy, **effort)
 
 
@@ -161,7 +164,7 @@ def search(objective, point, end, slope):
     None if there is none. Where the slope is within rounding, values that tie are enough: the
     duality gap of an L1 penalty has digits to gain when the objective has none.
     """
-    rounding = 8 * objective.eps * abs(point.value)
+    rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     step, theta = 1.0, end    # at step 1 what the model sets to zero is zero
     for _ in range(_MAX_HALVINGS):
         with np.errstate(over="ignore", invalid="ignore"):

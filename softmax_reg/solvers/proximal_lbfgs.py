@@ -54,7 +54,7 @@ class Metric:
     """
 
     def __init__(self, objective, theta):
-        self.backend = objective.backend
+        self.algebra = objective.algebra
         classes, mean, covariance = objective.curvature(theta)
         if classes.ndim == 1:
             classes = np.diag(classes)
@@ -87,11 +87,11 @@ class Metric:
         """d moments."""
         if len(self.moments) == 1:
             return change * self.moments
-        return self.backend.product(change, self.moments)
+        return self.algebra.product(change, self.moments)
 
     def base_times(self, change):
         """B0 d."""
-        return self.backend.product(self.classes, self.spread(change)) + change * self.ridge
+        return self.algebra.product(self.classes, self.spread(change)) + change * self.ridge
 
     def inherit(self, other):
         """Take over the pairs of another metric on the same working set."""
@@ -127,27 +127,87 @@ class Metric:
         )
 
 
+class BlockBound:
+    """A bound on the parts of B for blocks of features, diagonal in known eigenvectors.
+
+    With M and C the block's moments and the classes, the block's part of B is at most
+    (1 + c) (M (x) C + ridge), c the largest eigenvalue of what the pairs add, in the variables
+    in which the bracket is the identity.
+
+    Parameters
+    ----------
+    metric : Metric
+    blocks : Blocks
+
+    Attributes
+    ----------
+    values : (width, n_rows)
+        Of the bound, in the eigenvectors.
+    diagonal : (width, n_rows)
+        Of the bound, in the coefficients.
+    starts : (n_blocks + 1,) int
+    class_basis : (n_rows, n_rows)
+    vectors : (sum of squared sizes of blocks,)
+    """
+
+    def __init__(self, metric, blocks):
+        gamma, self.class_basis = np.linalg.eigh(metric.classes)
+        gamma = np.maximum(gamma, 0.0)
+        self.starts = np.append(blocks.starts, blocks.n_columns)
+        self.values = np.empty(metric.shape[::-1])
+        self.diagonal = np.empty(metric.shape[::-1])
+        vectors = []
+        for start, end in zip(blocks.starts, blocks.ends, strict=True):
+            part = slice(start, end)
+            if len(metric.moments) == 1:
+                spread, basis = metric.moments[0, part], np.eye(end - start)
+            else:
+                spread, basis = np.linalg.eigh(metric.moments[part, part])
+            values = np.maximum(spread, 0.0)[:, np.newaxis] * gamma
+            values += metric.ridge[start]    # the same within a block
+            scale = np.divide(1.0, np.sqrt(values), out=np.zeros_like(values), where=values > 0)
+            left, right = (
+                scale[:, :, np.newaxis] * np.einsum(
+                    "ji,jkr,km->imr", basis, factor[part], self.class_basis, optimize=True
+                )
+                for factor in (metric.left, metric.right)
+            )
+            if left.shape[2]:
+                added = np.linalg.eigvals(-np.einsum("imr,ims->rs", right, left)).real.max()
+                values *= 1 + max(added, 0.0)
+            self.values[part] = values
+            self.diagonal[part] = np.einsum(
+                "ji,im,km->jk", basis**2, values, self.class_basis**2, optimize=True
+            )
+            vectors.append(basis.ravel())
+        self.vectors = np.concatenate(vectors)
+
+
 class KroneckerModel(QuadraticModel):
     """The model with a `Metric`'s B as its Hessian.
 
     Parameters
     ----------
     metric : Metric
-    grad, threshold, grouped : as in `QuadraticModel`
+    grad, threshold, blocks : as in `QuadraticModel`
     """
 
-    def __init__(self, metric, grad, threshold, grouped):
-        super().__init__(grad, threshold, grouped)
+    def __init__(self, metric, grad, threshold, blocks):
+        super().__init__(grad, threshold, blocks)
         self._metric = metric
         self._by_feature = np.ascontiguousarray(grad.T)
         diagonal = metric.moments[0] if len(metric.moments) == 1 else np.diag(metric.moments)
-        if grouped:
+        if blocks is not None and blocks.are_single:
             correction = np.sqrt(
                 np.einsum("jkr,jkr->j", metric.left, metric.left)
                 * np.einsum("jkr,jkr->j", metric.right, metric.right)
             )
             largest = np.linalg.eigvalsh(metric.classes)[-1]
             self._curvature = largest * diagonal + metric.ridge + correction
+            return
+        if blocks is not None:
+            self._bound = BlockBound(metric, blocks)
+            self._curvature = self._bound.diagonal
             return
         base = diagonal[:, np.newaxis] * np.diag(metric.classes) + metric.ridge[:, np.newaxis]
         corrected = base - np.einsum("jkr,jkr->jk", metric.left, metric.right)
@@ -171,12 +231,21 @@ class KroneckerModel(QuadraticModel):
         start, end = np.ascontiguousarray(start.T), np.ascontiguousarray(x.T)
         spread = np.ascontiguousarray(metric.spread((end - start).T).T)
         seen = (end - start).ravel() @ metric.right.reshape(x.size, rank)
-        backend = metric.backend
-        descent = backend.kronecker_group_descent if self.grouped else backend.kronecker_descent
-        largest = descent(
-            metric.classes, metric.moments, metric.ridge, metric.left, metric.right,
-            self._by_feature, self._curvature, start, end, self.threshold, spread, seen, n_sweeps,
-        )
+        algebra = metric.algebra
+        model = metric.classes, metric.moments, metric.ridge, metric.left, metric.right
+        state = start, end, self.threshold, spread, seen
+        if self.grouped and not self.blocks.are_single:
+            bound = self._bound
+            largest = algebra.kronecker_block_descent(
+                *model, self._by_feature, bound.values, start, end,
+                self.blocks.one_each(self.threshold), spread, seen, bound.starts,
+                bound.class_basis, bound.vectors, n_sweeps,
+            )
+        else:
+            descent = (
+                algebra.kronecker_group_descent if self.grouped else algebra.kronecker_descent
+            )
+            largest = descent(*model, self._by_feature, self._curvature, *state, n_sweeps)
         x[:] = end.T
         return largest
 
@@ -193,7 +262,7 @@ class KroneckerModel(QuadraticModel):
         return scale * conjugate_gradients(product, scale * slope, _CG_REDUCTION, _MAX_CG)
 
 
-def proximal_lbfgs(objective, point, monitor):
+def proximal_lbfgs(objective, point, monitor, carry=None):
     """Minimise a smooth convex loss plus an L1, elastic net or grouped penalty.
 
     Cost per iteration: one evaluation, and on the model a few passes of descent and some
@@ -206,6 +275,8 @@ def proximal_lbfgs(objective, point, monitor):
     point : Point
     done : bool
         False where no metric gives a lower point.
+    carry : object
+        As it was given.
     """
     working = WorkingSet(
         objective, by_feature=True, everything=objective.has_full_covariance
@@ -226,14 +297,14 @@ def proximal_lbfgs(objective, point, monitor):
         new, decrement, damping = _step(objective, point, working, metric, start, grad, damping)
         if new is None:
             if len(metric) == 0:
-                return point, monitor.stalled(point, decrement)
+                return point, monitor.stalled(point, decrement), carry
             metric.clear()
             continue
         since += 1
         metric.append(working.gather(new.theta) - start, working.gather(new.grad) - grad)
         monitor.iterated(point, new, decrement)
         point = new
-    return point, monitor.status is not None
+    return point, monitor.status is not None, carry
 
 
 def _step(objective, point, working, metric, start, grad, damping):
@@ -250,13 +321,13 @@ def _step(objective, point, working, metric, start, grad, damping):
     damping : float
         For the next iteration.
     """
-    rounding = 8 * objective.eps * abs(point.value)
+    rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     decrement = None
     for _ in range(_MAX_DAMPINGS):
         # What overflows gives a point that is no lower.
         with np.errstate(over="ignore", invalid="ignore"):
             model = KroneckerModel(
-                metric, grad / damping, working.threshold / damping, objective.penalty.grouped
+                metric, grad / damping, working.threshold / damping, working.blocks
             )
             minimum = minimise_model(model, start, **_EFFORT)
             slope = damping * minimum.slope

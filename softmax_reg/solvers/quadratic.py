@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .hessian import newton_step
+from .factor import newton_step
 from .line_search import inner
 
 # Steps that change signs are shortened by halves down to this, then to the first change.
@@ -47,14 +47,20 @@ class QuadraticModel(ABC):
     ----------
     grad : (n_rows, width)
     threshold : (width,)
-        Of every coefficient, or grouped of every column; 0 where there is no kink.
-    grouped : bool
+        Threshold of every coefficient of a column, or of its block; 0 where there is no kink.
+    blocks : Blocks or None
+        Columns that share a norm.
     """
 
-    def __init__(self, grad, threshold, grouped):
+    def __init__(self, grad, threshold, blocks):
         self.grad = grad
         self.threshold = threshold
-        self.grouped = grouped
+        self.blocks = blocks
+
+    @property
+    def grouped(self):
+        """Whether columns share norms."""
+        return self.blocks is not None
 
     @abstractmethod
     def curvature(self, shape):
@@ -75,20 +81,21 @@ class QuadraticModel(ABC):
     def kinks_gained(self, old, new):
         """What the penalty's kinks gain; close points cost few digits."""
         if self.grouped:
-            return (self.threshold * (column_norms(new) - column_norms(old))).sum()
+            gained = self.threshold * (self.blocks.norms(new) - self.blocks.norms(old))
+            return self.blocks.one_each(gained).sum()
         return (self.threshold * (np.abs(new) - np.abs(old))).sum()
 
     def pull(self, x):
         """Gradient of the kinks where x is not zero."""
-        return self.threshold * (unit_columns(x) if self.grouped else np.sign(x))
+        return self.threshold * (self.blocks.unit(x) if self.grouped else np.sign(x))
 
     def bend(self, x, change):
         """Hessian of the kinks there times a change: threshold (I - u u') / |x_j| of groups."""
         if not self.grouped:
             return 0.0
-        norms, unit = column_norms(x), unit_columns(x)
+        norms, unit = self.blocks.norms(x), self.blocks.unit(x)
         share = np.divide(self.threshold, norms, out=np.zeros_like(norms), where=norms > 0)
-        return share * (change - unit * np.einsum("kj,kj->j", unit, change))
+        return share * (change - unit * self.blocks.inner(unit, change))
 
 
 def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
@@ -177,20 +184,17 @@ class DenseModel(QuadraticModel):
 
     Parameters
     ----------
-    backend : module with ``coordinate_descent`` and ``group_descent``
+    algebra : HostAlgebra
     hessian : (m, m)
-    grad, threshold, grouped : as in `QuadraticModel`
+    grad, threshold, blocks : as in `QuadraticModel`
     """
 
-    def __init__(self, backend, hessian, grad, threshold, grouped):
-        super().__init__(grad, threshold, grouped)
-        self._backend = backend
+    def __init__(self, algebra, hessian, grad, threshold, blocks):
+        super().__init__(grad, threshold, blocks)
+        self._algebra = algebra
         self._hessian = hessian
-        if grouped:
-            n_rows, width = grad.shape
-            blocks = np.einsum("kjmj->jkm", hessian.reshape(n_rows, width, n_rows, width))
-            values, vectors = np.linalg.eigh(blocks)
-            self._blocks = np.maximum(values, 0.0), vectors
+        if blocks is not None:
+            self._groups = _decomposed(hessian, blocks, len(grad))
 
     def curvature(self, shape):
         return np.diag(self._hessian).reshape(shape)
@@ -205,12 +209,13 @@ class DenseModel(QuadraticModel):
         slope = (self.grad + self.times(x - start)).ravel()
         flat = x.ravel()
         if self.grouped:
-            largest = self._backend.group_descent(
-                self._hessian, *self._blocks, slope, flat, self.threshold, n_sweeps
+            threshold = self.blocks.one_each(self.threshold)
+            largest = self._algebra.group_descent(
+                self._hessian, *self._groups, slope, flat, threshold, n_sweeps
             )
         else:
             threshold = np.tile(self.threshold, len(x))
-            largest = self._backend.coordinate_descent(
+            largest = self._algebra.coordinate_descent(
                 self._hessian, slope, flat, threshold, n_sweeps
             )
         x[:] = flat.reshape(x.shape)
@@ -231,22 +236,30 @@ class DenseModel(QuadraticModel):
         return out
 
     def _bend(self, x, index):
-        """Hessian of the groups' norms: threshold (I - u u') / |x_j| for every column."""
-        n_rows, width = x.shape
-        norms = column_norms(x)
+        """Hessian of the blocks' norms: threshold (I - u u') / |x| for every block."""
+        width = x.shape[1]
+        norms = self.blocks.norms(x)
         share = np.divide(self.threshold, norms, out=np.zeros(width), where=norms > 0)
-        column, unit = index % width, unit_columns(x).ravel()[index]
-        share = share[column]
-        same = column[:, np.newaxis] == column
+        column, unit = index % width, self.blocks.unit(x).ravel()[index]
+        share, block = share[column], self.blocks.labels[column]
+        same = block[:, np.newaxis] == block
         return np.diag(share) - np.where(same, share * np.outer(unit, unit), 0.0)
 
 
-def column_norms(columns):
-    """Euclidean norm of every column."""
-    return np.sqrt(np.einsum("kj,kj->j", columns, columns))
-
-
-def unit_columns(columns):
-    """Every column over its norm; zeros stay."""
-    norms = column_norms(columns)
-    return np.divide(columns, norms, out=np.zeros_like(columns), where=norms > 0)
+def _decomposed(hessian, blocks, n_rows):
+    """(members, starts, values, vectors) of `kernels.descent.group_descent`."""
+    width = blocks.n_columns
+    index = np.arange(n_rows * width).reshape(n_rows, width)
+    starts = n_rows * np.append(blocks.starts, width)
+    if blocks.are_single:
+        square = np.einsum("kjmj->jkm", hessian.reshape(n_rows, width, n_rows, width))
+        values, vectors = np.linalg.eigh(square)
+        return index.T.ravel(), starts, np.maximum(values, 0.0).ravel(), vectors.ravel()
+    members, values, vectors = [], [], []
+    for start, end in zip(blocks.starts, blocks.ends, strict=True):
+        group = index[:, start:end].T.ravel()
+        value, basis = np.linalg.eigh(hessian[np.ix_(group, group)])
+        members.append(group)
+        values.append(np.maximum(value, 0.0))
+        vectors.append(basis.ravel())
+    return np.concatenate(members), starts, np.concatenate(values), np.concatenate(vectors)

@@ -64,16 +64,16 @@ def is_separated(objective, point):
     is_free = np.broadcast_to(objective.penalty.weight, objective.n_features) == 0
     theta = point.theta.copy()
     theta[:, :-1][:, ~is_free] = 0.0
-    data = objective.rows_on_host()
+    data = objective.on_host()
     if data is None:    # sums over the rows are all there is
         alone = point if np.array_equal(theta, point.theta) else objective.evaluate(theta)
         return True if alone.n_errors == 0 else None
     rows = _Rows(*data, np.flatnonzero(is_free), objective.fit_intercept, len(theta))
-    objective.n_evaluations += 1
+    objective.passes.n += 1
     separated = rows.smallest_margin(theta) > 0 or (
         _by_linear_programme(rows, _both(rows.restricted(theta)))
     )
-    objective.n_evaluations += rows.n_passes
+    objective.passes.n += rows.n_passes
     return separated if separated is None else bool(separated)
 
 
@@ -83,11 +83,11 @@ def largest_move(objective, step):
     Near a finite optimum a Newton step hardly moves any row. Along a direction that separates,
     the margins of the separated rows grow by about 1 with every step.
     """
-    data = objective.rows_on_host()
+    data = objective.on_host()
     if data is None:
         return 0.0
     X, y, weight, shift = data
-    objective.n_evaluations += 1
+    objective.passes.n += 1
     largest = 0.0
     present = np.flatnonzero(weight > 0)
     coef, intercept = _both(step[:, :-1]), _both(step[:, -1:])[:, 0]

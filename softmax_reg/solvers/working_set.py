@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .hessian import fill_null_space
+from .factor import fill_null_space
 
 # Let in at a time: at least so many, and at most this multiple of those in the model.
 _LEAST_ROOM = 256
@@ -77,6 +77,12 @@ class WorkingSet:
         return self._objective
 
     @property
+    def blocks(self):
+        """`Blocks` of the columns of `gather`, the intercepts' last; None without."""
+        blocks = self._whole.penalty.blocks
+        return None if blocks is None else blocks.restricted(self._features).with_column()
+
+    @property
     def threshold(self):
         """(shape[1],): of every parameter or column of them, the intercepts' 0."""
         threshold = np.broadcast_to(self._whole.penalty.threshold, self._whole.n_features)
@@ -90,11 +96,13 @@ class WorkingSet:
         changed : bool
         """
         coef, grad = point.theta[:, :-1], point.grad[:, :-1]
-        penalty = self._whole.penalty
+        penalty, blocks = self._whole.penalty, self._whole.penalty.blocks
         is_in, sizes = coef != 0, penalty.sizes(grad)
         if self._by_feature:
             is_in, sizes = is_in.any(axis=0, keepdims=True), sizes.max(axis=0, keepdims=True)
         keeps = is_in | self._is_free | self._everything
+        if blocks is not None:
+            keeps[0] = blocks.whole(keeps[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             excess = np.where(keeps, -np.inf, sizes / penalty.threshold - 1)
         if self.members is not None and not np.any(
@@ -107,6 +115,8 @@ class WorkingSet:
             order = np.argsort(-excess.ravel()[entering], kind="stable")
             entering = entering[order[:room]]
         keeps.ravel()[entering] = True
+        if blocks is not None:    # what is let in is cut to size between blocks
+            keeps[0] = blocks.whole(keeps[0])
         self._take(keeps)
         return True
 

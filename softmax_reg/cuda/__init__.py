@@ -1,0 +1,1 @@
+"""Compiled code for the GPU, and arrays there."""

@@ -1,0 +1,68 @@
+"""Solvers' products of large matrices and long vectors, on the device.
+
+Same functions as in `_linear`, for what is small enough those themselves: moving it there
+would take longer. What is kept from one iteration to the next, `empty_vectors` and `kept`,
+stays on the device; what is new comes from the host, and results go there.
+"""
+
+import numpy as np
+
+from ..parallel import algebra
+from .device import array_module, to_host
+
+# Numbers from which on an array is worth moving.
+LEAST_SIZE = 2**16
+# Columns that are converted to float64 at a time.
+_STRETCH = 2**18
+
+
+def _is_here(*arrays):
+    """Whether to work on the device: one of them is there, or worth moving."""
+    return any(not isinstance(a, np.ndarray) or a.size >= LEAST_SIZE for a in arrays)
+
+
+def kept(matrix):
+    """A matrix for many calls of `product`."""
+    return array_module().asarray(matrix) if _is_here(matrix) else matrix
+
+
+def product(left, right):
+    """left @ right, on the host."""
+    if not _is_here(left, right):
+        return algebra.product(left, right)
+    xp = array_module()
+    return to_host(xp.asarray(left) @ xp.asarray(right))
+
+
+def empty_vectors(shape, dtype):
+    """Room for vectors, rows to be set by `set_vector`."""
+    xp = array_module() if np.prod(shape) >= LEAST_SIZE else np
+    return xp.empty(shape, dtype=dtype)
+
+
+def set_vector(vectors, row, vector, divisor):
+    """vectors[row] = vector / divisor."""
+    if _is_here(vectors):
+        vector = array_module().asarray((vector / divisor).astype(vectors.dtype))
+        vectors[row] = vector
+    else:
+        algebra.set_vector(vectors, row, vector, divisor)
+
+
+def inner_products(vectors, which):
+    """vectors @ vectors[which].T in float64; `which` a list of rows."""
+    if not _is_here(vectors):
+        return algebra.inner_products(vectors, which)
+    total = array_module().zeros((len(vectors), len(which)))
+    for start in range(0, vectors.shape[1], _STRETCH):
+        piece = vectors[:, start:start + _STRETCH].astype(np.float64)
+        total += piece @ piece[which].T
+    return to_host(total)
+
+
+def combination(weights, vectors):
+    """weights @ vectors in the arithmetic of the vectors; a float64 array on the host."""
+    if not _is_here(vectors):
+        return algebra.combination(weights, vectors)
+    weights = array_module().asarray(weights.astype(vectors.dtype))
+    return to_host(weights @ vectors).astype(np.float64)

@@ -1,0 +1,77 @@
+"""Rows on the device, or on their way there, in blocks ready for products."""
+
+import numpy as np
+
+from .device import array_module
+from .tf32 import split_product
+
+# Bytes of a block's arrays; below, cuBLAS does not run at its rate, and memory is scarce.
+_BLOCK_BYTES = 2**29
+_MOST_ROWS = 65_536
+# Columns are padded with zeros to a multiple of this, for aligned products.
+_ALIGNED = 32
+
+
+def rows_at_a_time(bytes_a_row):
+    """Of a block."""
+    return max(1, min(_MOST_ROWS, _BLOCK_BYTES // bytes_a_row))
+
+
+class Blocks:
+    """Blocks of rows as ``[x - shift, 1, 0 ...]``, in one buffer, and parameters to go with them.
+
+    Parameters
+    ----------
+    rows : DeviceRows
+    shift : (n_features,) on the host
+    dtype : of the arithmetic
+    n_columns : int
+        Of other arrays with a row for each of the block's.
+    """
+
+    def __init__(self, rows, shift, dtype, n_columns):
+        self.xp = array_module()
+        self.rows, self.dtype = rows, np.dtype(dtype)
+        self.is_split = rows.is_split and self.dtype == np.float32
+        self.n_features = rows.n_features
+        self.width = -(-(rows.n_features + 1) // _ALIGNED) * _ALIGNED
+        # A split product holds the halves of its factors, and of making them one more.
+        copies = 4 if self.is_split else 1
+        most = rows_at_a_time(self.dtype.itemsize * copies * (2 * self.width + n_columns))
+        n_blocks = -(-rows.n_samples // most)
+        self.size = -(-rows.n_samples // n_blocks)
+        self.shift = self.xp.asarray(shift)
+        self._design = self.xp.zeros((self.size, self.width), dtype=self.dtype)
+        self._design[:, rows.n_features] = 1.0
+
+    def __iter__(self):
+        """(slice of rows, their design)."""
+        for part, some in self.rows.blocks(self.size):
+            design = self._design[:len(some)]
+            self.xp.subtract(
+                some, self.shift, out=design[:, :self.n_features], casting="same_kind"
+            )
+            yield part, design
+
+    def empty(self, n_columns):
+        """An array with a row for each of a block's."""
+        return self.xp.empty((self.size, n_columns), dtype=self.dtype)
+
+    def transposed(self, theta):
+        """theta as a factor of a design, (width, n_rows)."""
+        out = np.zeros((self.width, len(theta)), dtype=self.dtype)
+        out[:theta.shape[1]] = theta.T
+        return self.xp.asarray(out)
+
+    def zeros(self, *shape):
+        """A sum over blocks."""
+        return self.xp.zeros(shape, dtype=np.float64)
+
+    def product(self, left, right, out=None):
+        """left @ right, in the arithmetic asked for."""
+        if not self.is_split:
+            return self.xp.matmul(left, right, out=out)
+        if out is None:
+            out = self.xp.empty((left.shape[0], right.shape[1]), dtype=self.dtype)
+        split_product(left, right, out)
+        return out

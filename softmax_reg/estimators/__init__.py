@@ -1,0 +1,1 @@
+"""scikit-learn's contract: parameters, validation, warnings, callbacks, folds, paths."""

@@ -1,0 +1,206 @@
+"""What a linear softmax model does once it has coefficients."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..functional.narrow_floats import is_narrow
+from ..rows.choice import check_device
+from ..rows.device_input import (
+    as_numpy,
+    check_finite,
+    checked_device_array,
+    in_kind_of,
+    is_on_device,
+)
+from ..rows.file import FileRows, RowBlocks
+from .callbacks import CallbackSupportMixin
+from .export import fitted_logistic_regression
+from .prediction import predictions
+
+# scikit-learn's other solvers, and what does their work here.
+_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
+
+
+class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Predictions of a model with `coef_`, `intercept_` and `classes_`."""
+
+    def _validate_params(self):
+        if isinstance(self.solver, str) and self.solver in _REPLACEMENTS:
+            raise ValueError(
+                f"solver={self.solver!r} does not exist here. "
+                f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
+            )
+        super()._validate_params()
+
+    def decision_function(self, X):
+        """Logits of the classes, ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes), or (n_samples,) if binary
+            Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
+            together.
+        """
+        return in_kind_of(X)(self._decisions(X))
+
+    def _decisions(self, X):
+        """`decision_function`, of the backend's arrays."""
+        logits = self._predictions(X, "logits")
+        return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
+
+    def _predictions(self, X, kind):
+        """Predict on the device or the host; see `prediction.predictions`."""
+        check_is_fitted(self)
+        on_device = is_on_device(X)
+        if on_device:
+            check_device(self.device, X)
+            X = checked_device_array(X, (np.float64, np.float32))
+        if on_device or isinstance(X, RowBlocks):
+            if X.shape[1] != self.n_features_in_:
+                raise ValueError(
+                    f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input."
+                )
+        else:
+            # For scikit-learn bfloat16 is no number; `predictions` converts it block by block.
+            dtype = None if is_narrow(getattr(X, "dtype", None)) else "numeric"
+            X = validate_data(
+                self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, dtype=dtype
+            )
+        # Of what a fit on the device refuses, rows can still be predicted on the host.
+        device = "cpu" if sparse.issparse(X) else self.device
+        coef, intercept = as_numpy(self.coef_), as_numpy(self.intercept_)
+        out, all_finite = predictions(X, coef, intercept, kind, device)
+        if not all_finite and on_device:
+            check_finite(X)
+        elif not all_finite and isinstance(X, RowBlocks):
+            FileRows(X).check_finite()
+        elif not all_finite:    # raises unless coef_ is to blame
+            dtype = np.float32 if is_narrow(X.dtype) else "numeric"
+            check_array(X, accept_sparse="csr", estimator=self, input_name="X", dtype=dtype)
+        return out if on_device else as_numpy(out)
+
+    def predict(self, X):
+        """Most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            On the device for X there, unless labels are no numbers.
+        """
+        logits = self._decisions(X)
+        index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        labels = self.classes_[as_numpy(index)]
+        return in_kind_of(X)(labels) if labels.dtype.kind in "iufb" else labels
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+        return in_kind_of(X)(self._predictions(X, "probabilities"))
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, from the logits: finite where that is 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+        """
+        return in_kind_of(X)(self._predictions(X, "log_probabilities"))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        y_true, y_pred = (as_numpy(a) if is_on_device(a) else a for a in (y, self.predict(X)))
+        if is_on_device(sample_weight):
+            sample_weight = as_numpy(sample_weight)
+        return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
+
+    def sparsify(self):
+        """Make `coef_` a SciPy CSR array; worth it when most of it is zero.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_array(as_numpy(self.coef_))
+        return self
+
+    def densify(self):
+        """Make `coef_` an ndarray again.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        if sparse.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+    def to_sklearn(self):
+        """The fitted model as scikit-learn's `LogisticRegression`, for where only that is.
+
+        Returns
+        -------
+        LogisticRegression
+            Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
+            probabilities up to rounding. Its parameters ask for the same optimum, except for
+            `grouped` and `penalty_factor`, which it does not have; `n_iter_` is the largest.
+
+        Raises
+        ------
+        NotFittedError
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_wine(return_X_y=True)
+        >>> SoftmaxRegression(C=0.1).fit(X, y).to_sklearn()
+        LogisticRegression(C=0.1)
+        """
+        check_is_fitted(self)
+        if hasattr(self, "C_"):    # what a search has chosen
+            return fitted_logistic_regression(self, self.C_, self.l1_ratio_)
+        return fitted_logistic_regression(self, self.C, self.l1_ratio)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,350 @@
+"""`SoftmaxRegressionCV`: C and l1_ratio by cross-validation, along warm-started paths."""
+
+from numbers import Integral
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import _fit_context
+from sklearn.metrics import get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    UNUSED,
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from ..rows.device_input import as_numpy, is_on_device
+from .base import LinearSoftmaxClassifier
+from .callbacks import FitProgress
+from .folds import best_of, fold_path, model_of, selected, set_coefficients, split
+from .outcome import warn_of_path
+from .parameters import problem_options
+from .path import check_grid
+from .regression import _OF_FIT, SoftmaxRegression
+from .scoring import fold_scorer, folds_that_count, knowing_classes, scorer_of
+from .validation import check_sample_weight, check_training_data
+
+_DECADES = -4, 4    # of the default grid of C, scikit-learn's
+
+
+class SoftmaxRegressionCV(LinearSoftmaxClassifier):
+    """Softmax regression whose C and l1_ratio are chosen by cross-validation.
+
+    Every fold fits the grid of C from the most to the least regularised, each fit started
+    from the last; only what a change of C leaves alone is computed once. The model is then
+    fitted on all rows with the values chosen.
+
+    Parameters
+    ----------
+    Cs : int or array-like of shape (n_Cs,), default=10
+        Values of C; an int takes so many from 1e-4 to 1e4, evenly spaced in the logarithm.
+    l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
+        Values of l1_ratio, from 0 to 1.
+    cv : int, cross-validation generator or iterable, default=None
+        None is 5 stratified folds.
+    scoring : str, callable or None, default="neg_log_loss"
+        As in scikit-learn; None is accuracy. Metrics that take labels or a positive label are
+        told those of `fit`, in folds and in `score`: of two classes that are not the metric's
+        default, ``classes_[1]`` is positive. A candidate with a score that is not finite is
+        not chosen, and a fold that has no finite score does not count; a warning names them.
+    refit : bool, default=True
+        Fit on all rows with what scores best on average. Otherwise `coef_`, `intercept_`,
+        `C_` and `l1_ratio_` are the means of every fold's best.
+    selection : {"best", "one_se"}, default="best"
+        "one_se" takes, at the best l1_ratio, the smallest C whose mean score is within one
+        standard error of the best: the simplest model that is not clearly worse. Needs refit.
+    n_jobs : int, default=None
+        Folds and l1_ratios at a time, in threads.
+    tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
+penalty_factor, groups, device, precision
+        As in `SoftmaxRegression`. "balanced" class weights are those of all rows. An X on a
+        device is copied to the host first, where scikit-learn's splitters and scorers work.
+
+    Attributes
+    ----------
+    C_, l1_ratio_ : float
+        The values chosen.
+    Cs_ : ndarray of shape (n_Cs,)
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+    scores_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
+    coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs, 1 or n_classes, n_dof)
+        n_dof is n_features, and one more for the intercept if there is one.
+    gaps_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
+        Relative duality gaps of the fits.
+    n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs), int32
+    coef_, intercept_, classes_, n_features_in_, feature_names_in_
+        As in `SoftmaxRegression`; with refit also `objective_`, `dual_gap_`,
+        `newton_decrement_`, `n_evaluations_`, `solver_` and `history_`.
+
+    References
+    ----------
+    Hastie, Tibshirani & Friedman (2009), The Elements of Statistical Learning, section 7.10,
+    for the one-standard-error rule.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import SoftmaxRegressionCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegressionCV(Cs=5).fit(X, y)
+    >>> model.scores_.shape
+    (5, 1, 5)
+    """
+
+    # It is the scorer's.
+    __metadata_request__score = {"sample_weight": UNUSED}
+    _parameter_constraints: dict = {
+        name: constraint
+        for name, constraint in SoftmaxRegression._parameter_constraints.items()
+        if name not in ("C", "l1_ratio", "warm_start")
+    } | {
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "l1_ratios": ["array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "refit": ["boolean"],
+        "selection": [StrOptions({"best", "one_se"})],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        Cs=10,
+        l1_ratios=(0.0,),
+        fit_intercept=True,
+        cv=None,
+        scoring="neg_log_loss",
+        solver="auto",
+        tol=1e-6,
+        max_iter=1000,
+        class_weight=None,
+        n_jobs=None,
+        verbose=0,
+        refit=True,
+        selection="best",
+        random_state=None,
+        grouped=False,
+        penalty_factor=None,
+        groups=None,
+        device="cpu",
+        precision="auto",
+    ):
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.fit_intercept = fit_intercept
+        self.cv = cv
+        self.scoring = scoring
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.refit = refit
+        self.selection = selection
+        self.random_state = random_state
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+        self.groups = groups
+        self.device = device
+        self.precision = precision
+
+    @property
+    def penalty(self):
+        """What is penalised, in scikit-learn's words: "l1", "l2", "elasticnet" or None.
+
+        By `C_` and `l1_ratio_` after a fit, before it by `Cs` and `l1_ratios`.
+        """
+        fitted = vars(self)
+        Cs = [fitted["C_"]] if "C_" in fitted else np.ravel(self.Cs)
+        ratios = [fitted["l1_ratio_"]] if "l1_ratio_" in fitted else np.ravel(self.l1_ratios)
+        if np.all(np.equal(Cs, np.inf)):
+            return None
+        different = np.unique(ratios).tolist()
+        return {(0,): "l2", (1,): "l1"}.get(tuple(different), "elasticnet")
+
+    def _validate_params(self):
+        super()._validate_params()
+        ratios = np.asarray(self.l1_ratios)
+        numeric = ratios.ndim == 1 and ratios.size > 0 and ratios.dtype.kind in "iuf"
+        if not (numeric and np.all((ratios >= 0) & (ratios <= 1))):
+            raise ValueError(
+                "l1_ratios must be an array-like of numbers between 0 and 1; "
+                f"got (l1_ratios={self.l1_ratios!r})"
+            )
+        if self.solver != "auto" and np.any(ratios != 0):
+            raise ValueError(
+                f"solver={self.solver!r} minimises smooth penalties only, got "
+                f"l1_ratios={self.l1_ratios!r}. Use solver='auto'."
+            )
+        if self.selection == "one_se" and not self.refit:
+            raise ValueError("selection='one_se' needs refit=True, got refit=False.")
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose C and l1_ratio, and fit the model.
+
+        Nothing changes on the estimator until the fit has ended.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Count in the fits and in the scores.
+        **params : dict
+            For the splitter and the scorer, as in scikit-learn: for the scorer alone unless
+            metadata routing is enabled.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            On what `SoftmaxRegression` refuses, on folds without weight, and where no candidate
+            has a finite score.
+        """
+        _raise_for_params(params, self, "fit")
+        X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
+            X, y, sample_weight
+        ))
+        data = check_training_data(self, X, y, sample_weight)
+        Cs = self._grid()
+        l1_ratios = np.array(self.l1_ratios, dtype=np.float64)
+        options = problem_options(self, data)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, len(data.y))
+        if _routing_enabled():
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            for_splitter, for_scorer = routed.splitter.split, routed.scorer.score
+        else:
+            for_splitter, for_scorer = {}, dict(params)
+            if sample_weight is not None:
+                for_scorer["sample_weight"] = sample_weight
+        splitter = check_cv(self.cv, data.y, classifier=True)
+        folds = list(splitter.split(data.X, data.y, **for_splitter))
+        score = fold_scorer(scorer_of(self.scoring), data, for_scorer)
+        paths = self._paths(data, folds, l1_ratios, Cs, score, options)
+
+        def stacked(name):
+            values = np.array([getattr(path, name) for path in paths])
+            return values.reshape(len(folds), len(l1_ratios), *values.shape[1:])
+
+        scores, coefs = stacked("scores"), stacked("coefs")
+        lacking = [np.delete(data.classes, data.index[test]).tolist() for _, test in folds]
+        counts = folds_that_count(scores, Cs, l1_ratios, lacking)
+        fitted = {
+            "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
+            "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
+        }
+        if self.refit:
+            i, j = selected(scores[counts], Cs, self.selection)
+            fitted |= {"C_": float(Cs[j]), "l1_ratio_": float(l1_ratios[i])}
+            complete = [k for k in range(len(folds)) if paths[k * len(l1_ratios)].is_complete]
+            start = coefs[complete, i, j].mean(axis=0) if complete else None
+            model = model_of(self, fitted["C_"], fitted["l1_ratio_"])
+            if start is not None:
+                set_coefficients(model, *split(start, self.fit_intercept), data.classes)
+            model.fit(X, y, sample_weight)
+            fitted |= {
+                name: value for name, value in vars(model).items()
+                if name.endswith("_") and name != "n_iter_"
+            }
+        else:
+            best = [best_of(fold) for fold in scores[counts]]
+            mean = np.mean(
+                [path[index] for path, index in zip(coefs[counts], best, strict=True)], axis=0
+            )
+            coef, intercept = split(mean, self.fit_intercept)
+            fitted |= {
+                "C_": float(np.mean([Cs[j] for _, j in best])),
+                "l1_ratio_": float(np.mean([l1_ratios[i] for i, _ in best])),
+                "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
+            }
+        results = [result for path in paths for result in path.results]
+        warn_of_path(results, np.tile(Cs, len(paths)), self.max_iter)
+        # An earlier fit may have set what this one does not; the rest is a subclass's.
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_FIT}
+        self.__dict__ = kept | fitted    # all at once
+        return self
+
+    def score(self, X, y, *, sample_weight=None, **score_params):
+        """Score of `scoring` on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        **score_params : dict
+            For the scorer, where metadata routing is enabled.
+
+        Returns
+        -------
+        score : float
+        """
+        _raise_for_params(score_params, self, "score")
+        if sample_weight is not None:
+            score_params["sample_weight"] = sample_weight
+        if _routing_enabled():
+            score_params = process_routing(self, "score", **score_params).scorer.score
+        check_is_fitted(self)
+        scorer = knowing_classes(scorer_of(self.scoring), self.classes_)
+        return scorer(self, X, y, **score_params)
+
+    def get_metadata_routing(self):
+        """What goes to the splitter and to the scorer, as for `LogisticRegressionCV`.
+
+        Returns
+        -------
+        routing : sklearn.utils.metadata_routing.MetadataRouter
+        """
+        to_splitter = MethodMapping().add(caller="fit", callee="split")
+        to_scorer = MethodMapping().add(caller="score", callee="score")
+        to_scorer.add(caller="fit", callee="score")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=to_splitter)
+            .add(scorer=scorer_of(self.scoring), method_mapping=to_scorer)
+        )
+
+    def _grid(self):
+        if isinstance(self.Cs, Integral):
+            return np.logspace(*_DECADES, self.Cs)
+        return check_grid(self.Cs, finite=False)
+
+    def _paths(self, data, folds, l1_ratios, Cs, score, options):
+        """A `FoldPath` for every fold and l1_ratio, in this order."""
+        tasks = [
+            (k, train, test, l1_ratio)
+            for k, (train, test) in enumerate(folds) for l1_ratio in l1_ratios
+        ]
+        hook_data = {"X": data.X, "y": data.y, "metadata": None}
+        progress = FitProgress(self, hook_data, "path", lambda theta: None, len(tasks))
+        outcomes = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
+            delayed(fold_path)(self, data, train, test, l1_ratio, Cs, score, options)
+            for _, train, test, l1_ratio in tasks
+        )
+        paths = []
+        for (k, _, _, l1_ratio), path in zip(tasks, outcomes, strict=True):
+            progress.begin(None)
+            paths.append(path)
+            if self.verbose:
+                (best,) = best_of(path.scores)
+                print(
+                    f"[{type(self).__name__}] fold {k + 1} of {len(folds)}, l1_ratio "
+                    f"{l1_ratio:g}: best score {path.scores[best]:.6g} at C = {Cs[best]:.3g}, "
+                    f"{path.n_iters.sum()} iterations"
+                )
+            progress.end_task(None)
+        progress.close(None)
+        return paths

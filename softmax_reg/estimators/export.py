@@ -1,0 +1,46 @@
+"""A fitted model as scikit-learn's `LogisticRegression`."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from ..rows.device_input import as_numpy
+
+# scikit-learn < 1.8 chooses the kind of penalty by a parameter of its own.
+_HAS_PENALTY = LogisticRegression().penalty != "deprecated"
+
+
+def fitted_logistic_regression(model, C, l1_ratio):
+    """A `LogisticRegression` with what `model` has been fitted to.
+
+    Parameters
+    ----------
+    model : fitted LinearSoftmaxClassifier
+    C, l1_ratio : float
+        Of its fit.
+
+    Returns
+    -------
+    LogisticRegression
+        With copies of the coefficients, and parameters that ask for the same optimum as far
+        as it has them; only its saga takes an L1 part.
+    """
+    penalty = {"l1_ratio": l1_ratio}
+    if _HAS_PENALTY and C == np.inf:
+        penalty, C = {"penalty": None}, 1.0
+    elif _HAS_PENALTY and l1_ratio > 0:
+        penalty["penalty"] = "elasticnet"
+    elif _HAS_PENALTY:
+        penalty = {}
+    exported = LogisticRegression(
+        C=C, fit_intercept=model.fit_intercept, class_weight=model.class_weight,
+        random_state=model.random_state, solver="saga" if l1_ratio > 0 else "lbfgs", **penalty,
+    )
+    exported.coef_ = as_numpy(model.coef_).copy()    # an ndarray or, sparsified, a CSR array
+    exported.intercept_ = as_numpy(model.intercept_).copy()
+    exported.classes_ = model.classes_.copy()
+    if hasattr(model, "n_iter_"):    # not after partial_fit
+        exported.n_iter_ = np.array([np.max(model.n_iter_)], dtype=np.int32)
+    exported.n_features_in_ = model.n_features_in_
+    if hasattr(model, "feature_names_in_"):
+        exported.feature_names_in_ = model.feature_names_in_.copy()
+    return exported

@@ -1,0 +1,130 @@
+"""Warnings about the end of a fit, or of many."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from ..exceptions import SeparationWarning
+
+
+def warn_of_outcome(result, absent, tol, max_iter):
+    """Say what is wrong with the end of a fit, if anything is.
+
+    Parameters
+    ----------
+    result : Fit
+    absent : array
+        Classes without weight.
+    tol, max_iter : as in `SoftmaxRegression`
+    """
+    if len(absent):
+        warnings.warn(
+            f"Classes {absent.tolist()} have a total weight of zero; they stay in "
+            "classes_ but are never predicted.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if result.status == "separable":
+        warnings.warn(
+            "The classes can be separated (at least in part) by coefficients that nothing "
+            f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after "
+            f"{result.n_iter} iteration(s) with objective {result.value:.1e}. Use a finite C, "
+            "and no penalty factor of 0.",
+            SeparationWarning,
+            stacklevel=3,
+        )
+    elif result.status == "rounded":
+        above = f", up to {result.gap:.1e} above the optimum" if np.isfinite(result.gap) else ""
+        warnings.warn(
+            f"{result.solver} failed to converge in coef_ and intercept_ as they are stored: "
+            f"rounding them to {result.coef.dtype} takes the objective to {result.value:.9g}"
+            f"{above}. Some columns are large beside what varies in them: subtract their means "
+            "first (StandardScaler, say).",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    elif result.status == "uncertified":
+        warnings.warn(
+            f"{result.solver} stopped at the rounding floor after {result.n_iter} "
+            "iteration(s): Newton's decrement puts the objective within "
+            f"{result.newton_decrement**2 / 2:.1e} of the optimum, but rounding hides the "
+            f"duality gap (<= {result.gap:.1e}) where columns of X or weights differ by so "
+            "many orders of magnitude. Scale them for a certificate.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    elif result.status in ("max_iter", "stalled", "undecided"):
+        reached = (
+            f"duality gap {result.gap:.1e} > tol * objective = "
+            f"{tol * result.value:.1e}"
+            if np.isfinite(result.gap)
+            else f"objective {result.value:.6g}, no certificate where something is not penalised. "
+            "The classes may be separable, or nearly collinear columns may leave the "
+            "coefficients undetermined: a finite C settles both"
+        )
+        advice = (
+            f"Increase the number of iterations (max_iter={max_iter})."
+            if result.status == "max_iter"
+            else "Rounding stops it from going on: scale the data or raise tol."
+            if result.status == "stalled"
+            else "The objective is within tol of its infimum as far as Newton's decrement tells."
+        )
+        warnings.warn(
+            f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
+            f"{reached}. {advice}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_path(results, Cs, max_iter):
+    """Warn of the fits of a path, or of several, that fell short: once, and of separation once.
+
+    Parameters
+    ----------
+    results : list of Fit
+    Cs : array of shape (n_results,)
+        The C of each; folds have the same ones.
+    max_iter : int
+    """
+    Cs, statuses = np.asarray(Cs), np.array([result.status for result in results])
+
+    def counted(is_meant):
+        values, n_fits = len(np.unique(Cs[is_meant])), int(np.sum(is_meant))
+        n_values = len(np.unique(Cs))
+        fits = "" if n_values == len(Cs) else f" ({n_fits} of {len(Cs)} fits)"
+        return f"{values} of {n_values} values of C{fits}"
+
+    is_separable = statuses == "separable"
+    if np.any(is_separable):
+        smallest = Cs[is_separable].min()
+        advice = "Leave out C=inf" if smallest == np.inf else "Use no penalty factor of 0"
+        warnings.warn(
+            "The classes can be separated (at least in part) by coefficients that nothing "
+            f"penalises, so there is no optimum for {counted(is_separable)}. {advice}.",
+            SeparationWarning,
+            stacklevel=3,
+        )
+    is_short = ~np.isin(statuses, ("converged", "stopped", "separable"))
+    if np.any(is_short):
+        short = [result for result, meant in zip(results, is_short, strict=True) if meant]
+        worst = max(short, key=lambda result: (result.gap, -result.value))
+        advice = {
+            "max_iter": f"Increase the number of iterations (max_iter={max_iter}), or leave out "
+                        "the largest values of C.",
+            "undecided": "The classes may be separable, or columns nearly collinear: use a "
+                         "finite C and no penalty factor of 0.",
+            "stalled": "Rounding stops it from going on: scale the data or raise tol.",
+            "uncertified": "Rounding hides the gap: scale the columns for a certificate.",
+            "rounded": "Rounding coef_ and intercept_ costs more than tol: subtract the means "
+                       "of the columns first.",
+        }
+        endings = [status for status in advice if status in statuses]
+        warnings.warn(
+            f"{worst.solver} failed to converge for {counted(is_short)}; the largest duality "
+            f"gap is {worst.gap:.1e} at objective {worst.value:.6g} ({worst.status}). "
+            + " ".join(advice[status] for status in endings),
+            ConvergenceWarning,
+            stacklevel=3,
+        )

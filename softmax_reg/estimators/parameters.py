@@ -1,0 +1,51 @@
+"""Parameters that estimators have in common: what they may be, and what a `Problem` takes."""
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..rows.choice import DEVICES, PRECISIONS
+from ..solvers import SOLVERS
+from .validation import check_groups, check_penalty_factor
+
+# Constraints of `SoftmaxRegression`, as scikit-learn writes them.
+CONSTRAINTS = {
+    "C": [Interval(Real, 0, None, closed="right")],
+    "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "fit_intercept": ["boolean"],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+    "random_state": ["random_state"],
+    "solver": [StrOptions({"auto", *SOLVERS})],
+    "max_iter": [Interval(Integral, 0, None, closed="left")],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "grouped": ["boolean"],
+    "device": [StrOptions(set(DEVICES))],
+    "precision": [StrOptions(set(PRECISIONS))],
+    "penalty_factor": ["array-like", None],
+    "groups": ["array-like", None],
+}
+# Parameters that a cross-validation and its models have in common.
+SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max_iter",
+          "grouped", "penalty_factor", "groups", "device", "precision")
+
+
+def problem_options(estimator, data):
+    """Arguments of `Problem` for all C and l1_ratio, checked.
+
+    Parameters
+    ----------
+    estimator : estimator with the parameters of `SHARED`
+    data : TrainingData
+    """
+    n_features = data.X.shape[1]
+    factor = check_penalty_factor(estimator.penalty_factor, n_features)
+    return {
+        "fit_intercept": estimator.fit_intercept, "grouped": estimator.grouped,
+        "penalty_factor": factor,
+        "groups": check_groups(
+            estimator.groups, factor, n_features, estimator.grouped, len(data.classes)
+        ),
+        "device": estimator.device, "precision": estimator.precision,
+    }

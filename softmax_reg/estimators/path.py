@@ -1,0 +1,198 @@
+"""The regularisation path: one fit for each of many values of C, each from the last."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..problem.problem import Problem
+from .outcome import warn_of_path
+from .parameters import problem_options
+from .regression import SoftmaxRegression
+from .validation import check_training_data
+
+# Share of L1 that the start of a default grid is for where the penalty has less.
+_LEAST_L1 = 1e-3
+
+
+class SoftmaxPath(NamedTuple):
+    """Fits along a grid of C, in its order.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+    coefs : ndarray of shape (n_Cs, 1 or n_classes, n_features)
+    intercepts : ndarray of shape (n_Cs, 1 or n_classes)
+    objectives, dual_gaps : ndarray of shape (n_Cs,)
+        As `objective_` and `dual_gap_` of `SoftmaxRegression`, in nats.
+    n_iters : ndarray of shape (n_Cs,), int32
+    degrees_of_freedom : ndarray of shape (n_Cs,), int64
+        Coefficients that are not zero.
+    deviances_explained : ndarray of shape (n_Cs,)
+        1 - loss / loss of the model without features.
+    classes : ndarray of shape (n_classes,)
+    """
+
+    Cs: np.ndarray
+    coefs: np.ndarray
+    intercepts: np.ndarray
+    objectives: np.ndarray
+    dual_gaps: np.ndarray
+    n_iters: np.ndarray
+    degrees_of_freedom: np.ndarray
+    deviances_explained: np.ndarray
+    classes: np.ndarray
+
+
+def softmax_path(
+    X,
+    y,
+    *,
+    Cs=None,
+    n_Cs=100,
+    eps=1e-3,
+    l1_ratio=1.0,
+    sample_weight=None,
+    class_weight=None,
+    fit_intercept=True,
+    solver="auto",
+    tol=1e-6,
+    max_iter=1000,
+    grouped=False,
+    penalty_factor=None,
+    groups=None,
+    device="cpu",
+    precision="auto",
+):
+    """Fit softmax regressions for many values of C, each started from the last.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    Cs : array-like of shape (n_Cs,), default=None
+        Positive and finite. None takes `n_Cs` values, evenly spaced in the logarithm, from
+        the largest C at which all penalised coefficients are zero to 1 / eps times that. With
+        l1_ratio < 0.001 as if it were 0.001: ridge never gives zeros.
+    n_Cs : int, default=100
+    eps : float in (0, 1), default=1e-3
+    l1_ratio : float in [0, 1], default=1.0
+    sample_weight : array-like of shape (n_samples,) or float, default=None
+    class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, groups, \
+device, precision
+        As in `SoftmaxRegression`. What is returned is NumPy's, wherever X is.
+
+    Returns
+    -------
+    SoftmaxPath
+
+    Raises
+    ------
+    ValueError
+        On what `SoftmaxRegression` refuses, and on a grid that is empty or not positive.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, if fits ended short of `tol`.
+
+    References
+    ----------
+    Friedman, Hastie & Tibshirani (2010), Regularization paths for generalized linear models
+    via coordinate descent, J. Stat. Softw. 33(1).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import softmax_path
+    >>> X, y = load_wine(return_X_y=True)
+    >>> path = softmax_path(X, y, n_Cs=5)
+    >>> path.coefs.shape
+    (5, 3, 13)
+    >>> int(path.degrees_of_freedom[0])
+    0
+    """
+    estimator = SoftmaxRegression(
+        l1_ratio=l1_ratio, class_weight=class_weight, fit_intercept=fit_intercept,
+        solver=solver, tol=tol, max_iter=max_iter, grouped=grouped,
+        penalty_factor=penalty_factor, groups=groups, device=device, precision=precision,
+    )
+    estimator._validate_params()
+    data = check_training_data(estimator, X, y, sample_weight)
+    problem = Problem(data, C=1.0, l1_ratio=l1_ratio, **problem_options(estimator, data))
+    Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (
+        check_grid(Cs)
+    )
+    order = np.argsort(Cs, kind="stable")
+    fits = [None] * len(Cs)
+    for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
+        fits[i] = fit
+    warn_of_path(fits, Cs, max_iter)
+    null = 0.0 if problem.objective is None else problem.objective.null_point.value
+    losses = np.array([fit.loss for fit in fits])
+    coefs = np.array([fit.coef for fit in fits])
+    return SoftmaxPath(
+        Cs=Cs,
+        coefs=coefs,
+        intercepts=np.array([fit.intercept for fit in fits]),
+        objectives=np.array([fit.value for fit in fits]),
+        dual_gaps=np.array([fit.gap for fit in fits]),
+        n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
+        degrees_of_freedom=np.count_nonzero(coefs, axis=(1, 2)),
+        deviances_explained=1 - losses / null if null > 0 else np.ones(len(fits)),
+        classes=data.classes,
+    )
+
+
+def path_fits(problem, Cs, solver, tol, max_iter):
+    """Yield a `Fit` for each C, in ascending order, each started from the last.
+
+    Or from the line through the last two, in log C, where the objective is lower there.
+    """
+    fits = []
+    for C in Cs:
+        starts = []
+        if problem.objective is not None:
+            problem.set_C(C)
+            starts = _continued(fits, np.log(C), problem.objective.penalty.has_kinks)
+        fit = problem.fit(solver, starts, tol=tol, max_iter=max_iter, goes_on=True)
+        fits = [*fits[-1:], (np.log(C), (fit.coef, fit.intercept))]
+        yield fit
+
+
+def _continued(fits, at, has_kinks):
+    """[(coef, intercept)] on the line through two of [(log C, (coef, intercept)), ...].
+
+    At log C = at; none where there are not two. With kinks what was zero stays zero, and
+    nothing changes its sign.
+    """
+    if len(fits) == 2 and fits[0][0] < fits[1][0] < at < np.inf:
+        (before, (old, old_intercept)), (last, (new, new_intercept)) = fits
+        share = (at - last) / (last - before)
+        coef = new + share * (new - old)
+        if has_kinks:
+            coef[new * coef <= 0] = 0.0
+        return [(coef, new_intercept + share * (new_intercept - old_intercept))]
+    return []
+
+
+def default_grid(problem, n_Cs, eps, l1_ratio):
+    """n_Cs values from the largest C at which nothing penalised is in the model."""
+    _check(n_Cs >= 1 and n_Cs == int(n_Cs), "n_Cs", "a positive integer", n_Cs)
+    _check(0 < eps < 1, "eps", "between 0 and 1", eps)
+    first = problem.sparsest_C(l1_ratio)
+    return first * np.logspace(0, -np.log10(eps), int(n_Cs))
+
+
+def check_grid(Cs, finite=True):
+    """Values of C as a float64 array, positive and finite or infinite, at least one."""
+    grid = np.array(Cs, dtype=np.float64)
+    _check(grid.ndim == 1 and grid.size > 0, "Cs", "a list of at least one number", Cs)
+    if finite:
+        _check(np.all((grid > 0) & (grid < np.inf)), "Cs", "positive and finite", Cs)
+    _check(np.all(grid > 0), "Cs", "positive", Cs)
+    return grid
+
+
+def _check(holds, name, expected, given):
+    if not holds:
+        raise ValueError(f"{name} must be {expected}, got {given!r}.")

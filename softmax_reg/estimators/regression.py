@@ -1,0 +1,382 @@
+"""`SoftmaxRegression`, the scikit-learn estimator."""
+
+
+import numpy as np
+from sklearn.base import _fit_context
+
+from ..problem.problem import Problem
+from ..rows.device_input import in_kind_of
+from ..solvers import choose_solver, expectation
+from ..streaming.stream import next_stream
+from .base import LinearSoftmaxClassifier
+from .callbacks import FitProgress
+from .outcome import warn_of_outcome
+from .parameters import CONSTRAINTS, problem_options
+from .prediction import rounded
+from .validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
+
+# Attributes of a fit that `partial_fit` removes, and the other way round.
+_OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
+           "n_evaluations_", "solver_", "history_")
+_OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
+
+
+class SoftmaxRegression(LinearSoftmaxClassifier):
+    """Multinomial (softmax) logistic regression with a certified optimum.
+
+    Minimises, over coef_ W and intercept_ b,
+
+        (1/S) sum_i s_i [logsumexp(W x_i + b) - (W x_i + b)[y_i]]
+            + 1/(C S) sum_j v_j [l1_ratio |W_j| + (1 - l1_ratio)/2 ||W_j||^2]
+
+    in nats, with s_i the sample weight times the class weight of row i, S their sum, W_j the
+    coefficients of feature j and v_j its penalty factor: scikit-learn's `LogisticRegression`
+    objective divided by C S, so the same optimum for every C, l1_ratio and weight. Two classes
+    use one coefficient vector and the sigmoid, as scikit-learn does. Raw, unscaled columns are
+    welcome: the solvers rescale the problem themselves.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse of the regularisation strength, positive; ``np.inf`` for none.
+    l1_ratio : float in [0, 1], default=0.0
+        Share of the L1 penalty: 0 is ridge, 1 lasso, between them elastic net. Above 0
+        coefficients that do not help enough are exactly 0.
+    tol : float, default=1e-6
+        Relative duality gap at which to stop: the objective is then at most
+        ``tol * objective_`` above the optimum. 0 goes on to the rounding floor.
+    fit_intercept : bool, default=True
+        Whether to fit an unpenalised intercept.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, as in scikit-learn.
+    random_state : int, RandomState instance or None, default=None
+        Accepted for compatibility; no solver draws random numbers.
+    solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}, default="auto"
+        "auto" takes exact Newton where its cost model says so and preconditioned
+        L-BFGS elsewhere, and the proximal versions of both, which no other name gives, where
+        l1_ratio > 0. A solver that cannot go on hands over to another.
+    max_iter : int, default=1000
+        Most iterations; 0 returns the starting point.
+    verbose : int, default=0
+        Positive: print the cost model's figures and a line per iteration.
+    warm_start : bool, default=False
+        Start from the previous fit's coefficients.
+    grouped : bool, default=False
+        Take ``|W_j|`` above as the Euclidean norm of the feature's coefficients instead of
+        the sum of their absolute values: a feature is then in for all classes or for none.
+    penalty_factor : array-like of shape (n_features,), default=None
+        Factors v_j of the features' penalties, used as they are: 0 leaves a feature
+        unpenalised, ``np.inf`` leaves it out. None is 1 for all.
+    groups : array-like of shape (n_features,), default=None
+        Numbers or names: features of the same group share one norm, v_G times the Euclidean
+        norm of all their coefficients, and are in or out together (group lasso). For more than
+        two classes with ``grouped=True``. Factors within a group must be equal, and are 1
+        unless `penalty_factor` says otherwise: ``np.sqrt(size)`` of each feature's group gives
+        the weights of Yuan & Lin. None is a group for each feature.
+    device : {"cpu", "cuda"}, default="cpu"
+        Where passes over the rows run, in fits and predictions. "cuda" needs a GPU and an
+        extra, ``cuda12`` or ``cuda13``. It moves a dense X there once, or where it does not
+        fit, a memmap say, block by block in every pass; CuPy's arrays and PyTorch's CUDA
+        tensors are used where they are, and `coef_`, `intercept_` and predictions are of
+        their kind. With an L1 part the fit runs on the CPU, with a warning.
+    precision : {"auto", "tf32x3"}, default="auto"
+        "auto" works in float32 as long as that serves, and in float64. With "tf32x3", for
+        device="cuda" alone, products in float32 run on tensor cores, each in three parts
+        that keep about float32's accuracy. Certificates are of float64 either way.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        float32 where X is and rounding costs the objective less than `tol`, as it does but on
+        columns whose means are large beside their spread; else float64. On the device of X,
+        if it was there. Columns that are constant, among the rows of positive weight, have
+        the coefficient 0 where there is an intercept.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Same dtype as `coef_`.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X has string column names.
+    objective_ : float
+        The value above, in nats, of `coef_` and `intercept_` as they are stored and as
+        predictions compute it.
+    dual_gap_ : float
+        Proven upper bound on ``objective_`` minus its optimum; at most ``objective_``, for no
+        optimum is negative. ``np.inf`` where C is infinite or a penalty factor is 0, for then
+        no bound exists.
+    newton_decrement_ : float
+        sqrt(g' H^-1 g) at the last step of a Newton solver, or what takes its place with L1;
+        half its square estimates the suboptimality. NaN where no Newton step was taken.
+    n_iter_ : ndarray of shape (1,), int32
+        Iterations, over all solvers that took part.
+    n_evaluations_ : int
+        Passes over the rows, everything counted.
+    solver_ : str
+        The solver that ended the fit.
+    history_ : structured ndarray
+        iteration, seconds, objective and gap, from the start to the end.
+    weight_seen_ : float
+        After `partial_fit` alone, which gives none of the attributes from `objective_` to
+        `history_`: the sum of the weights of all rows so far.
+
+    See Also
+    --------
+    sklearn.linear_model.LogisticRegression : The same model.
+    softmax_reg.cross_entropy : The loss.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from softmax_reg import SoftmaxRegression
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = SoftmaxRegression().fit(X, y)
+    >>> model.predict(X[:3])
+    array([0, 0, 0])
+    >>> bool(model.dual_gap_ <= 1e-6 * model.objective_)
+    True
+    """
+
+    _parameter_constraints: dict = CONSTRAINTS
+
+    def __init__(
+        self,
+        *,
+        C=1.0,
+        l1_ratio=0.0,
+        tol=1e-6,
+        fit_intercept=True,
+        class_weight=None,
+        random_state=None,
+        solver="auto",
+        max_iter=1000,
+        verbose=0,
+        warm_start=False,
+        grouped=False,
+        penalty_factor=None,
+        groups=None,
+        device="cpu",
+        precision="auto",
+    ):
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.grouped = grouped
+        self.penalty_factor = penalty_factor
+        self.groups = groups
+        self.device = device
+        self.precision = precision
+
+    @property
+    def penalty(self):
+        """What is penalised, in scikit-learn's words: "l1", "l2", "elasticnet" or None."""
+        if self.C == np.inf:
+            return None
+        return {0: "l2", 1: "l1"}.get(self.l1_ratio, "elasticnet")
+
+    def _validate_params(self):
+        super()._validate_params()
+        if self.l1_ratio != 0 and self.solver != "auto":
+            raise ValueError(
+                f"solver={self.solver!r} minimises smooth penalties only, got "
+                f"l1_ratio={self.l1_ratio!r}. Use solver='auto'."
+            )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Nothing changes on the estimator until the fit has ended, so one that is
+        refused or interrupted leaves the previous state.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Also an array on a CUDA device, see `device`. float32 and float64 are used as they
+            are. Large problems are solved in float32 at first; the end, and what is reported,
+            is float64 arithmetic.
+        y : array-like of shape (n_samples,)
+            Labels of any type that sorts, at least two different ones.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Non-negative, not all zero.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+        """
+        data = check_training_data(self, X, y, sample_weight)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        return self._fit(data, Problem, metadata, in_kind_of(X))
+
+    def _fit(self, data, problem_type, metadata, in_kind):
+        """Fit to validated data.
+
+        Parameters
+        ----------
+        data : TrainingData
+            Or what `problem_type` takes for it.
+        problem_type : type
+            `Problem`, or one that does the same elsewhere.
+        metadata : dict or None
+            For callbacks.
+        in_kind : callable
+            Of a NumPy array, the array that `coef_` is to be.
+        """
+        previous = check_warm_start(self, data)
+        problem = problem_type(
+            data,
+            C=self.C,
+            l1_ratio=self.l1_ratio,
+            **problem_options(self, data),
+        )
+
+        def attributes(coef, intercept):
+            return {
+                "coef_": in_kind(coef), "intercept_": in_kind(intercept),
+                "classes_": data.classes, **data.names,
+            }
+
+        def attributes_at(theta):
+            return attributes(*problem.coef_and_intercept(theta, data.X.dtype))
+
+        solver = self.solver
+        if solver == "auto" and problem.objective is not None:
+            solver = choose_solver(problem.objective)
+            if self.verbose:
+                why = expectation(problem.objective)
+                print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
+        hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
+        progress = FitProgress(self, hook_data, solver, attributes_at, self.max_iter)
+        fit = problem.fit(
+            solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,
+            callbacks=progress,
+        )
+        fitted = {
+            **attributes(fit.coef, fit.intercept),
+            "objective_": float(fit.value),
+            "dual_gap_": float(fit.gap),
+            "newton_decrement_": fit.newton_decrement,
+            "n_iter_": np.array([fit.n_iter], dtype=np.int32),
+            "n_evaluations_": fit.n_evaluations,
+            "solver_": fit.solver,
+            "history_": fit.history,
+        }
+        progress.close(fitted)
+        warn_of_outcome(fit, data.classes[problem.absent], self.tol, self.max_iter)
+        return self._become(fitted, _OF_STREAM)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from one more batch of rows, in memory that does not grow with their number.
+
+        The batches so far stand in for a quadratic function, their losses' second-order
+        expansion, and the new coefficients minimise that plus the batch's own loss, by Newton's
+        method (the online Laplace approximation; `softmax_reg/_online.py` has the formulas).
+        C counts against the rows of all batches: the objective is that of a `fit` to them all.
+
+        The first batch alone gets what `fit` does. After more, the coefficients are close to
+        a fit's, and asymptotically as good on new rows, if batches are drawn at random:
+        shuffle first. Rows are not forgotten, and rows that come again count again. Nothing
+        is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist then.
+        Up to 650 coefficients and intercepts, curvatures are kept in one matrix; above, as
+        Kronecker factors, which cost far less and lose little, but for weak penalties and
+        batches of fewer rows than features. Pickles hold them too; `end_partial_fit` drops
+        them.
+
+        A call after `fit` or `end_partial_fit` starts anew, as does `fit` after this. One that
+        is refused or interrupted changes nothing.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Any number of rows.
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may come, in any order. Needed in the first call, unless after
+            `fit`; later calls may repeat it. One that has not come yet is never predicted.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Non-negative, not all zero.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+            With `coef_`, `intercept_`, `classes_`, `n_features_in_` and `weight_seen_`.
+
+        Raises
+        ------
+        ValueError
+            With l1_ratio > 0, C=np.inf, an infinite penalty factor, class_weight="balanced"
+            or device="cuda"; if C, penalty_factor or fit_intercept change between calls.
+            solver, max_iter and warm_start are not used; tol only as the relative change of
+            the loss that rounding `coef_` to float32 may make.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_digits(return_X_y=True)
+        >>> model = SoftmaxRegression(C=1e-3)
+        >>> for start in range(0, 1500, 100):
+        ...     batch = slice(start, start + 100)
+        ...     model = model.partial_fit(X[batch], y[batch], classes=range(10))
+        >>> model.weight_seen_
+        1500.0
+        >>> print(f"{model.score(X[1500:], y[1500:]):.2f}")
+        0.90
+        """
+        self._validate_params()    # scikit-learn does that in the first call only
+        data = check_batch(self, X, y, classes, sample_weight)
+        stream = next_stream(
+            vars(self).get("_stream"),
+            data,
+            C=self.C,
+            fit_intercept=self.fit_intercept,
+            penalty_factor=check_penalty_factor(self.penalty_factor, data.X.shape[1]),
+        )
+        coef, intercept = rounded(*stream.coef_and_intercept(), data.X, data.index, self.tol)
+        learned = {
+            "coef_": coef,
+            "intercept_": intercept,
+            "classes_": data.classes,
+            **data.names,
+            "weight_seen_": stream.weight_seen,
+            "_stream": stream,
+        }
+        return self._become(learned, _OF_FIT)
+
+    def end_partial_fit(self):
+        """Drop what `partial_fit` keeps of past batches for later ones; the model stays.
+
+        Curvatures of the past may be far larger than the coefficients: half the square of
+        their number in a pickle, or above 650 of them (with the intercepts) about half of
+        n_features^2 + n_classes^2. Predictions and `weight_seen_` do not change. `partial_fit`
+        then starts anew. Without past batches nothing happens.
+
+        Returns
+        -------
+        self : SoftmaxRegression
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().partial_fit(X, y, classes=[0, 1, 2])
+        >>> model.end_partial_fit().predict(X[:3])
+        array([0, 0, 0])
+        """
+        vars(self).pop("_stream", None)
+        return self
+
+    def _become(self, fitted, others):
+        """These attributes, and not the others of before."""
+        for name in others:
+            self.__dict__.pop(name, None)
+        vars(self).update(fitted)
+        return self

@@ -1,0 +1,388 @@
+"""What enters a fit: checked, converted, and never written back to the estimator."""
+
+import copy
+import inspect
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
+
+from ..functional.narrow_floats import is_narrow
+from ..rows.choice import check_device
+from ..rows.device_input import (
+    as_numpy,
+    check_finite,
+    checked_device_array,
+    is_on_device,
+)
+from ..rows.file import RowBlocks
+
+# Bytes of an array in a file from which on it is read block by block.
+_LARGE_FILE = 2**30
+
+
+class TrainingData(NamedTuple):
+    """Validated input of a fit.
+
+    Attributes
+    ----------
+    X : ndarray (C-ordered) or CSR, float32 or float64, finite; such an array on a device; or
+        `RowBlocks`
+    y : ndarray of the user's labels
+    classes : ndarray, sorted
+    index : ndarray of int, position of each label in `classes`
+    weight : ndarray of float64, sample weights times class weights
+    names : dict
+        `n_features_in_` and, where X has names, `feature_names_in_`.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    classes: np.ndarray
+    index: np.ndarray
+    weight: np.ndarray
+    names: dict
+
+
+def in_blocks(X):
+    """X, or `RowBlocks` of it where it is a large array in a file."""
+    if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= _LARGE_FILE:
+        return RowBlocks(X)
+    return X
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Sample weights as a new float64 array: 1-D, finite, non-negative, not all zero."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    weight = check_array(
+        sample_weight, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
+        input_name="sample_weight",
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},), one weight for each row of X, "
+            f"got shape {weight.shape}."
+        )
+    if np.any(weight < 0):
+        raise ValueError(f"sample_weight must be non-negative, got {weight.min()!r}.")
+    if not np.any(weight):
+        raise ValueError(
+            "sample_weight must contain at least one non-zero weight, got all zero weights."
+        )
+    return weight
+
+
+def _weight_of_classes(class_weight, classes, y, sample_weight):
+    arguments = {"classes": classes, "y": y}
+    # "balanced" counts rows in older releases of scikit-learn and adds up weights
+    # in newer ones: follow the LogisticRegression that is installed.
+    if "sample_weight" in inspect.signature(compute_class_weight).parameters:
+        arguments["sample_weight"] = sample_weight
+    weights = np.asarray(compute_class_weight(class_weight, **arguments), dtype=np.float64)
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        raise ValueError(f"class_weight must be finite and non-negative, got {class_weight!r}.")
+    return weights
+
+
+def weight_of_counted_classes(class_weight, classes, counts, totals):
+    """Weights of classes from the number of their rows, and from their weights if any.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+    classes : sorted array of labels
+    counts : (n_classes,) rows of each
+    totals : (n_classes,) weight of each, or None without sample weights
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    by_weight = "sample_weight" in inspect.signature(compute_class_weight).parameters
+    if class_weight == "balanced" and not by_weight:
+        return counts.sum() / (len(classes) * counts)
+    # One row stands for all of its class.
+    rows = counts if totals is None else totals
+    return _weight_of_classes(class_weight, classes, classes, rows.astype(np.float64))
+
+
+def _classes_and_index(y):
+    """Sorted labels and every row's position among them; y (n_samples,)."""
+    is_integer = y.dtype.kind in "iu"
+    if not is_integer:
+        check_classification_targets(y)
+    low, high = (int(y.min()), int(y.max())) if is_integer else (0, 0)
+    if is_integer and high - low <= len(y):
+        # Counting takes a tenth of the time of sorting.
+        wide = np.uint64 if y.dtype.kind == "u" else np.int64
+        offset = (y.astype(wide) - wide(low)).astype(np.intp)
+        is_present = np.bincount(offset) > 0
+        classes = (np.flatnonzero(is_present).astype(wide) + wide(low)).astype(y.dtype)
+        index = (np.cumsum(is_present) - 1)[offset]
+    else:
+        classes, index = np.unique(y, return_inverse=True)
+    if is_integer and 2 * len(classes) > len(y):
+        check_classification_targets(y)    # warns of so many classes; has nothing else to say
+    return classes, index
+
+
+def check_training_data(estimator, X, y, sample_weight):
+    """Validate the arguments of ``fit``; `estimator` is left as it was.
+
+    An X on a device stays there, where ``estimator.device`` is "cuda"; the rest comes to the
+    host. Of `RowBlocks`, and large arrays in files, nothing is read: whether they are finite
+    is for the first pass to tell.
+
+    Returns
+    -------
+    TrainingData
+    """
+    X = in_blocks(X)
+    if sample_weight is not None and is_on_device(sample_weight):
+        sample_weight = as_numpy(sample_weight)
+    if is_on_device(X):
+        check_device(estimator.device, X)
+        X = checked_device_array(X, (np.float64, np.float32))
+        check_finite(X)
+        return _with_labels_on_host(estimator, X, y, sample_weight)
+    if isinstance(X, RowBlocks):
+        return _with_labels_on_host(estimator, X, y, sample_weight)
+    y = as_numpy(y) if is_on_device(y) else y
+    X, y, names = _validated(estimator, X, y, reset=True)
+    return _training_data(estimator, X, y, sample_weight, names)
+
+
+def _validated(estimator, X, y, reset):
+    """(X, y, names) on the host; `estimator` is kept, and without `reset` names its columns."""
+    # scikit-learn's validation writes n_features_in_ to its estimator.
+    scratch = copy.copy(estimator)
+    dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
+    X, y = validate_data(
+        scratch,
+        X,
+        y,
+        accept_sparse="csr",
+        dtype=dtype,
+        order="C",
+        reset=reset,
+        accept_large_sparse=True,
+    )
+    if sparse.issparse(X):
+        # Kernels do not check indices.
+        X.check_format(full_check=True)
+    names = {
+        name: getattr(scratch, name)
+        for name in ("n_features_in_", "feature_names_in_")
+        if hasattr(scratch, name)
+    }
+    return X, y, names
+
+
+def _with_labels_on_host(estimator, X, y, sample_weight):
+    """`check_training_data` for an X that is checked and that scikit-learn cannot look at."""
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
+                         "is None.")
+    y = column_or_1d(as_numpy(y), warn=True)
+    check_consistent_length(range(X.shape[0]), y)
+    return _training_data(estimator, X, y, sample_weight, {"n_features_in_": X.shape[1]})
+
+
+def _training_data(estimator, X, y, sample_weight, names):
+    """What both have in common: labels and weights."""
+    classes, index = _classes_and_index(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "
+            f"the data contains only one class: {classes.tolist()[0]!r}."
+        )
+    weight = check_sample_weight(sample_weight, X.shape[0])
+    if estimator.class_weight is not None:
+        given = None if sample_weight is None else weight
+        weight = weight * _weight_of_classes(estimator.class_weight, classes, y, given)[index]
+        if not np.any(weight):
+            raise ValueError("class_weight leaves no row a non-zero weight.")
+    return TrainingData(X, y, classes, index, weight, names)
+
+
+def check_batch(estimator, X, y, classes, sample_weight):
+    """Validate the arguments of ``partial_fit``, and the parameters that it cannot honour.
+
+    Returns
+    -------
+    TrainingData
+        Its classes are those of the stream.
+    """
+    _check_stream_parameters(estimator)
+    y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
+    check_device("cpu", X, precision=estimator.precision)
+    if isinstance(X, RowBlocks):
+        X = X[:]    # a batch is in memory
+    is_first = not hasattr(estimator, "_stream")
+    X, y, names = _validated(estimator, X, y, reset=is_first)
+    known = getattr(estimator, "classes_", None)
+    if classes is None:
+        if known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        classes = known
+    else:
+        given, classes = classes, _check_classes(classes)
+        if not is_first and not np.array_equal(known, classes):
+            raise ValueError(
+                f"`classes={given!r}` is not the same as on last call to partial_fit, was: "
+                f"{known!r}. fit starts anew, and so does partial_fit on a clone."
+            )
+    labels, index = np.unique(y, return_inverse=True)
+    place = {label: k for k, label in enumerate(classes.tolist())}
+    unknown = [label for label in labels.tolist() if label not in place]
+    if unknown:
+        raise ValueError(
+            f"y contains labels {unknown[:10]} that are not in classes, {classes!r}. Name all "
+            "classes in the first call to partial_fit."
+        )
+    index = np.array([place[label] for label in labels.tolist()])[index.ravel()]
+    weight = check_sample_weight(sample_weight, X.shape[0])
+    if estimator.class_weight is not None:
+        weight = weight * _weight_of_classes(
+            estimator.class_weight, classes, classes, None
+        )[index]
+    return TrainingData(X, y, classes, index, weight, names)
+
+
+def _check_classes(classes):
+    """All labels of a stream, sorted."""
+    classes = column_or_1d(classes)
+    if classes.dtype.kind == "f" and not np.all(np.isfinite(classes)):
+        raise ValueError(f"classes must not hold NaN or infinity, got {classes!r}.")
+    classes = np.unique(classes)
+    if len(classes) < 2:
+        raise ValueError(f"classes must name at least 2 different labels, got {classes!r}.")
+    return classes
+
+
+def _check_stream_parameters(estimator):
+    """ValueError for parameters of an estimator that `partial_fit` does not have."""
+    for name, refused, advice in (
+        ("device", "cuda", "Use device='cpu': batches are learned from on the CPU."),
+        ("C", np.inf, "Use a finite C: a first batch without a penalty may have no optimum."),
+        ("class_weight", "balanced",
+         "Use a dict, from compute_class_weight('balanced', classes=classes, y=y) on what you "
+         "know: the frequencies of a stream show only at its end."),
+    ):
+        value = getattr(estimator, name)
+        if isinstance(value, type(refused)) and value == refused:
+            raise ValueError(f"partial_fit does not take {name}={value!r}. {advice}")
+    if estimator.l1_ratio != 0:
+        raise ValueError(
+            f"partial_fit does not take l1_ratio={estimator.l1_ratio!r}, an L1 penalty. Use "
+            "l1_ratio=0, or fit."
+        )
+
+
+def check_penalty_factor(penalty_factor, n_features):
+    """Penalty factors as a new float64 array (n_features,), non-negative; 1.0 for None."""
+    if penalty_factor is None:
+        return 1.0
+    factor = check_array(
+        penalty_factor, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
+        ensure_all_finite=False, ensure_min_samples=0, input_name="penalty_factor",
+    )
+    if factor.shape != (n_features,):
+        raise ValueError(
+            f"penalty_factor must have shape ({n_features},), one factor for each feature, "
+            f"got shape {factor.shape}."
+        )
+    if not np.all(factor >= 0):
+        worst = factor[~(factor >= 0)][0]
+        raise ValueError(
+            "penalty_factor must be non-negative (0: not penalised, inf: left out), got "
+            f"{worst!r}."
+        )
+    return factor
+
+
+def check_groups(groups, factor, n_features, grouped, n_classes):
+    """Number of the group of every feature, in the order of first appearance; None for None.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_features,) or None
+    factor : (n_features,) or 1.0
+        Penalty factors, which must agree within a group where they are finite.
+    n_features : int
+    grouped : bool
+    n_classes : int
+
+    Returns
+    -------
+    groups : (n_features,) int, or None
+    """
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
+        labels = labels.astype(np.int64)
+    if labels.shape != (n_features,):
+        raise ValueError(
+            f"groups must have shape ({n_features},), one group for each feature, got shape "
+            f"{labels.shape}."
+        )
+    if not grouped and n_classes > 2:
+        raise ValueError(
+            "groups needs grouped=True for more than two classes, got grouped=False and "
+            f"{n_classes} classes."
+        )
+    if labels.dtype.kind not in "iubSU":
+        if labels.dtype.kind != "O" or not all(isinstance(name, (str, int)) for name in labels):
+            raise ValueError(
+                f"groups must hold integers or names, got an array of dtype {labels.dtype}."
+            )
+        labels = labels.astype(str)
+    names, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    factor = np.broadcast_to(factor, n_features)
+    some = np.isfinite(factor)
+    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(low, codes[some], factor[some])
+    np.maximum.at(high, codes[some], factor[some])
+    if np.any(high > low):
+        worst = int((high > low).argmax())
+        raise ValueError(
+            "penalty_factor must be the same for all features of a group, or inf, got "
+            f"{float(low[worst])!r} and {float(high[worst])!r} in group {names[worst].item()!r}."
+        )
+    return np.argsort(np.argsort(first))[codes]
+
+
+def check_warm_start(estimator, data):
+    """Previous (coef, intercept) as dense float64, or None for a cold start."""
+    if not estimator.warm_start or not hasattr(estimator, "coef_"):
+        return None
+    if not np.array_equal(estimator.classes_, data.classes):
+        raise ValueError(
+            f"warm_start=True needs the classes of the previous fit, {estimator.classes_!r}, "
+            f"got {data.classes!r}. Use warm_start=False for a new problem."
+        )
+    n_rows = 1 if len(data.classes) == 2 else len(data.classes)
+    expected = n_rows, data.X.shape[1]
+    coef = as_numpy(estimator.coef_)
+    coef = coef.toarray() if sparse.issparse(coef) else coef
+    if coef.shape != expected:
+        raise ValueError(
+            f"warm_start=True needs coef_ of shape {expected} for this X and y, got "
+            f"{coef.shape}. Use warm_start=False for a new problem."
+        )
+    intercept = np.broadcast_to(as_numpy(estimator.intercept_), (n_rows,)).astype(np.float64)
+    coef = np.asarray(coef, dtype=np.float64)
+    for name, array in (("coef_", coef), ("intercept_", intercept)):
+        if not np.all(np.isfinite(array)):
+            raise ValueError(
+                f"warm_start=True needs a finite {name} to start from, got NaN or infinity in "
+                f"the {name} of the previous fit. Use warm_start=False."
+            )
+    return coef, intercept

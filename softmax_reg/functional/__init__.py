@@ -1,0 +1,18 @@
+"""The public functions of logits and probabilities, in NumPy; imports nothing of the package."""
+
+from .functions import (
+    binary_cross_entropy,
+    cross_entropy,
+    entropy,
+    kl_divergence,
+    log_sigmoid,
+    log_softmax,
+    logsumexp,
+    sigmoid,
+    softmax,
+)
+
+__all__ = [
+    "binary_cross_entropy", "cross_entropy", "entropy", "kl_divergence", "log_sigmoid",
+    "log_softmax", "logsumexp", "sigmoid", "softmax",
+]

@@ -1,0 +1,119 @@
+"""Arguments of the functions on logits and probabilities: checked, as arrays of floats."""
+
+import numpy as np
+
+from .narrow_floats import is_narrow
+
+# How far a distribution's sum may be from 1: rounding to bfloat16, or to two decimals.
+_SUM_SLACK = 1 / 64
+
+
+def as_float(name, x, integers_as=np.float64):
+    """`x` as a native float32 or float64 array; no copy where it is one."""
+    x = np.asarray(x)
+    if is_narrow(x.dtype):
+        return x.astype(np.float32)
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {x.dtype}.")
+    if x.dtype.kind != "f":
+        return x.astype(integers_as)
+    return x.astype(np.float32 if x.dtype.itemsize <= 4 else np.float64, copy=False)
+
+
+def check_probabilities(name, p, absent=False):
+    """ValueError for floats `p` negative or above 1 by more than rounding, unless `absent`."""
+    wrong = (p < 0) | (p > 1 + 8 * np.finfo(p.dtype).eps)
+    wrong &= np.logical_not(absent)
+    if wrong.any():
+        raise ValueError(f"{name} must hold probabilities in [0, 1], got {p[wrong][0]}.")
+
+
+def check_distribution(name, p, axis, absent, may_be_zero=False):
+    """ValueError for a vector, or one class, of floats `p` that do not sum to 1 along `axis`.
+
+    These are what labels 0 and 1 and probabilities of class 1 look like. Rows of several
+    classes may sum to anything, and a vector to 0 with `may_be_zero`.
+    """
+    if p.ndim > 1 and p.shape[axis] > 1:
+        return
+    total = p.sum(axis=axis, keepdims=True, dtype=np.float64)
+    wrong = (np.abs(total - 1) > _SUM_SLACK) & np.logical_not(absent)
+    if may_be_zero and p.shape[axis] > 1:
+        wrong &= np.any(p != 0, axis=axis, keepdims=True)
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be a distribution along axis {axis}, with sum 1, got shape {p.shape} "
+            f"and sum {total[wrong][0]:.6g}. For labels 0 and 1 and predictions of class 1 use "
+            "binary_cross_entropy."
+        )
+
+
+def along(name, x, axis):
+    """`x` as floats, and `axis` counted from the front; the axis may not be empty."""
+    x = as_float(name, x)
+    if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis must be one of the {x.ndim} axes of {name}, got {axis!r}.")
+    if x.shape[axis] == 0:
+        raise ValueError(f"{name} must not be empty along axis {axis}, got shape {x.shape}.")
+    return x, int(axis) % x.ndim
+
+
+def check_shape(name, x, shape, meaning):
+    """ValueError unless `x` has this shape."""
+    if x.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, {meaning}, got {x.shape}.")
+
+
+def without(shape, axis):
+    """The shape without an axis, counted from the front."""
+    return shape[:axis] + shape[axis + 1:]
+
+
+def checked_labels(y, shape, axis, absent):
+    """Class labels checked and shaped to index `shape` along `axis`; 0 where `absent`."""
+    y = np.asarray(y)
+    check_shape("y_true", y, without(shape, axis), "as y_pred without `axis`")
+    if y.size and y.dtype.kind not in "iu":
+        raise TypeError(f"y_true must hold integer labels, got {y.dtype}. Encode or cast them.")
+    y = np.expand_dims(y, axis)
+    wrong = ((y < 0) | (y >= shape[axis])) & np.logical_not(absent)
+    if wrong.any():
+        raise ValueError(f"y_true must hold labels in [0, {shape[axis]}), got {y[wrong][0]}.")
+    return np.where(absent, 0, y).astype(np.intp)
+
+
+def checked_weight(sample_weight, shape, axis=None):
+    """(weight of each loss, which losses are absent); weight None and False for none given.
+
+    Parameters
+    ----------
+    sample_weight : array_like of numbers >= 0, shape `shape`, or None
+    shape : shape of the losses
+    axis : int or None; the axis of length 1 that the second of the results has more
+    """
+    if sample_weight is None:
+        return None, False
+    weight = as_float("sample_weight", sample_weight).astype(np.float64)
+    check_shape("sample_weight", weight, shape, "one weight for each loss")
+    total = weight.sum()
+    if np.any(weight < 0) or not np.isfinite(total):
+        raise ValueError("sample_weight must be non-negative with a finite sum, got minimum "
+                         f"{weight.min()} and sum {total}.")
+    absent = weight == 0
+    return weight, absent if axis is None else np.expand_dims(absent, axis)
+
+
+def reduced(loss, weight, reduction):
+    """The mean or sum of the losses, or the weighted losses themselves."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+    total, weighted = loss.size, loss.astype(np.float64)
+    if weight is not None:
+        total = weight.sum()
+        weighted = np.where(weight == 0, 0, weight * weighted)
+    if reduction == "mean":
+        if total == 0:
+            raise ValueError("reduction='mean' needs a positive sum of sample_weight, got "
+                             f"{total} over {loss.size} losses.")
+        return loss.dtype.type(weighted.sum() / total)
+    return (weighted.sum() if reduction == "sum" else weighted).astype(loss.dtype)[()]

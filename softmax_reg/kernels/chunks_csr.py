@@ -1,0 +1,148 @@
+"""Kernels over one range of sparse rows, touching only stored entries.
+
+As `_chunks`, with uncentred rows and the gradient transposed like theta_t: one stored
+entry meets one contiguous row of each, n_classes padded to whole vector registers.
+"""
+
+import numpy as np
+
+from .chunks import class_curvature, logit_space
+from .jit import inner_kernel, kernel, outlined_kernel
+from .simd_sparse import add_sparse_row, spread_sparse_row
+from .softmax import cross_entropies, curved, probabilities, residuals
+from .tiles import aligned_empty, lanes_of, transpose
+
+# Rows at a time.
+CSR_BLOCK = 64
+
+
+@inner_kernel
+def _fits(rows, first, last, table, by_row):
+    """Whether rows first .. last, their table and their block belong together."""
+    n_columns = by_row.shape[1]
+    return (
+        len(table) == rows.n_features + 1
+        and table.shape[1] == n_columns
+        and n_columns % lanes_of(by_row) == 0
+        and 0 <= first <= last <= rows.n_samples
+        and last - first <= len(by_row)
+    )
+
+
+@outlined_kernel
+def sparse_products(rows, first, last, theta_t, by_row):
+    """by_row[i] = [x, 1] @ theta_t for the rows first .. last, 0 for those beyond."""
+    n_features, lanes = rows.n_features, lanes_of(theta_t)
+    n_columns = by_row.shape[1]
+    if not _fits(rows, first, last, theta_t, by_row):
+        raise ValueError("sparse_products: shapes do not fit")
+    for i in range(len(by_row)):
+        inside = i < last - first
+        for k in range(n_columns):
+            by_row[i, k] = theta_t[n_features, k] if inside else 0.0
+        if inside:
+            start, stop = rows.indptr[first + i], rows.indptr[first + i + 1]
+            column = 0
+            width = 8
+            while column < n_columns:
+                while column + width * lanes > n_columns:
+                    width //= 2
+                add_sparse_row(
+                    width, rows.data, rows.indices, start, stop, theta_t, by_row, i, column
+                )
+                column += width * lanes
+
+
+@outlined_kernel
+def _accumulate(rows, first, last, by_row, out_t):
+    """out_t += [X, 1].T @ by_row over the rows first .. last."""
+    n_features, lanes = rows.n_features, lanes_of(out_t)
+    n_columns = by_row.shape[1]
+    if not _fits(rows, first, last, out_t, by_row):
+        raise ValueError("_accumulate: shapes do not fit")
+    for i in range(last - first):
+        for k in range(n_columns):
+            out_t[n_features, k] += by_row[i, k]
+        start, stop = rows.indptr[first + i], rows.indptr[first + i + 1]
+        column = 0
+        width = 8
+        while column < n_columns:
+            while column + width * lanes > n_columns:
+                width //= 2
+            spread_sparse_row(
+                width, rows.data, rows.indices, start, stop, out_t, by_row, i, column
+            )
+            column += width * lanes
+
+
+@inner_kernel
+def _logits(rows, first, last, theta_t, by_row, logits):
+    """logits = theta @ [x, 1].T; by_row is work space."""
+    sparse_products(rows, first, last, theta_t, by_row)
+    transpose(by_row, logits)
+
+
+@kernel
+def value_grad_csr(rows, y, weight, theta_t, n_classes, start, stop, out_t):
+    """Loss and its gradient, transposed; returns (loss, n_errors)."""
+    by_row, padded_logits, work = logit_space(theta_t, CSR_BLOCK)
+    logits = padded_logits[:n_classes]
+    out_t[:] = 0.0
+    losses = np.empty(CSR_BLOCK)
+    loss = 0.0
+    n_errors = 0
+    for first in range(start, stop, CSR_BLOCK):
+        last = min(first + CSR_BLOCK, stop)
+        _logits(rows, first, last, theta_t, by_row, padded_logits)
+        part, wrong = cross_entropies(logits, y, weight, first, last - first, work, losses)
+        loss += part
+        n_errors += wrong
+        residuals(logits, y, first, last - first, work)
+        padded_logits[n_classes:] = 0.0
+        transpose(padded_logits, by_row)
+        _accumulate(rows, first, last, by_row, out_t)
+    return loss, n_errors
+
+
+@kernel
+def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, out_t):
+    """Hessian of the loss times a direction, transposed."""
+    by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
+    padded_change = aligned_empty(theta_t.shape[1], CSR_BLOCK, theta_t)
+    proba, change = padded_proba[:n_classes], padded_change[:n_classes]
+    out_t[:] = 0.0
+    for first in range(start, stop, CSR_BLOCK):
+        last = min(first + CSR_BLOCK, stop)
+        _logits(rows, first, last, theta_t, by_row, padded_proba)
+        probabilities(proba, work)
+        _logits(rows, first, last, direction_t, by_row, padded_change)
+        curved(proba, change, weight, first, last - first, work[0])
+        padded_change[n_classes:] = 0.0
+        transpose(padded_change, by_row)
+        _accumulate(rows, first, last, by_row, out_t)
+
+
+@kernel
+def curvature_csr(rows, weight, theta_t, n_classes, start, stop, classes, moments):
+    """As `_chunks.curvature` with full=False."""
+    n_features = rows.n_features
+    by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
+    weighted = aligned_empty(n_classes, CSR_BLOCK, theta_t)
+    spread = work[3]
+    classes[:] = 0.0
+    moments[:] = 0.0
+    for first in range(start, stop, CSR_BLOCK):
+        last = min(first + CSR_BLOCK, stop)
+        _logits(rows, first, last, theta_t, by_row, padded_proba)
+        probabilities(padded_proba[:n_classes], work)
+        class_curvature(
+            padded_proba, n_classes, weight, first, last - first, spread, weighted, by_row,
+            classes,
+        )
+        for i in range(last - first):
+            moments[0, n_features] += spread[i]
+            moments[1, n_features] += spread[i]
+            for e in range(rows.indptr[first + i], rows.indptr[first + i + 1]):
+                x = rows.data[e]
+                moments[0, rows.indices[e]] += spread[i] * x
+                moments[1, rows.indices[e]] += spread[i] * x * x

@@ -1,0 +1,266 @@
+"""Descent on quadratic models whose Hessian is a Kronecker product, and low rank, never formed.
+
+As `descent`, in the metric of `solvers.proximal_lbfgs`.
+"""
+
+import math
+
+import numpy as np
+
+from .descent import EPS, length_of
+from .jit import inner_kernel, kernel
+
+
+@inner_kernel
+def _slope(j, k, classes, ridge, left, grad, start, x, spread, seen):
+    """Of the model below in one coordinate."""
+    out = grad[j, k] + ridge[j] * (x[j, k] - start[j, k])
+    for m in range(classes.shape[0]):
+        out += classes[k, m] * spread[j, m]
+    for i in range(seen.shape[0]):
+        out -= left[j, k, i] * seen[i]
+    return out
+
+
+@kernel
+def kronecker_descent(
+    classes, moments, ridge, left, right, grad, curvature, start, x, threshold, spread, seen,
+    n_sweeps,
+):
+    """Coordinate descent where H = moments (x) classes + diag(ridge) - left right'.
+
+    Never forms H: with d = x - start, keeps moments d and right' d up to date. Features in
+    order, and the classes of one after the other.
+
+    Parameters
+    ----------
+    classes : (n_rows, n_rows), symmetric
+    moments : (width, width), symmetric, or its diagonal (1, width)
+    ridge : (width,)
+    left, right : (width, n_rows, rank)
+        Whose product, over the last axis, is symmetric; rank may be 0.
+    grad : (width, n_rows), at start
+    curvature : (width, n_rows), the diagonal of H, positive where x may move
+    start, x : (width, n_rows)
+        x is overwritten.
+    threshold : (width,)
+    spread : (width, n_rows), moments d; overwritten
+    seen : (rank,), right' d; overwritten
+    n_sweeps : int
+
+    Returns
+    -------
+    largest : float
+        Largest h d^2 of the last pass.
+    """
+    width, n_rows = grad.shape
+    rank = left.shape[2]
+    is_full = len(moments) == width
+    changes = np.empty(n_rows)
+    largest = 0.0
+    for _ in range(n_sweeps):
+        largest = 0.0
+        for j in range(width):
+            t = threshold[j]
+            own = moments[j, j] if is_full else moments[0, j]
+            moved = False
+            for k in range(n_rows):
+                changes[k] = 0.0
+                h = curvature[j, k]
+                if not h > 0:
+                    continue
+                slope = _slope(j, k, classes, ridge, left, grad, start, x, spread, seen)
+                target = h * x[j, k] - slope
+                size = abs(target) - t
+                new = math.copysign(size, target) / h if size > 0 else 0.0
+                change = new - x[j, k]
+                if change != 0:
+                    moved = True
+                    x[j, k] = new
+                    changes[k] = change
+                    spread[j, k] += own * change
+                    for i in range(rank):
+                        seen[i] += right[j, k, i] * change
+                    largest = max(largest, h * change * change)
+            if moved and is_full:
+                for i in range(width):
+                    if i != j:
+                        share = moments[i, j]
+                        for k in range(n_rows):
+                            spread[i, k] += share * changes[k]
+    return largest
+
+
+@kernel
+def kronecker_group_descent(
+    classes, moments, ridge, left, right, grad, curvature, start, x, threshold, spread, seen,
+    n_sweeps,
+):
+    """As `kronecker_descent`, for the Euclidean norm of every feature's coefficients.
+
+    Minimises a bound on the model over one feature after the other: its block of H is at most
+    `curvature`, (width,), times the identity, and the minimum of that a step along the
+    gradient, shortened by threshold / curvature. The others are as there.
+    """
+    width, n_rows = grad.shape
+    rank = left.shape[2]
+    is_full = len(moments) == width
+    changes = np.empty(n_rows)
+    largest = 0.0
+    for _ in range(n_sweeps):
+        largest = 0.0
+        for j in range(width):
+            h = curvature[j]
+            if not h > 0:
+                continue
+            squares = 0.0
+            for k in range(n_rows):
+                slope = _slope(j, k, classes, ridge, left, grad, start, x, spread, seen)
+                changes[k] = x[j, k] - slope / h
+                squares += changes[k] * changes[k]
+            length = math.sqrt(squares)
+            kept = 1.0 - threshold[j] / (h * length) if h * length > threshold[j] else 0.0
+            moved = 0.0
+            for k in range(n_rows):
+                new = kept * changes[k]
+                changes[k] = new - x[j, k]
+                x[j, k] = new
+                moved += h * changes[k] * changes[k]
+                for i in range(rank):
+                    seen[i] += right[j, k, i] * changes[k]
+            largest = max(largest, moved)
+            if moved == 0:
+                continue
+            if is_full:
+                for i in range(width):
+                    share = moments[i, j]
+                    for k in range(n_rows):
+                        spread[i, k] += share * changes[k]
+            else:
+                for k in range(n_rows):
+                    spread[j, k] += moments[0, j] * changes[k]
+    return largest
+
+
+@kernel
+def kronecker_block_descent(
+    classes, moments, ridge, left, right, grad, bound, start, x, threshold, spread, seen, starts,
+    class_basis, vectors, n_sweeps,
+):
+    """As `kronecker_descent`, for the Euclidean norm of blocks of features.
+
+    Minimises a bound on the model over one block after the other: its part of H is at most a
+    matrix that is diagonal, `bound`, in the eigenvectors of the block's moments and of the
+    classes. There the minimum is that of `group_descent`.
+
+    Parameters
+    ----------
+    bound : (width, n_rows)
+        0 where nothing can move.
+    threshold : (n_blocks,)
+    starts : (n_blocks + 1,) int
+        First feature of every block, and `width`.
+    class_basis : (n_rows, n_rows)
+        Eigenvectors as columns.
+    vectors : (sum of squared sizes,)
+        Eigenvectors of the blocks' moments, as the columns of one matrix after the other.
+    others : as in `kronecker_descent`
+    """
+    width, n_rows = grad.shape
+    rank = left.shape[2]
+    is_full = len(moments) == width
+    most = 0
+    for g in range(len(threshold)):
+        most = max(most, starts[g + 1] - starts[g])
+    slopes, changes = np.empty((most, n_rows)), np.empty((most, n_rows))
+    turned, lengths = np.empty(most * n_rows), np.empty(most * n_rows)
+    largest = 0.0
+    for _ in range(n_sweeps):
+        largest, offset = 0.0, 0
+        for g in range(len(threshold)):
+            first, size = starts[g], starts[g + 1] - starts[g]
+            basis = vectors[offset:offset + size * size].reshape(size, size)
+            offset += size * size
+            value = bound[first:first + size].reshape(size * n_rows)
+            top = 0.0
+            for i in range(size * n_rows):
+                top = max(top, value[i])
+            if not top > 0:
+                continue
+            for j in range(size):
+                for k in range(n_rows):
+                    slopes[j, k] = _slope(
+                        first + j, k, classes, ridge, left, grad, start, x, spread, seen
+                    )
+            _turn(slopes, basis, class_basis, changes, turned)
+            _turn(x[first:first + size], basis, class_basis, changes, lengths)
+            t = threshold[g]
+            for i in range(size * n_rows):
+                turned[i] -= value[i] * lengths[i]
+            r = length_of(value, turned[:size * n_rows], t) if t > 0 else 1.0
+            moved = 0.0
+            for i in range(size * n_rows):
+                new = lengths[i]
+                if t > 0:
+                    new = -turned[i] * r / (value[i] * r + t)
+                elif value[i] > size * n_rows * EPS * top:
+                    new = -turned[i] / value[i]
+                turned[i] = new - lengths[i]
+                moved += value[i] * turned[i] * turned[i]
+            largest = max(largest, moved)
+            if moved == 0:
+                continue
+            _turn_back(turned, basis, class_basis, slopes, changes)
+            for j in range(size):
+                for k in range(n_rows):
+                    if r == 0:    # exactly, not by rotation and back
+                        changes[j, k] = -x[first + j, k]
+                        x[first + j, k] = 0.0
+                    else:
+                        x[first + j, k] += changes[j, k]
+                    for i in range(rank):
+                        seen[i] += right[first + j, k, i] * changes[j, k]
+            for j in range(size):
+                if is_full:
+                    for i in range(width):
+                        moment = moments[i, first + j]
+                        for k in range(n_rows):
+                            spread[i, k] += moment * changes[j, k]
+                else:
+                    for k in range(n_rows):
+                        spread[first + j, k] += moments[0, first + j] * changes[j, k]
+    return largest
+
+
+@inner_kernel
+def _turn(block, basis, class_basis, work, out):
+    """out = basis' block class_basis, raveled; basis (size, size) tells how much of `block`."""
+    size, n_rows = len(basis), len(class_basis)
+    for i in range(size):
+        for k in range(n_rows):
+            work[i, k] = 0.0
+            for j in range(size):
+                work[i, k] += basis[j, i] * block[j, k]
+    for i in range(size):
+        for m in range(n_rows):
+            total = 0.0
+            for k in range(n_rows):
+                total += work[i, k] * class_basis[k, m]
+            out[i * n_rows + m] = total
+
+
+@inner_kernel
+def _turn_back(turned, basis, class_basis, work, out):
+    """out = basis turned class_basis'; the inverse of `_turn`."""
+    size, n_rows = len(basis), len(class_basis)
+    for i in range(size):
+        for k in range(n_rows):
+            work[i, k] = 0.0
+            for m in range(n_rows):
+                work[i, k] += turned[i * n_rows + m] * class_basis[k, m]
+    for j in range(size):
+        for k in range(n_rows):
+            total = 0.0
+            for i in range(size):
+                total += basis[j, i] * work[i, k]
+            out[j, k] = total

@@ -1,0 +1,125 @@
+"""exp and log1p that LLVM can vectorise; libm's it cannot."""
+
+import math
+
+import numpy as np
+
+from .jit import by_precision, exact_kernel
+
+_LOG2_E = 1.4426950408889634
+# log(2) in two parts, the first with trailing zeros, so that k * _LN2_HIGH is exact.
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
+# Adding 1.5 * 2^52 rounds to an integer, and leaves it in the lowest bits.
+_MAGIC = 6755399441055744.0
+_C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (
+    1 / math.factorial(n) for n in range(2, 14)
+)
+# exp of anything lower is subnormal in float64, and 0 here.
+UNDERFLOW = -708.0
+
+_LOG2_E_32 = np.float32(_LOG2_E)
+_LN2_HIGH_32 = np.float32(0.693359375)
+_LN2_LOW_32 = np.float32(math.log(2) - 0.693359375)
+_MAGIC_32 = np.float32(1.5 * 2**23)
+_ONE_32 = np.float32(1)
+_ZERO_32 = np.float32(0)
+_D2, _D3, _D4, _D5, _D6, _D7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
+# The same for float32.
+UNDERFLOW_32 = np.float32(-87.0)
+
+_SQRT_HALF = math.sqrt(0.5)
+# 2 atanh(s) = 2 s (1 + s^2/3 + s^4/5 + ...), |s| <= 3 - sqrt(8).
+_A3, _A5, _A7, _A9, _A11, _A13, _A15, _A17, _A19, _A21 = (2 / n for n in range(3, 22, 2))
+
+
+@exact_kernel
+def exp64(x):
+    """exp(x) in float64 for x <= 709, without a branch; error below 1 ulp.
+
+    x = k log 2 + r with |r| <= log(2) / 2; the Taylor polynomial of degree 13 in r,
+    whose remainder is below 2^-57; k is added to the exponent bits. 0 below
+    `UNDERFLOW`, NaN for NaN.
+
+    References
+    ----------
+    Muller (2016), Elementary Functions, 3rd edition, section 11.1 (reduction of
+    the argument by Cody and Waite).
+    """
+    rounded = x * _LOG2_E + _MAGIC
+    k = rounded - _MAGIC
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    p = _C13
+    p = p * r + _C12
+    p = p * r + _C11
+    p = p * r + _C10
+    p = p * r + _C9
+    p = p * r + _C8
+    p = p * r + _C7
+    p = p * r + _C6
+    p = p * r + _C5
+    p = p * r + _C4
+    p = p * r + _C3
+    p = p * r + _C2
+    p = 1.0 + (r + r * r * p)
+    exponent = np.float64(rounded).view(np.int64) << np.int64(52)
+    value = np.int64(np.float64(p).view(np.int64) + exponent).view(np.float64)
+    return value if x >= UNDERFLOW else (0.0 if x < UNDERFLOW else x)
+
+
+@exact_kernel
+def exp32(x):
+    """exp(x) in float32 for x <= 88; error below 1 ulp. As `exp64`, degree 7."""
+    rounded = x * _LOG2_E_32 + _MAGIC_32
+    k = rounded - _MAGIC_32
+    r = (x - k * _LN2_HIGH_32) - k * _LN2_LOW_32
+    p = _D7
+    p = p * r + _D6
+    p = p * r + _D5
+    p = p * r + _D4
+    p = p * r + _D3
+    p = p * r + _D2
+    p = _ONE_32 + (r + r * r * p)
+    exponent = np.int32(np.float32(rounded).view(np.int32) << np.int32(23))
+    value = np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
+    return value if x >= UNDERFLOW_32 else (_ZERO_32 if x < UNDERFLOW_32 else x)
+
+
+exp = by_precision(exp32, exp64)
+
+
+@exact_kernel
+def log1p(x):
+    """log(1 + x) in float64 for 0 <= x < 2^1000, without a branch; error below 3 ulp.
+
+    With u = 1 + x rounded, log(1 + x) = log(u) + (x - (u - 1)) / u but for terms of
+    the order of eps^2. u = 2^k m with m in [sqrt(1/2), sqrt(2)), and log(m) =
+    2 atanh((m - 1) / (m + 1)) by its Taylor polynomial of degree 21. NaN for NaN.
+
+    References
+    ----------
+    Muller (2016), Elementary Functions, 3rd edition, section 11.1.
+    """
+    u = 1.0 + x
+    lost = x - (u - 1.0) if x < 1.0 else 1.0 - (u - x)
+    bits = np.float64(u * _SQRT_HALF).view(np.int64)
+    k = (bits >> np.int64(52)) - np.int64(1022)
+    power = np.int64((np.int64(1023) - k) << np.int64(52)).view(np.float64)
+    m = u * power
+    # m - 1 is exact; where k = 0 it is x itself, up to what u lost.
+    top = m - 1.0 + lost * power
+    s = top / (m + 1.0)
+    z = s * s
+    p = _A21
+    p = p * z + _A19
+    p = p * z + _A17
+    p = p * z + _A15
+    p = p * z + _A13
+    p = p * z + _A11
+    p = p * z + _A9
+    p = p * z + _A7
+    p = p * z + _A5
+    p = p * z + _A3
+    small = 2.0 * s + s * z * p
+    value = np.float64(k) * _LN2_LOW + small + np.float64(k) * _LN2_HIGH
+    return value if x < np.inf else x

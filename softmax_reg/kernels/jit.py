@@ -1,0 +1,108 @@
+"""The one place that chooses Numba options."""
+
+import os
+
+import numpy as np
+from numba import config, njit, types
+from numba.core.compiler_lock import global_compiler_lock
+from numba.extending import overload
+
+from .code_cache import guard
+
+# NUMBA_DISABLE_JIT=1: kernels run as plain Python, for tests and debuggers.
+IS_INTERPRETED = bool(config.DISABLE_JIT)
+
+# What LLVM may do with floating point: reassociate (so that sums become SIMD
+# lanes), contract to FMA, ignore the sign of zero. `nnan` and `ninf` are left
+# out on purpose: NaN and inf are data here, a line search must see them.
+_FASTMATH = {"reassoc", "contract", "nsz"}
+
+
+# A child forked while another thread compiles (or loads compiled code) would wait for that
+# thread for ever: it does not exist there, and holds Numba's lock. So forks wait.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
+
+
+def exact_kernel(function):
+    """As `kernel`, but sums stay in the order they are written in.
+
+    Reassociation would undo compensated arithmetic.
+    """
+    return _compile(function, fastmath={"contract"})
+
+
+def kernel(function):
+    """Compile `function` as a serial kernel that releases the GIL.
+
+    nogil
+        Parallelism comes from Python threads that run kernels on disjoint row
+        ranges (`_launch`), never from Numba's own threading layers: those
+        abort the process after a fork (GNU OpenMP) or when two Python threads
+        launch at once (workqueue).
+    cache
+        The machine code is kept next to the module (or in NUMBA_CACHE_DIR,
+        or in the user's cache folder), so only the first fit ever compiles.
+        Where no such folder can be written, every process compiles.
+    forceinline
+        Otherwise a kernel's machine code and that of its callers each hold a copy
+        of it, optimised differently; which copy runs depends on what was compiled
+        or loaded first, and with it the last bits of the result.
+    error_model="numpy"
+        Division by zero gives inf or NaN as in NumPy; the checked Python model
+        would keep loops from being vectorised.
+    """
+    return _compile(function, fastmath=_FASTMATH)
+
+
+def inner_kernel(function):
+    """A function that only kernels call: becomes part of their source before typing.
+
+    Compiling it also on its own, for nobody, would take half of a cold start.
+    """
+    return _compile(function, fastmath=_FASTMATH, inline="always")
+
+
+def outlined_kernel(function):
+    """As `kernel`, but a function of its own in the machine code of its callers.
+
+    For a large body that many kernels call and that holds no floating-point
+    arithmetic but `_simd`'s, which no optimisation changes.
+    """
+    return _compile(function, fastmath=False, forceinline=False)
+
+
+def by_precision(single, double):
+    """A function for kernels to call: `single` on float32 numbers, else `double`."""
+    if IS_INTERPRETED:
+        return lambda x: (single if getattr(x, "dtype", None) == np.float32 else double)(x)
+
+    def choose(x):
+        raise NotImplementedError("only kernels call this")
+
+    @overload(choose, jit_options={"fastmath": {"contract"}, "forceinline": True})
+    def _compiled(x):
+        chosen = single if x == types.float32 else double
+        return lambda x: chosen(x)
+
+    return choose
+
+
+def _compile(function, fastmath, forceinline=True, inline="never"):
+    options = {
+        "nogil": True, "fastmath": fastmath, "error_model": "numpy", "forceinline": forceinline,
+        "inline": inline,
+    }
+    if IS_INTERPRETED:
+        return function
+    try:
+        compiled = njit(cache=True, **options)(function)
+        guard(compiled._cache)
+    # "cannot cache function": nowhere to write. Or Numba's cache is not what it was.
+    except (RuntimeError, AttributeError):
+        return njit(**options)(function)
+    return compiled

@@ -1,0 +1,102 @@
+"""How kernels pass over all rows: in chunks and blocks, with padded and transposed parameters."""
+
+import math
+
+import numpy as np
+
+from ..parallel.algebra import add_up, transposed
+from ..parallel.launch import chunk_bounds, launch
+from . import chunks_csr
+from .registers import REGISTER_BYTES
+from .tiles import padded
+
+# A block of rows and twice its logits should fit into half of an L2 cache.
+_BLOCK_BYTES = 2**18
+_MAX_BLOCK_REGISTERS = 31
+
+
+def rows_per_block(width, n_rows, itemsize):
+    """Whole tiles and three registers more, an odd number of registers.
+
+    Row strides of an even number of cache lines would crowd a block's columns into
+    few of the cache's sets.
+    """
+    lanes = REGISTER_BYTES // itemsize
+    fitting = _BLOCK_BYTES // (itemsize * (width + 2 * n_rows)) // lanes
+    return lanes * (min(_MAX_BLOCK_REGISTERS, max(7, fitting)) // 4 * 4 + 3)
+
+
+def sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.float64):
+    """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add what it wrote.
+
+    dtype : of the outs of a chunk; they are added in float64.
+
+    Returns the summed outs and the list of what each call returned.
+    """
+    n_values = sum(math.prod(shape) for shape in shapes)
+    work = flops_per_row * rows.n_samples
+    bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values, work)
+    outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
+    calls = [
+        (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
+    ]
+    returned = launch(kernel, calls, work)
+    return [add_up(out) for out in outs], returned
+
+
+def count_classes(theta):
+    """Logits of a row; one row of theta is the binary model, the softmax of 0 and z."""
+    return max(2, len(theta))
+
+
+def class_columns(theta):
+    """theta.T, after a column of zeros if binary; columns padded with zeros."""
+    n_classes = count_classes(theta)
+    out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
+    out[:, n_classes - len(theta):n_classes] = theta.T
+    return out
+
+
+def padded_shape(theta):
+    return len(theta), padded(theta.shape[1], theta.itemsize)
+
+
+def dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
+    """`sum_over_chunks` for a kernel of `_chunks` that takes the block size last."""
+    itemsize = theta.itemsize
+    block = rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
+    return sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)
+
+
+def csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
+    return sum_over_chunks(
+        kernel, (rows, *args), rows, chunks_csr.CSR_BLOCK, shapes, flops_per_row, dtype
+    )
+
+
+def mirrored(lower):
+    """The symmetric matrices whose lower triangles are given; last two axes."""
+    is_lower = np.tri(lower.shape[-1], dtype=bool)
+    return np.where(is_lower, lower, np.swapaxes(lower, -1, -2))
+
+
+def entries_per_row(rows):
+    if rows.is_sparse:
+        return 1 + len(rows.data) / max(1, rows.n_samples)
+    return 1 + rows.n_features
+
+
+def uncentred(theta, shift):
+    """`class_columns` for raw rows: logits of x - shift under `theta` are those of x."""
+    raw = class_columns(theta)
+    offset = np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
+    raw[-1, count_classes(theta) - len(theta):count_classes(theta)] -= offset
+    return raw
+
+
+def centred(out_t, theta, shift):
+    """Gradient in theta for x - shift from that for raw rows, transposed and padded."""
+    n_classes = count_classes(theta)
+    out = transposed(out_t[:, n_classes - len(theta):n_classes])
+    out[:, :-1] -= out[:, -1:] * shift
+    return out

@@ -1,0 +1,201 @@
+"""Arithmetic on one block of rows.
+
+A block is ``x (block, width)``: rows of X, centred, then a one, then zeros up to whole
+vector registers. Logits and probabilities are ``(n_classes, block)``; rows of X run along
+their contiguous axis, so every loop here is one SIMD stream whatever the number of classes.
+The binary model, whose theta has a single row, is the softmax of the logits 0 and z.
+
+A block that is not full is padded with rows of zeros and weight 0. Blocks are float64 or
+float32 throughout.
+"""
+
+import numpy as np
+
+from .exp_log import exp, log1p
+from .jit import inner_kernel
+from .tiles import add_product, load_rows, transpose
+
+
+@inner_kernel
+def load_block(rows, shift, start, stop, x):
+    """Rows start..stop of X minus `shift`, a one, zeros; x (block, width) is overwritten."""
+    n_features = rows.n_features
+    block, width = x.shape
+    size = stop - start
+    if rows.is_sparse:
+        for i in range(size):
+            for j in range(n_features):
+                x[i, j] = -shift[j]
+            for e in range(rows.indptr[start + i], rows.indptr[start + i + 1]):
+                x[i, rows.indices[e]] += rows.data[e]
+    else:
+        load_rows(rows.dense, start, stop, shift, x)
+    for i in range(size):
+        x[i, n_features] = 1.0
+        for j in range(n_features + 1, width):
+            x[i, j] = 0.0
+    for i in range(size, block):
+        for j in range(width):
+            x[i, j] = 0.0
+
+
+@inner_kernel
+def products(x, theta_t, by_row, logits, address, n_bytes):
+    """logits = theta @ x.T; `address`, `n_bytes` as in `add_product`.
+
+    theta_t : (n_features + 1, n_classes padded)
+    by_row : (block, n_classes padded) work space, overwritten
+    logits : (n_classes padded, block)
+    """
+    by_row[:] = 0.0
+    add_product(x, theta_t, by_row, address, n_bytes)
+    transpose(by_row, logits)
+
+
+@inner_kernel
+def exponentials(logits, largest, rest, more):
+    """Softmax of each column, up to the division; accurate near certainty.
+
+    With m = max_k z_k of a column:
+        logits[k]  = exp(z_k - m)
+        largest    = m
+        more       = number of further k with z_k = m  (0 but for exact ties)
+        rest       = sum of the other exponentials
+    so that logsumexp(z) - m = log1p(rest + more) keeps its relative accuracy
+    when one class takes all, where log(sum) would round to 0. Counting all k with
+    z_k = m and taking 1 off would not do: the compiler may add rest to the 1 first.
+
+    References
+    ----------
+    Blanchard, Higham & Higham (2021), Accurately computing the log-sum-exp
+    and softmax functions, IMA J. Numer. Anal. 41(4).
+    """
+    n_classes, size = logits.shape
+    zero, one = logits.dtype.type(0), logits.dtype.type(1)
+    for i in range(size):
+        largest[i] = logits[0, i]
+        rest[i] = 0.0
+        more[i] = -1.0
+    for k in range(1, n_classes):
+        for i in range(size):
+            largest[i] = max(largest[i], logits[k, i])
+    for k in range(n_classes):
+        for i in range(size):
+            # Selections instead of branches, so that it is one SIMD stream.
+            z = logits[k, i]
+            is_largest = z == largest[i]
+            e = one if is_largest else exp(z - largest[i])
+            logits[k, i] = e
+            rest[i] += zero if is_largest else e
+            more[i] += one if is_largest else zero
+
+
+@inner_kernel
+def total_of(numbers, size):
+    """Sum of the first `size` numbers, by a loop of its own.
+
+    In a loop that also stores, LLVM checks at run time whether arrays overlap, and adds
+    in another order where they might: the result would depend on where they lie.
+    """
+    total = 0.0
+    for i in range(size):
+        total += numbers[i]
+    return total
+
+
+@inner_kernel
+def cross_entropies(logits, y, weight, start, size, work, losses):
+    """Weighted cross-entropy of a block; `logits` becomes its exponentials.
+
+    With z the logits of a row, s its weight and k its class:
+        loss   += s * (logsumexp(z) - z[k])               in nats
+        logits  = exp(z - max(z))
+
+    Parameters
+    ----------
+    logits : (n_classes, block), overwritten
+    y : (n_samples,) class indices, checked by the caller
+    weight : (n_samples,)
+    start, size : the block is rows start .. start + size
+    work : (4 or more, block) of the dtype of logits, overwritten: s over the sum of the
+        exponentials, that sum minus 1, and the true class's exponential minus that sum
+    losses : (block,) float64, overwritten
+
+    Returns
+    -------
+    loss : float
+        In float64, whatever the dtype.
+    n_errors : int
+        Rows of positive weight whose class is not strictly the most probable.
+    """
+    largest, rest, more, below = work[0], work[1], work[2], work[3]
+    one = logits.dtype.type(1)
+    n_errors = 0
+    for i in range(size):
+        below[i] = logits[y[start + i], i]    # read before it is overwritten
+    exponentials(logits, largest, rest, more)
+    for i in range(size):
+        below[i] = largest[i] - below[i]
+        rest[i] += more[i]    # all exponentials but one of the largest
+        losses[i] = weight[start + i] * (below[i] + log1p(np.float64(rest[i])))
+        largest[i] = weight[start + i] / (rest[i] + one)
+    for i in range(size):
+        if weight[start + i] > 0.0 and not (below[i] == 0.0 and more[i] == 0.0):
+            n_errors += 1
+        # softmax - 1 of the true class: minus the sum of the others, when it is
+        # the largest, keeps digits that q - 1 would lose.
+        true = logits[y[start + i], i] - (rest[i] + one)
+        more[i] = -rest[i] if below[i] == 0.0 else true
+    return total_of(losses, size), n_errors
+
+
+@inner_kernel
+def residuals(logits, y, start, size, work):
+    """After `cross_entropies`, its gradient: logits = s * (softmax(z) - onehot(k))."""
+    n_classes, block = logits.shape
+    factor, true = work[0], work[2]
+    for k in range(n_classes):
+        for i in range(block):
+            logits[k, i] *= factor[i]
+    # Not by a factor of 0: with an infinite theta padding holds NaN.
+    if size < block:
+        for k in range(n_classes):
+            for i in range(size, block):
+                logits[k, i] = 0.0
+    for i in range(size):
+        logits[y[start + i], i] = factor[i] * true[i]
+
+
+@inner_kernel
+def probabilities(logits, work):
+    """Softmax of a block, in place; work : (3 or more, block)."""
+    n_classes, size = logits.shape
+    one = logits.dtype.type(1)
+    largest, rest, more = work[0], work[1], work[2]
+    exponentials(logits, largest, rest, more)
+    for i in range(size):
+        largest[i] = one / (rest[i] + more[i] + one)
+    for k in range(n_classes):
+        for i in range(size):
+            logits[k, i] *= largest[i]
+
+
+@inner_kernel
+def curved(proba, change, weight, start, size, total):
+    """Second derivative along a direction; `change` is overwritten.
+
+    With q the probabilities of a row and u the change of its logits:
+        change = s * q * (u - sum_k q_k u_k).
+    total : (block,) work space, overwritten
+    """
+    n_classes, block = proba.shape
+    for i in range(block):
+        total[i] = 0.0
+    for k in range(n_classes):
+        for i in range(block):
+            total[i] += proba[k, i] * change[k, i]
+    for k in range(n_classes):
+        for i in range(size):
+            change[k, i] = weight[start + i] * proba[k, i] * (change[k, i] - total[i])
+        for i in range(size, block):
+            change[k, i] = 0.0

@@ -1,0 +1,1 @@
+"""Threads, BLAS's own threads, and algebra of long vectors on them."""

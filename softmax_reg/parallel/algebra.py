@@ -1,0 +1,172 @@
+"""Dense linear algebra for the solvers, on the kernel threads instead of BLAS's own.
+
+BLAS itself is held to one thread meanwhile (`_blas`). Large operations are cut into parts by
+shape alone and the parts run on the kernel threads.
+"""
+
+import numpy as np
+
+from .launch import launch
+
+# Parts of an operation; a multiple of usual numbers of threads.
+_PARTS = 8
+# Numbers in a part, at least.
+_GRAIN = 4096
+# Numbers of a long vector that are worked on together.
+_STRETCH = 8192
+# Rows that are transposed together.
+_TILE = 256
+# Columns that are centred together, and memory for the sums of all parts.
+_COLUMNS = 512
+_SUM_BYTES = 32 * 2**20
+
+
+def _parts(length, grain):
+    """Slices that cover range(length); their number follows from the arguments alone."""
+    n_parts = max(1, min(_PARTS, length // max(1, grain)))
+    if n_parts == 1:
+        return [slice(0, length)]
+    cuts = [length * part // n_parts for part in range(n_parts + 1)]
+    return [slice(*ends) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def product(left, right):
+    """left @ right, 2-D."""
+    (n_rows, depth), n_columns = left.shape, right.shape[1]
+    out = np.empty((n_rows, n_columns))
+    by_rows = n_rows >= n_columns
+    work = n_rows * depth * n_columns
+    length = n_rows if by_rows else n_columns
+    parts = _parts(length, max(16, length * _GRAIN * 16 // max(1, work)))
+
+    def multiply(part):
+        if by_rows:
+            np.matmul(left[part], right, out=out[part])
+        else:
+            np.matmul(left, right[:, part], out=out[:, part])
+
+    launch(multiply, [(part,) for part in parts], 2.0 * work)
+    return out
+
+
+def _centred_blocks(X, mean, part):
+    """(columns, X[:, columns] - mean[columns]) for slices that cover `part`."""
+    buffer = np.empty((len(X), min(_COLUMNS, part.stop - part.start)))
+    for start in range(part.start, part.stop, _COLUMNS):
+        columns = slice(start, min(start + _COLUMNS, part.stop))
+        centred = buffer[:, :columns.stop - start]
+        yield columns, np.subtract(X[:, columns], mean[columns], out=centred)
+
+
+def centred_gram(X, mean):
+    """(X - mean) @ (X - mean).T in float64, without a copy of X."""
+    n_rows, n_columns = X.shape
+    grain = max(_COLUMNS, n_columns * 8 * n_rows**2 // _SUM_BYTES)
+
+    def gram(part):
+        total = np.zeros((n_rows, n_rows))
+        for _, centred in _centred_blocks(X, mean, part):
+            # A matrix times its own transpose: NumPy asks BLAS for half the operations.
+            total += centred @ centred.T
+        return total
+
+    parts = _parts(n_columns, grain)
+    sums = launch(gram, [(part,) for part in parts], 1.0 * n_rows**2 * n_columns)
+    return sum(sums[1:], sums[0])
+
+
+def centred_product(left, X, mean):
+    """left @ (X - mean) in float64, without a copy of X."""
+    out = np.empty((len(left), X.shape[1]))
+
+    def multiply(part):
+        for columns, centred in _centred_blocks(X, mean, part):
+            np.matmul(left, centred, out=out[:, columns])
+
+    parts = _parts(X.shape[1], _COLUMNS)
+    launch(multiply, [(part,) for part in parts], 2.0 * X.size * len(left))
+    return out
+
+
+def kept(matrix):
+    """A matrix for many calls of `product`, where that is quickest; here as it is."""
+    return matrix
+
+
+def empty_vectors(shape, dtype):
+    """Room for vectors, rows to be set by `set_vector`."""
+    return np.empty(shape, dtype=dtype)
+
+
+def set_vector(vectors, row, vector, divisor):
+    """vectors[row] = vector / divisor."""
+    np.divide(vector, divisor, out=vectors[row], casting="same_kind")
+
+
+def inner_products(vectors, which):
+    """vectors @ vectors[which].T, in float64, for few long vectors; `which` a list of rows.
+
+    Products of float32 vectors are added in float32 along a stretch of `_STRETCH` numbers.
+    """
+
+    def add(part):
+        total = np.zeros((len(vectors), len(which)))
+        for columns in _stretches(part):
+            piece = vectors[:, columns]
+            total += piece @ piece[which].T
+        return total
+
+    parts = _parts(vectors.shape[1], _GRAIN)
+    work = 2.0 * vectors.size * len(which)
+    sums = launch(add, [(part,) for part in parts], work)
+    return sum(sums[1:], sums[0])
+
+
+def combination(weights, vectors):
+    """weights @ vectors in the arithmetic of the vectors, (m,) and (m, n); a float64 array."""
+    out = np.empty(vectors.shape[1])
+    weights = weights.astype(vectors.dtype)
+
+    def combine(part):
+        for columns in _stretches(part):
+            out[columns] = weights @ vectors[:, columns]
+
+    parts = _parts(vectors.shape[1], _GRAIN)
+    launch(combine, [(part,) for part in parts], 2.0 * vectors.size)
+    return out
+
+
+def _stretches(part):
+    """Slices of at most `_STRETCH` numbers that cover `part`."""
+    for start in range(part.start, part.stop, _STRETCH):
+        yield slice(start, min(start + _STRETCH, part.stop))
+
+
+def add_up(arrays):
+    """arrays.sum(axis=0) in float64, in the order of the first axis."""
+    if len(arrays) == 1:
+        return arrays[0].astype(np.float64)
+    flat = arrays.reshape(len(arrays), -1)
+    out = np.empty(flat.shape[1])
+
+    def add(part):
+        np.add(flat[0, part], 0.0, out=out[part])
+        for array in flat[1:]:
+            out[part] += array[part]
+
+    launch(add, [(part,) for part in _parts(flat.shape[1], _GRAIN)], float(flat.size))
+    return out.reshape(arrays.shape[1:])
+
+
+def transposed(array):
+    """A C-contiguous copy of array.T, tile by tile: both sides stay in cache."""
+    n_rows, n_columns = array.shape
+    out = np.empty((n_columns, n_rows))
+
+    def copy(part):
+        for start in range(part.start, part.stop, _TILE):
+            rows = slice(start, min(start + _TILE, part.stop))
+            out[:, rows] = array[rows].T
+
+    launch(copy, [(part,) for part in _parts(n_rows, _GRAIN)], float(array.size))
+    return out

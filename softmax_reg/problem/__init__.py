@@ -1,0 +1,1 @@
+"""What is minimised: rows, penalty and coordinates as one function, and its certificate."""

@@ -1,0 +1,145 @@
+"""The duality gap: a proof of how far an objective value is from the optimum.
+
+Notation: weights s_i sum to 1; q_i the predicted probabilities and y_i the one-hot
+labels of row i; G = sum_i s_i (q_i - y_i) x_i' the gradient of the loss in W;
+h the penalty; H the entropy in nats.
+
+The dual of  min_W,b  sum_i s_i CE(y_i, softmax(W x_i + b)) + h(W)  is
+
+    max  sum_i s_i H(q_i) - h*(-G)   over probabilities q_i with sum_i s_i (q_i - y_i) = 0,
+
+the constraint coming from the unpenalised intercept. Any feasible q bounds the
+optimum from below. At an iterate whose intercept is not quite optimal the model's
+own q_i miss the constraint by g = q - c, where q = sum_i s_i q_i and c are the class
+frequencies. Mixing every q_i with one distribution r repairs that exactly:
+
+    q_i' = (1 - t) q_i + t r,   t = max_k (1 - c_k / q_k)+,   r = (c - (1 - t) q) / t,
+
+and entropy is concave, so sum_i s_i H(q_i') >= (1 - t) sum_i s_i H(q_i) + t H(r). With
+M = r xbar' - sum_i s_i y_i x_i' the gradient becomes G' = (1 - t) G + t M. Because
+CE(y_i, q_i) - H(q_i) = (q_i - y_i)' (W x_i + b), the bound on the gap is
+
+    [<G', W> + h(W) + h*(-G')] + (1 - t) <g, b> + t (loss - <M, W> - H(r)),
+
+in which nothing large cancels: every term vanishes at the optimum. It needs no pass
+over the rows beyond the gradient's.
+
+With an L1 penalty h*(-G') is finite (l2 = 0), or small, only where G' stays within the
+threshold. Mixing the q_i' with the labels scales it: (1 - u) q_i' + u y_i keeps the
+constraint, turns G' into (1 - u) G' and has an entropy of at least (1 - u) that of q_i'. The
+bound becomes
+
+    [<(1 - u) G', W> + h(W) + h*(-(1 - u) G')] + (1 - u) (the other terms) + u loss.
+"""
+
+import numpy as np
+from scipy.special import entr
+
+# Numbers in a slice of columns: four arrays of this size fit into an L2 cache.
+_BLOCK_SIZE = 2**15
+
+
+def _repair(excess, frequencies):
+    """The mixing weight t and distribution r above; 1-D arrays over classes."""
+    # Both q and c sum to 1; rounding of the order of the excess itself must not
+    # pass for one that all classes share.
+    excess = excess - excess.sum() / len(excess)
+    predicted = frequencies + excess
+    # excess_k <= 0 asks for no mixing, whatever q_k is; the others have q_k > 0.
+    t = min(1.0, (excess / np.where(excess > 0, predicted, np.inf)).max())
+    if t <= 0.0:
+        return 0.0, frequencies
+    r = np.maximum(predicted - excess / t, 0.0)
+    return t, r / r.sum()
+
+
+def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_intercept):
+    """Upper bound on objective(theta) minus the optimum, in nats.
+
+    Parameters
+    ----------
+    penalty : object with ``fenchel_gap``
+    theta : (n_rows, n_features + 1)
+        Parameters, intercept last; n_rows is n_classes, or 1 for the binary model.
+    loss : float
+        Mean loss at theta, without the penalty.
+    loss_grad : (n_rows, n_features + 1)
+        Its gradient.
+    class_sums : (n_rows, n_features + 1)
+        sum_i s_i y_i [x_i, 1]'; the last column holds class frequencies, all positive.
+    row_mean : (n_features,)
+        sum_i s_i x_i.
+    fit_intercept : bool
+        Without an intercept there is no constraint to repair.
+
+    Returns
+    -------
+    gap : float
+        ``np.inf`` where the penalty is zero.
+    """
+    coef = theta[:, :-1]
+    if fit_intercept:
+        mixed, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
+    else:
+        mixed, constant = (lambda columns: loss_grad[:, columns]), 0.0
+    slices = _slices(*coef.shape) if penalty.blocks is None else (
+        penalty.blocks.slices(_width(len(coef)))
+    )
+    blocks = [(columns, penalty.restricted(columns)) for columns in slices]
+    scales = {1.0}
+    if penalty.has_kinks:
+        norm = max((part.dual_norm(mixed(columns)) for columns, part in blocks), default=0.0)
+        scales.add(1 / max(1.0, norm))
+    gaps = []
+    for scale in scales:
+        bracket = sum(
+            part.fenchel_gap(coef[:, columns], scale * mixed(columns)) for columns, part in blocks
+        )
+        gaps.append(bracket + scale * constant + (1 - scale) * loss)
+    return min(gaps)
+
+
+def _feasible(theta, loss, loss_grad, class_sums, row_mean):
+    """The gradient G' of probabilities that meet the constraint, and the terms beside it.
+
+    Returns
+    -------
+    mixed : callable
+        G' of some columns, a slice.
+    constant : float
+        All but the bracket.
+    """
+    coef, intercept = theta[:, :-1], theta[:, -1]
+    grad, excess = loss_grad[:, :-1], loss_grad[:, -1]
+    frequencies = class_sums[:, -1]
+    if len(theta) == 1:
+        t, r = _repair(
+            np.array([-excess[0], excess[0]]), np.array([1 - frequencies[0], frequencies[0]])
+        )
+        r_rows = r[1:]
+    else:
+        t, r = _repair(excess, frequencies)
+        r_rows = r
+
+    def repair(columns):
+        return r_rows[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
+
+    def mixed(columns):
+        return (1 - t) * grad[:, columns] + t * repair(columns)
+
+    constant = (1 - t) * (excess @ intercept) + t * (loss - entr(r).sum())
+    for columns in _slices(*coef.shape):
+        constant -= t * np.einsum("kj,kj->", repair(columns), coef[:, columns])
+    return mixed, constant
+
+
+def _width(n_rows):
+    """Number of columns whose numbers stay in cache."""
+    return max(1, _BLOCK_SIZE // n_rows)
+
+
+def _slices(n_rows, n_features):
+    """Slices of so many columns."""
+    width = _width(n_rows)
+    for start in range(0, n_features, width):
+        yield slice(start, min(start + width, n_features))

@@ -1,0 +1,281 @@
+"""Maps between the user's columns and classes and the theta that solvers work on.
+
+From the outside in: `Selection` leaves out absent classes and forbidden features, `RowSpace`
+turns many columns into few, `Centring` shifts columns to their means.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import eigh
+
+# Intercept of a class without any weight, where the others average 0. Its optimum
+# is minus infinity; here it adds less than a rounding error to the loss and, with
+# no coefficients, is never predicted.
+ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Centring:
+    """Theta of columns x - shift, in which constant columns have no coefficient.
+
+    Solvers work on theta (n_rows, n_features + 1), C-ordered float64, intercept last. n_rows is
+    n_classes, or 1 for the binary model. With an intercept the features are centred at their
+    weighted means (dense blocks on the fly, CSR implicitly): the same model, for
+    W x + b = W (x - m) + (b + W m) and the intercept is not penalised, but a far better
+    conditioned one on raw columns. Without an intercept the last column of theta stays zero.
+
+    A column that is constant among the rows of positive weight can do nothing that the
+    intercept cannot do without a penalty. Its coefficients stay exactly zero: the optimum, and
+    the one of least norm where nothing penalises them. Without an intercept that holds for
+    columns of zeros.
+
+    Attributes
+    ----------
+    shift : (n_features,)
+    is_constant : (n_features,) bool
+    fit_intercept : bool
+    n_rows : int
+    """
+
+    shift: np.ndarray
+    is_constant: np.ndarray
+    fit_intercept: bool
+    n_rows: int
+
+    @classmethod
+    def of(cls, mean, ranges, fit_intercept, n_rows):
+        """Centre at the means of columns of these ranges, a `ColumnRange`."""
+        if not fit_intercept:
+            is_zero = (ranges.low == 0) & (ranges.high == 0)
+            return cls(np.zeros(len(mean)), is_zero, False, n_rows)
+        is_constant = ranges.is_constant
+        # Not the mean, whose rounding would leave something of a constant column.
+        return cls(np.where(is_constant, ranges.low, mean), is_constant, True, n_rows)
+
+    @cached_property
+    def zeros(self):
+        """Columns of theta that stay zero: constant features, and the missing intercept."""
+        return np.flatnonzero(np.append(self.is_constant, not self.fit_intercept))
+
+    def restricted(self, features):
+        """The coordinates of some of the features."""
+        return Centring(
+            self.shift[features], self.is_constant[features], self.fit_intercept, self.n_rows
+        )
+
+    def feasible(self, theta):
+        """theta, or a copy in which all that stays zero is zero."""
+        if len(self.zeros) and np.any(theta[:, self.zeros]):
+            theta = theta.copy()
+            theta[:, self.zeros] = 0.0
+        return theta
+
+    def project(self, change):
+        """Make derivatives of the loss sum to zero over the classes, as all but rounding does.
+
+        In place. Nothing but rounding would speak against a shift common to all intercepts:
+        near the optimum solvers would follow it to where the loss has no digits left.
+        """
+        if len(change) > 1:
+            change -= np.add.reduce(change) / len(change)
+        change[:, self.zeros] = 0.0
+
+    def fix_zeros(self, hessian, index):
+        """Make what stays zero the identity's, in the Hessian in theta.ravel()[index]."""
+        zeros = np.flatnonzero(np.isin(index % (len(self.shift) + 1), self.zeros))
+        hessian[zeros] = 0.0
+        hessian[:, zeros] = 0.0
+        hessian[zeros, zeros] = 1.0
+
+    def to_coef(self, theta, dtype=np.float64, centre_classes=True):
+        """Return (coef, intercept) of the columns as they are, rounded to `dtype`.
+
+        The intercept makes up for what rounding the coefficients does to the mean logits.
+
+        Parameters
+        ----------
+        theta : (n_rows, n_features + 1)
+        dtype : dtype of the results
+        centre_classes : bool
+            Whether coefficients are made to sum to zero over the classes. A shift common to all
+            classes changes no probability: without a penalty the sum is free and this is the
+            representative of least norm, with L2 it is zero at the optimum and rounding before.
+            With L1 sums are what they are.
+        """
+        coef = theta[:, :-1].copy()
+        if self.n_rows > 1 and centre_classes:
+            coef -= coef.mean(axis=0)
+        coef = coef.astype(dtype, copy=False)
+        intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self.shift, dtype=np.float64)
+        if self.n_rows > 1:
+            intercept -= intercept.mean()
+        return coef, intercept.astype(dtype, copy=False)
+
+    def from_coef(self, coef, intercept):
+        """Inverse of `to_coef`."""
+        shifted = intercept + np.einsum("kj,j->k", coef, self.shift)
+        return np.column_stack([coef, shifted if self.fit_intercept else np.zeros(self.n_rows)])
+
+
+@dataclass(frozen=True)
+class RowSpace:
+    """Fewer columns where X has more of them than rows, exactly.
+
+    With an L2 penalty the optimal W is a combination of the (centred) rows of X: a component
+    orthogonal to all of them changes no logit and costs penalty. Let Xc Xc' = V diag(s^2) V'
+    with the positive eigenvalues only. The rows of R = diag(1/s) V' Xc are an orthonormal basis
+    of the row space, Xc = V diag(s) R, and for W = U R
+
+        W x_i = U (V diag(s))_i,    ||W||_F = ||U||_F:
+
+    the same problem for U with the n columns V diag(s) instead of the p of X. One product of
+    n^2 p operations and an eigendecomposition, and n instead of p sets the cost of every
+    evaluation, and of every value of C.
+
+    Eigenvalues that are rounding errors of the largest are left out: what the columns they
+    stand for could add is found by evaluating the result on X itself.
+
+    Attributes
+    ----------
+    X : (n_samples, n_features), on the host
+    mean : (n_features,)
+    scale : (rank,), s
+    basis : (n_samples, rank), V
+    algebra : HostAlgebra
+    """
+
+    X: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    basis: np.ndarray
+    algebra: object
+
+    @classmethod
+    def of(cls, X, mean, algebra):
+        """The row space of X around `mean`."""
+        with algebra.one_blas_thread():
+            squares, basis = eigh(algebra.centred_gram(X, mean), driver="evd")
+        enough = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
+        # One column of zeros where X is constant.
+        enough[-1] = True
+        scale = np.sqrt(np.maximum(squares[enough], np.finfo(np.float64).tiny))
+        return cls(X, mean, scale, basis[:, enough], algebra)
+
+    @property
+    def columns(self):
+        """V diag(s), (n_samples, rank)."""
+        return np.ascontiguousarray(self.basis * self.scale)
+
+    def to_coef(self, reduced, intercept, dtype=np.float64):
+        """Coefficients of the columns of X, rounded to `dtype`, from those of `columns`."""
+        weights = (reduced / self.scale) @ self.basis.T
+        with self.algebra.one_blas_thread():
+            coef = self.algebra.centred_product(weights, self.X, self.mean)
+        coef = coef.astype(dtype, copy=False)
+        intercept = intercept - np.einsum("kj,j->k", coef, self.mean, dtype=np.float64)
+        return coef, intercept.astype(dtype, copy=False)
+
+    def from_coef(self, coef, intercept):
+        """The point of the row space closest to `coef`, with the same logits."""
+        offsets = np.einsum("kj,j->k", coef, self.mean)
+        with self.algebra.one_blas_thread():
+            logits = self.algebra.product(coef, self.X.T) - offsets[:, np.newaxis]
+        return (logits @ self.basis) / self.scale, intercept + offsets
+
+
+def reduction_pays(n_samples, n_features, n_rows):
+    """Whether fitting in the row space, 100 evaluations assumed, takes fewer flops."""
+    if n_features <= n_samples:
+        return False
+    evaluations = 400 * n_samples * n_rows
+    factors = n_samples**2 * n_features + 9 * n_samples**3
+    return factors + evaluations * n_samples < evaluations * n_features
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The classes that carry weight and the features allowed, among those of the user.
+
+    Attributes
+    ----------
+    absent : (n_classes,) bool
+        Classes that are left out: their coefficients are 0, their intercepts
+        `ABSENT_INTERCEPT`.
+    features : slice or (m,) int
+    n_features : int
+        Those of the user.
+    """
+
+    absent: np.ndarray
+    features: slice | np.ndarray
+    n_features: int
+
+    @property
+    def is_binary(self):
+        """Whether one row of parameters stands for two classes."""
+        return len(self.absent) == 2 and not self.absent.any()
+
+    @property
+    def n_present(self):
+        """Number of classes that are fitted."""
+        return len(self.absent) - int(np.count_nonzero(self.absent))
+
+    @property
+    def new_index(self):
+        """(n_classes,) index of every class among those fitted.
+
+        Rows of an absent class weigh nothing; any index in range will do.
+        """
+        return np.maximum(np.cumsum(~self.absent) - 1, 0)
+
+    @property
+    def absent_loss(self):
+        """Bound on what the absent classes add to the loss, in nats.
+
+        The present logits of a row average 0, so their logsumexp is at least log(n_present).
+        """
+        return (len(self.absent) - self.n_present) / self.n_present * np.exp(ABSENT_INTERCEPT)
+
+    def to_user(self, coef, intercept):
+        """coef_ and intercept_ of all classes and features, of the dtype of `coef`."""
+        dtype = coef.dtype
+        if self.is_binary:
+            whole = np.zeros((1, self.n_features), dtype=dtype)
+            whole[:, self.features] = coef
+            return whole, intercept
+        n_classes = len(self.absent)
+        whole = np.zeros((n_classes, self.n_features), dtype=dtype)
+        # One index at a time: two would be taken for pairs.
+        present = np.zeros((len(coef), self.n_features), dtype=dtype)
+        present[:, self.features] = coef
+        whole[~self.absent] = present
+        intercepts = np.full(n_classes, ABSENT_INTERCEPT)
+        intercepts[~self.absent] = intercept
+        if self.absent.any():
+            intercepts -= intercepts.mean()
+        intercepts = intercepts.astype(dtype)
+        if n_classes == 2:
+            return whole[1:] - whole[:1], intercepts[1:] - intercepts[:1]
+        return whole, intercepts
+
+    def rows_of(self, coef, intercept):
+        """The rows and columns that are fitted, of what `to_user` gives."""
+        present = np.flatnonzero(~self.absent) if self.absent.any() else slice(None)
+        return np.ascontiguousarray(coef[present][:, self.features]), intercept[present]
+
+    def from_user(self, coef, intercept, centre_classes):
+        """Parameters that are fitted, from coef_ and intercept_.
+
+        centre_classes : bool
+            Whether to take away shifts common to all classes, which change no probability and
+            cost penalty; those of the intercepts in any case.
+        """
+        coef = coef[:, self.features]
+        if self.is_binary:
+            return coef, intercept
+        coef, intercept = coef[~self.absent], intercept[~self.absent]
+        if centre_classes:
+            coef = coef - coef.mean(axis=0)
+        return coef, intercept - intercept.mean()

@@ -1,0 +1,373 @@
+"""The function that solvers minimise: rows, sample, penalty and coordinates together."""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..rows.base import Rows, Sample
+from .certificate import duality_gap
+from .coordinates import Centring
+
+# Above this many features the n_features x n_features covariance of the
+# preconditioner costs more than it saves; its diagonal is used instead.
+MAX_FULL_COVARIANCE = 2000
+# The same for the n_classes x n_classes matrix of the classes.
+MAX_FULL_CLASSES = 2000
+
+
+class Point(NamedTuple):
+    """The objective evaluated at `theta`."""
+
+    theta: np.ndarray
+    value: float    # loss + penalty, nats
+    grad: np.ndarray    # gradient of the smooth part of value
+    loss: float
+    loss_grad: np.ndarray
+    n_errors: int    # rows of positive weight not strictly classified right
+    hessian: np.ndarray | None = None
+
+
+class Curvature(NamedTuple):
+    """Factors of the approximation Hessian ~ classes (x) covariance of the features."""
+
+    classes: np.ndarray    # (n_rows, n_rows), or its diagonal (n_rows,)
+    mean: np.ndarray    # (n_features,)
+    covariance: np.ndarray    # (n_features, n_features), or its diagonal (n_features,)
+
+
+@dataclass
+class Passes:
+    """Number of passes over the rows so far, of any kind."""
+
+    n: int = 0
+
+
+def mean_and_covariance(moments, full, fit_intercept):
+    """(mean, covariance or its diagonal) from the moments of `Rows.curvature`.
+
+    Without an intercept the mean is zero, and the covariance the second moments.
+    """
+    total = moments[-1, -1]
+    if total > 0:
+        moments = moments / total
+    mean = moments[-1, :-1] if full else moments[0, :-1]
+    if not fit_intercept:
+        mean = np.zeros_like(mean)
+    if full:
+        return mean, moments[:-1, :-1] - mean[:, np.newaxis] * mean
+    return mean, np.maximum(moments[1, :-1] - mean**2, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W).
+
+    Nothing is assigned after it is made: `with_penalty` and `restricted` make others. Points
+    are those of one objective; `repenalised` takes them to another.
+
+    Attributes
+    ----------
+    rows : Rows
+    sample : Sample
+        As ``rows.place`` has given it; with an intercept every class has positive weight.
+    penalty : `L2Penalty` or `SparsePenalty`
+        On the scale of the mean loss.
+    coordinates : Centring
+        What theta stands for.
+    passes : Passes
+        Counted over everything made from this objective but restrictions.
+    null_point : Point
+        At W = 0, with intercepts that give every class its share.
+    """
+
+    rows: Rows
+    sample: Sample
+    penalty: object
+    coordinates: Centring
+    passes: Passes = field(default_factory=Passes)
+    null_point: Point | None = None
+    _row_mean: np.ndarray | None = None
+    _class_sums: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None):
+        """The objective of rows that nothing is known of yet; two passes.
+
+        Parameters
+        ----------
+        rows : Rows
+            Finite, float32 or float64.
+        sample : Sample
+            As ``rows.place`` takes it.
+        n_classes : int
+        binary : bool
+            One row of parameters and the sigmoid instead of two and the softmax.
+        penalty : `L2Penalty` or `SparsePenalty`
+        fit_intercept : bool
+        passes : Passes, optional
+            To count these in, too.
+        """
+        passes = Passes() if passes is None else passes
+        sample, shares = rows.place(sample, n_classes)
+        mean, ranges = rows.column_summary(sample)
+        passes.n += 1
+        n_rows = 1 if binary else n_classes
+        coordinates = Centring.of(mean, ranges, fit_intercept, n_rows)
+        bare = cls(rows, sample, penalty, coordinates, passes)
+        null_theta = np.zeros(bare.shape)
+        if fit_intercept:
+            log_shares = np.log(shares)
+            null_theta[:, -1] = (
+                log_shares[1] - log_shares[0] if binary else log_shares - log_shares.mean()
+            )
+        # At W = 0 all rows have the same probabilities, so the gradient there
+        # also tells the sums of every class that the certificate needs.
+        null_point = bare.evaluate(null_theta)
+        row_mean = np.where(coordinates.is_constant, 0.0, mean - coordinates.shift)
+        null_proba = shares[1:] if binary else shares
+        if not fit_intercept:
+            null_proba = np.full(n_rows, 1 / n_classes)
+        class_sums = null_proba[:, np.newaxis] * np.append(row_mean, 1.0) - null_point.loss_grad
+        if fit_intercept:
+            class_sums[:, -1] = null_proba
+        return replace(bare, null_point=null_point, _row_mean=row_mean, _class_sums=class_sums)
+
+    def with_penalty(self, penalty):
+        """The same loss with another penalty."""
+        # Without coefficients no penalty adds anything.
+        return replace(self, penalty=penalty)
+
+    def restricted(self, features):
+        """The same function of the coefficients of some features, the others being zero.
+
+        Holds a copy of their columns.
+
+        features : (m,) integers, ascending
+        """
+        columns = np.append(features, self.n_features)
+        null = self.null_point
+        return Objective(
+            self.rows.columns(features), self.sample, self.penalty.restricted(features),
+            self.coordinates.restricted(features), Passes(),
+            null._replace(
+                theta=null.theta[:, columns], grad=null.grad[:, columns],
+                loss_grad=null.loss_grad[:, columns],
+            ),
+            self._row_mean[features], self._class_sums[:, columns],
+        )
+
+    @property
+    def n_samples(self):
+        """Number of rows of X."""
+        return self.rows.n_samples
+
+    @property
+    def n_features(self):
+        """Number of columns of X."""
+        return self.rows.n_features
+
+    @property
+    def n_entries(self):
+        """Numbers that X stores."""
+        return self.rows.n_entries
+
+    @property
+    def is_sparse(self):
+        """Whether X is."""
+        return self.rows.is_sparse
+
+    @property
+    def rates(self):
+        """Speed of the passes, `Rates`."""
+        return self.rows.rates
+
+    @property
+    def algebra(self):
+        """Long vectors and large matrices, `HostAlgebra`."""
+        return self.rows.algebra
+
+    @property
+    def n_rows(self):
+        """Rows of theta: the number of classes, or 1 for the binary model."""
+        return self.coordinates.n_rows
+
+    @property
+    def fit_intercept(self):
+        """Whether the last column of theta is free."""
+        return self.coordinates.fit_intercept
+
+    @property
+    def shape(self):
+        """Shape of theta."""
+        return self.n_rows, self.n_features + 1
+
+    @property
+    def is_penalised(self):
+        """Whether all features are penalised and the duality gap finite."""
+        return self.penalty.is_strict
+
+    @property
+    def free_shifts(self):
+        """Parameters that may all move by the same amount at no change: arrays of indices.
+
+        The intercepts of all classes, and their coefficients of a feature without a penalty.
+        Indices are those of theta.ravel().
+        """
+        if self.n_rows == 1:
+            return []
+        factor = np.broadcast_to(self.penalty.weight, self.n_features)
+        columns = np.append(np.flatnonzero(factor == 0), self.n_features)
+        width = self.n_features + 1
+        return [np.arange(j, self.n_rows * width, width) for j in columns]
+
+    @property
+    def evaluation_flops(self):
+        """Floating-point operations of `evaluate`, the products only."""
+        return 4.0 * self.n_entries * self.n_rows
+
+    @property
+    def has_full_covariance(self):
+        """Whether `curvature` gives the covariance of the features or its diagonal."""
+        return self.n_features <= MAX_FULL_COVARIANCE
+
+    def evaluate(self, theta, with_hessian=False, dtype=np.float64):
+        """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops.
+
+        What stays zero in theta is taken for zero, and is in the `Point` that is returned.
+
+        Parameters
+        ----------
+        theta : (n_rows, n_features + 1)
+        with_hessian : bool
+            Also the dense Hessian in theta.ravel(), about n_samples theta.size^2 flops.
+            The rows and columns of what stays zero are those of the identity.
+        dtype : float32 or float64
+            Arithmetic within blocks of rows. float32 is twice as fast; values and gradients
+            are then good to some 1e-7 of their terms, which serves until the end is near.
+            Certificates are for float64.
+        """
+        self.passes.n += 1
+        hessian = None
+        theta = self.coordinates.feasible(theta)
+        data = self.sample, self.coordinates.shift
+        if with_hessian:
+            loss, loss_grad, n_errors, hessian = self.rows.value_grad_hessian(*data, theta)
+            self._penalise(hessian, np.arange(theta.size))
+        else:
+            loss, loss_grad, n_errors = self.rows.value_grad(
+                *data, theta.astype(dtype, copy=False)
+            )
+        self.coordinates.project(loss_grad)
+        value, grad = self._with_penalty(theta, loss, loss_grad)
+        return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
+
+    def repenalised(self, point):
+        """A `Point` of this function with another penalty, with the present one; no pass."""
+        value, grad = self._with_penalty(point.theta, point.loss, point.loss_grad)
+        return point._replace(value=value, grad=grad, hessian=None)
+
+    def _with_penalty(self, theta, loss, loss_grad):
+        """Value and gradient, from those of the loss."""
+        coef = theta[:, :-1]
+        grad = loss_grad.copy()
+        grad[:, :-1] += self.penalty.grad(coef)
+        return loss + self.penalty.value(coef), grad
+
+    def delivered_value(self, coef, intercept):
+        """The objective of (coef, intercept) as predictions compute it; one pass.
+
+        On columns as they are, uncentred, in float32 where X and both are float32.
+
+        Parameters
+        ----------
+        coef : (n_rows, n_features)
+        intercept : (n_rows,)
+
+        Returns
+        -------
+        value : float
+            In nats; inf or NaN where logits overflow.
+        """
+        self.passes.n += 1
+        theta = np.column_stack([coef, intercept])
+        dtype = np.result_type(theta.dtype, self.rows.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss, _, _ = self.rows.value_grad(
+                self.sample, np.zeros(self.n_features), theta.astype(dtype, copy=False)
+            )
+            return float(loss + self.penalty.value(coef.astype(np.float64)))
+
+    def hessian(self, theta, index):
+        """The part of the Hessian for theta.ravel()[index], ascending; one pass.
+
+        About n_samples len(index)^2 flops, or those of the whole if that takes fewer. What
+        stays zero is as in `evaluate`.
+        """
+        self.passes.n += 1
+        out = self.rows.hessian(self.sample, self.coordinates.shift, theta, index)
+        self._penalise(out, index)
+        return out
+
+    def _penalise(self, hessian, index):
+        """Add the penalty's part to the Hessian of the loss in theta.ravel()[index]."""
+        curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
+        np.einsum("ii->i", hessian)[:] += curvature[index % (self.n_features + 1)]    # a view
+        self.coordinates.fix_zeros(hessian, index)
+
+    def hess_prod(self, theta, direction):
+        """Hessian at theta times direction; one pass, 6 n_samples n_features n_rows flops."""
+        self.passes.n += 1
+        out = self.rows.hess_prod(self.sample, self.coordinates.shift, theta, direction)
+        self.coordinates.project(out)
+        out[:, :-1] += self.penalty.grad(direction[:, :-1])
+        return out
+
+    def curvature(self, theta):
+        """Kronecker factors of the Hessian of the loss at theta; one pass."""
+        self.passes.n += 1
+        full, is_constant = self.has_full_covariance, self.coordinates.is_constant
+        classes, moments = self.rows.curvature(
+            self.sample, self.coordinates.shift, theta, full, self.n_rows <= MAX_FULL_CLASSES
+        )
+        if not np.all(np.isfinite(moments)):
+            raise ValueError(
+                "X holds values whose squares overflow float64. Scale its columns down, or "
+                "leave out those that hold no measurements."
+            )
+        mean, covariance = mean_and_covariance(moments, full, self.fit_intercept)
+        mean[is_constant] = 0.0
+        covariance[is_constant] = 0.0
+        if full:
+            covariance[:, is_constant] = 0.0
+        return Curvature(classes, mean, covariance)
+
+    def gap(self, point):
+        """Certified bound on point.value minus the optimum; no pass over the rows.
+
+        The optimum is not negative, so point.value itself is one where rounding leaves
+        nothing better. Without a penalty it is infinite.
+        """
+        if not self.is_penalised:
+            return np.inf
+        gap = duality_gap(
+            self.penalty, point.theta, point.loss, point.loss_grad, self._class_sums,
+            self._row_mean, self.fit_intercept,
+        )
+        return gap if gap < point.value else point.value
+
+    def on_host(self):
+        """(X, y, weight, shift), NumPy's or SciPy's in memory; None where they are elsewhere."""
+        found = self.rows.on_host(self.sample)
+        if found is None:
+            return None
+        X, (target, weight) = found
+        return X, target, weight, self.coordinates.shift
+
+    def to_coef(self, theta, dtype=np.float64):
+        """(coef, intercept) of the columns of X; see `Centring.to_coef`."""
+        return self.coordinates.to_coef(theta, dtype, not self.penalty.has_kinks)
+
+    def from_coef(self, coef, intercept):
+        """Inverse of `to_coef`."""
+        return self.coordinates.from_coef(coef, intercept)

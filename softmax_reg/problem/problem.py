@@ -1,0 +1,330 @@
+"""One training problem: from validated data to what a fit delivers."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..rows.base import Sample, some_columns
+from ..rows.choice import rows_of
+from ..solvers import HISTORY_DTYPE, Monitor, minimise
+from .blocks import Blocks
+from .coordinates import RowSpace, Selection, reduction_pays
+from .objective import Objective, Passes
+from .penalty import penalty_of
+from .sampled_start import sampling_pays, start_from_sample
+
+# Relative error of the gradients that decide what enters a model first: by rounding, and
+# where they belong to an optimum over what is not penalised.
+_MARGIN = 16 * np.finfo(np.float64).eps
+_MARGIN_OF_OPTIMUM = 1e-6
+# Share of tol that solvers have to reach where coef_ is to be float32: the rest is for what
+# rounding to it costs.
+_SHARE_OF_SOLVER = 0.9
+# Relative change of the objective by rounding that needs no warning: half of the digits.
+_SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
+
+
+class Fit(NamedTuple):
+    """What a fit delivers, and how it got there.
+
+    Attributes
+    ----------
+    coef : (1 or n_classes, n_features)
+    intercept : (1 or n_classes,)
+        Both of the dtype of X, or float64 where rounding to that would cost more than tol.
+    value : float
+        The objective of these two as predictions compute it, in nats.
+    gap : float
+        Certified bound on `value` minus the optimum; inf where nothing is certified.
+    loss : float
+        Mean loss where the solver ended.
+    newton_decrement, n_iter, status, solver
+        As in `SolverResult`; the status may also be "rounded": the end was within the
+        tolerance, and what float64 makes of its coefficients is not.
+    history : structured ndarray
+    n_evaluations : int
+        Passes over the rows, everything counted.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    value: float
+    gap: float
+    loss: float
+    newton_decrement: float
+    n_iter: int
+    status: str
+    solver: str
+    history: np.ndarray
+    n_evaluations: int
+
+
+class Problem:
+    """One training problem, reduced to the classes that carry weight and the features allowed.
+
+    A class whose rows all weigh nothing has W_k = 0 and b_k -> -inf at the optimum,
+    so the problem over the other classes has the same minimum. It is solved
+    instead, and the absent classes get `ABSENT_INTERCEPT`. Without an intercept
+    they stay in: only their coefficients can then make them unlikely. Features with an
+    infinite penalty factor are left out.
+
+    Parameters
+    ----------
+    data : TrainingData
+    C, l1_ratio, fit_intercept, grouped, device, precision
+        As in `SoftmaxRegression`.
+    penalty_factor : (n_features,) float64, or 1.0
+        The same for all features of a group, but for those that are infinite.
+    groups : (n_features,) int, or None
+        Features of the same number share a norm, where there is an L1 part. Columns that are
+        not next to the others of their group are copied there.
+
+    Attributes
+    ----------
+    objective : Objective, or None if a single class carries all the weight
+        What the next fit minimises.
+    absent : ndarray of bool, (n_classes,)
+    """
+
+    def __init__(
+        self, data, *, C, fit_intercept, l1_ratio=0.0, grouped=False, penalty_factor=1.0,
+        groups=None, device="cpu", precision="auto",
+    ):
+        n_features = data.X.shape[1]
+        self._dtype = np.dtype(data.X.dtype)
+        allowed = _order_of(penalty_factor, groups if l1_ratio > 0 else None, n_features)
+        if np.ndim(penalty_factor):
+            penalty_factor = penalty_factor[allowed]
+        weights = self._weigh(data)
+        self.absent = (weights == 0) & fit_intercept
+        self._selection = Selection(self.absent, allowed, n_features)
+        self.objective = self._last = self._carry = self._row_space = None
+        if self._selection.n_present == 1:
+            return
+        binary = self._selection.is_binary
+        blocks = None
+        if groups is not None:
+            blocks = Blocks.of_labels(groups[allowed])
+        elif grouped and not binary:
+            blocks = Blocks.single(n_features).restricted(allowed)
+        self._penalty = {"l1_ratio": l1_ratio, "factor": penalty_factor, "blocks": blocks}
+        self._options = {
+            "n_classes": self._selection.n_present, "binary": binary,
+            "fit_intercept": fit_intercept, "passes": Passes(),
+        }
+        penalty = self._penalty_of(C)
+        self._rows, self._sample = self._rows_and_sample(data, penalty, device, precision)
+        self.objective = self._objective_of(penalty)
+
+    def _weigh(self, data):
+        """Weight of every class; keeps what `_strength` needs."""
+        self._largest_weight = data.weight.max()
+        self._relative_total = (data.weight / self._largest_weight).sum()
+        return np.bincount(data.index, weights=data.weight, minlength=len(data.classes))
+
+    def _rows_and_sample(self, data, penalty, device, precision):
+        """`Rows` of the features allowed, and their `Sample` of the classes that are fitted."""
+        X = data.X
+        if not isinstance(self._selection.features, slice):
+            X = some_columns(X, self._selection.features)
+        rows = rows_of(X, device, has_kinks=penalty.has_kinks, precision=precision)
+        return rows, Sample(self._selection.new_index[data.index], data.weight)
+
+    def _objective_of(self, penalty):
+        """The objective to start with: in the row space of X where that is smaller."""
+        rows, sample, X = self._rows, self._sample, None
+        self._on_X = None
+        n_rows = 1 if self._options["binary"] else self._options["n_classes"]
+        is_plain = not penalty.has_kinks and np.ndim(self._penalty["factor"]) == 0
+        if penalty.is_strict and is_plain and reduction_pays(*rows.shape, n_rows):
+            X = rows.as_dense()
+        if X is not None:
+            # There are few rows then; their products with each other are the host's.
+            placed, _ = rows.place(sample, self._options["n_classes"])
+            mean, ranges = rows.column_summary(placed)
+            centre = np.where(ranges.is_constant, ranges.low, mean)
+            if not self._options["fit_intercept"]:
+                centre = np.zeros(X.shape[1])
+            self._row_space = RowSpace.of(X, centre, rows.algebra)
+            rows = rows.like(self._row_space.columns)
+        return Objective.of(rows, sample, penalty=penalty, **self._options)
+
+    def _penalty_of(self, C):
+        return penalty_of(self._strength(C), **self._penalty)
+
+    def _strength(self, C):
+        """1 / (C S), S the sum of weights, which could overflow."""
+        return 1 / C / self._largest_weight / self._relative_total
+
+    def set_C(self, C):
+        """Another strength of the same penalty; what the rows alone decide is kept.
+
+        Only where there is an objective.
+        """
+        self.objective = self.objective.with_penalty(self._penalty_of(C))
+
+    def _whole(self):
+        """The objective on X itself, with the present penalty."""
+        if self._row_space is None:
+            return self.objective
+        penalty = self.objective.penalty
+        if self._on_X is None:
+            self._on_X = Objective.of(self._rows, self._sample, penalty=penalty, **self._options)
+        return self._on_X.with_penalty(penalty)
+
+    def sparsest_C(self, l1_ratio):
+        """Largest C at which, with this share of L1, all penalised coefficients are zero.
+
+        Then the gradient at the optimum over what is not penalised is within the threshold.
+        """
+        if self.objective is None:
+            return 1.0
+        objective = self._whole()
+        factor = np.broadcast_to(self._penalty["factor"], objective.n_features)
+        free = np.flatnonzero(factor == 0)
+        theta, margin = objective.null_point.theta, _MARGIN
+        if len(free):
+            margin = _MARGIN_OF_OPTIMUM
+            some = objective.with_penalty(penalty_of(0.0)).restricted(free)
+            monitor = Monitor(some, tol=0.0, max_iter=1000)
+            theta = np.zeros(objective.shape)
+            theta[:, np.append(free, objective.n_features)] = minimise(some, None, monitor).theta
+        grad = objective.evaluate(theta).loss_grad[:, :-1]
+        unit = penalty_of(1.0, l1_ratio=1.0, factor=factor, blocks=self._penalty["blocks"])
+        largest = unit.dual_norm(grad) if unit.has_kinks else 0.0
+        # On the scale of the mean loss the strength of C = 1 is that of one row's weight.
+        strength = self._strength(1.0)
+        return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
+
+    def fit(self, solver, starts, *, tol, max_iter, callbacks=None, goes_on=False):
+        """Minimise from the best of some starts, and round to what the user holds.
+
+        Parameters
+        ----------
+        solver : str
+        starts : list of (coef, intercept), of all classes and features
+            Those that are worse than the null model are not used.
+        tol, max_iter : as in `SoftmaxRegression`
+        callbacks : as in `Monitor`
+        goes_on : bool
+            Whether where the last fit ended, at another C, is a start too.
+
+        Returns
+        -------
+        Fit
+        """
+        if self.objective is None:
+            coef, intercept = self._nothing(self._dtype)
+            return Fit(coef, intercept, 0.0, self.absent_loss, 0.0, np.nan, 0, "converged",
+                       solver, np.empty(0, dtype=HISTORY_DTYPE), 0)
+        asked = tol * (_SHARE_OF_SOLVER if self._dtype == np.float32 else 1.0)
+        monitor = Monitor(self.objective, tol=asked, max_iter=max_iter, callbacks=callbacks)
+        objective, result = self._solved(solver, starts, monitor, goes_on)
+        coef, intercept, value, gap = self._delivered(objective, result, tol)
+        monitor.delivered(value, gap)
+        is_rounded = not abs(value - result.value) <= max(tol, _SILENT_CHANGE) * value
+        return Fit(
+            coef, intercept, value, gap + self.absent_loss, result.point.loss,
+            result.newton_decrement, result.n_iter,
+            "rounded" if is_rounded and result.status == "converged" else result.status,
+            result.solver, monitor.history, objective.passes.n,
+        )
+
+    def _delivered(self, objective, result, tol):
+        """(coef, intercept, value, gap) as they are handed out.
+
+        In the dtype of X where that keeps within the tolerance, else in float64.
+
+        objective : Objective
+            On X.
+        result : SolverResult
+            A point of that.
+        """
+        for dtype in (self._dtype, np.float64):
+            coef, intercept = self._selection.to_user(*objective.to_coef(result.theta, dtype))
+            value = objective.delivered_value(*self._selection.rows_of(coef, intercept))
+            change = abs(value - result.value)    # by luck it may be lower
+            proven = result.gap if result.gap <= tol * result.value else 0.0
+            if proven + change <= tol * value:
+                break
+        # A bound on the optimum stays one, whatever is handed out, and no optimum is negative.
+        gap = max(result.gap + value - result.value, 0.0)
+        return coef, intercept, value, min(gap, value) if np.isfinite(gap) else gap
+
+    def _solved(self, solver, starts, monitor, goes_on):
+        """Minimise from the best start; the objective on X and a `SolverResult` of it."""
+        objective = self.objective
+        points = [self._point(*start) for start in starts]
+        if goes_on and self._last is not None:
+            points.append(objective.repenalised(self._last))
+        start = min(points, key=lambda point: _comparable(point.value), default=None)
+        if start is None or not start.value <= objective.null_point.value:
+            start = self._sampled(solver, monitor.max_iter)
+        carry, self._carry = self._carry, None    # it may be large, and is used up
+        result = minimise(objective, start, monitor, solver, carry)
+        self._last, self._carry = result.point, result.carry
+        if self._row_space is None:
+            return objective, result
+        # The certificate must hold on X itself, whatever the reduction left out.
+        whole = self._whole()
+        coef, intercept = self._row_space.to_coef(*objective.to_coef(result.theta))
+        point = whole.evaluate(whole.from_coef(coef, intercept))
+        gap = monitor.transferred(whole, point)
+        if result.status == "converged" and monitor.status is None:
+            return whole, minimise(whole, point, monitor, "lbfgs")
+        return whole, result._replace(point=point, gap=gap)
+
+    def _sampled(self, solver, max_iter):
+        """A point to start from, by a fit to some of the rows, or None."""
+        if max_iter == 0 or not sampling_pays(self.objective):
+            return None
+        n_classes = self._options["n_classes"]
+        rows, sample = self.objective.rows.subsample(self._sample, n_classes)
+        options = self._options | {"penalty": self.objective.penalty, "passes": Passes()}
+        return start_from_sample(
+            self.objective, Objective.of(rows, sample, **options), solver, max_iter
+        )
+
+    @property
+    def absent_loss(self):
+        """Bound on what the absent classes add to the loss, in nats."""
+        return self._selection.absent_loss
+
+    def _point(self, coef, intercept):
+        """The objective at (coef_, intercept_) of all classes and features."""
+        objective = self.objective
+        coef, intercept = self._selection.from_user(
+            coef, intercept, not objective.penalty.has_kinks
+        )
+        if self._row_space is not None:
+            coef, intercept = self._row_space.from_coef(coef, intercept)
+        return objective.evaluate(objective.from_coef(coef, intercept))
+
+    def coef_and_intercept(self, theta, dtype=np.float64):
+        """coef_ and intercept_ of a theta of `objective`, rounded to `dtype`."""
+        if self.objective is None:
+            return self._nothing(dtype)
+        if self._row_space is None:
+            return self._selection.to_user(*self.objective.to_coef(theta, dtype))
+        return self._selection.to_user(
+            *self._row_space.to_coef(*self.objective.to_coef(theta), dtype)
+        )
+
+    def _nothing(self, dtype):
+        """coef_ and intercept_ where a single class carries all the weight."""
+        coef = np.zeros((1, self._selection.n_features), dtype)[:, self._selection.features]
+        return self._selection.to_user(coef, np.zeros(1, dtype))
+
+
+def _order_of(penalty_factor, groups, n_features):
+    """Features that are allowed, groups together: an index, or a slice where all are in place."""
+    order = np.arange(n_features)
+    if groups is not None:
+        order = np.argsort(groups, kind="stable")
+    order = order[np.isfinite(np.broadcast_to(penalty_factor, n_features)[order])]
+    return slice(None) if np.array_equal(order, np.arange(n_features)) else order
+
+
+def _comparable(value):
+    """NaN is not lower than anything."""
+    return np.inf if np.isnan(value) else value

@@ -1,0 +1,224 @@
+"""What a fit asks of its rows, whatever kind they are of and wherever they are."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ..kernels.matrix import read_only
+from .subsample import fraction_of, sample_rows
+
+
+class Sample(NamedTuple):
+    """All that has one entry per row.
+
+    Attributes
+    ----------
+    target : (n_samples,) int32
+        Index of each row's class.
+    weight : (n_samples,) float64, non-negative
+    """
+
+    target: np.ndarray
+    weight: np.ndarray
+
+    def take(self, index):
+        """The sample of some of the rows; a slice or an index."""
+        return Sample(*(field[index] for field in self))
+
+
+class Rates(NamedTuple):
+    """Speed of the passes. Ratios between rates matter, not their sizes.
+
+    Attributes
+    ----------
+    product, sparse_product : float
+        Floating-point operations a second of products over the rows.
+    factor : float
+        Floating-point operations a second of factorisations.
+    memory : float
+        Bytes of X read in a second.
+    softmax : float
+        Logits a second.
+    pass_seconds : float
+        Seconds of a pass over the rows however few they are.
+    """
+
+    product: float
+    sparse_product: float
+    factor: float
+    memory: float
+    softmax: float
+    pass_seconds: float
+
+
+class Rows(ABC):
+    """The rows of X, and the sums over them that a fit is made of.
+
+    Arguments of the passes
+    -----------------------
+    sample : Sample
+        As `place` returns it.
+    shift : (n_features,)
+        Subtracted from every row: the model sees x - shift.
+    theta : (n_rows, n_features + 1)
+        Parameters, the last column the intercept. n_rows is n_classes, or 1 for the binary
+        model, whose logit is that of class 1. Its dtype is that of the arithmetic within a
+        block of rows; results are float64.
+
+    Attributes
+    ----------
+    shape : (n_samples, n_features)
+    dtype : of X
+    n_entries : int
+        Numbers that X stores.
+    is_sparse : bool
+    rates : Rates
+    algebra : HostAlgebra
+        Long vectors and large matrices of the solvers, where they are quickest.
+    """
+
+    rates: Rates
+    algebra: object
+
+    def __init__(self, shape, dtype, n_entries, is_sparse):
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self.n_entries = n_entries
+        self.is_sparse = is_sparse
+
+    @property
+    def n_samples(self):
+        """Number of rows."""
+        return self.shape[0]
+
+    @property
+    def n_features(self):
+        """Number of columns."""
+        return self.shape[1]
+
+    def place(self, sample, n_classes):
+        """Scale weights to a sum of 1 and put the sample where the passes want it.
+
+        Returns
+        -------
+        sample : Sample
+        shares : (n_classes,)
+            Weight of every class.
+        """
+        target = np.array(sample.target, dtype=np.int32)
+        # Scale by the largest first: the sum of huge weights could overflow.
+        weight = sample.weight / sample.weight.max()
+        weight /= weight.sum()
+        shares = np.bincount(target, weights=weight, minlength=n_classes)
+        return Sample(self._placed(target), self._placed(weight)), shares
+
+    def _placed(self, vector):
+        return read_only(vector)
+
+    def on_host(self, sample):
+        """Return (X, sample) as NumPy's or SciPy's in memory; None where they are elsewhere."""
+        return None
+
+    def as_dense(self):
+        """X as one dense array on the host; None where it is sparse or may not fit there."""
+        return None
+
+    def subsample(self, sample, n_classes):
+        """Draw some of the rows, all rows of rare classes among them.
+
+        Parameters
+        ----------
+        sample : Sample
+            As `place` takes it.
+
+        Returns
+        -------
+        rows : Rows
+        sample : Sample
+            Weights give every class its share.
+        """
+        index, weight = sample_rows(*sample, n_classes, fraction_of(self.n_entries))
+        return self.like(self.X[index]), Sample(sample.target[index], weight)
+
+    @abstractmethod
+    def like(self, X):
+        """Rows of the same kind, or in memory, of an array."""
+
+    @abstractmethod
+    def columns(self, index):
+        """Rows with some of the columns, copied."""
+
+    @abstractmethod
+    def column_summary(self, sample):
+        """sum_i s_i x_i, (n_features,), and the `ColumnRange` of the rows of positive weight."""
+
+    @abstractmethod
+    def value_grad(self, sample, shift, theta):
+        """Weighted cross-entropy, its gradient, and the number of rows predicted wrong.
+
+        Returns
+        -------
+        loss : float
+            sum_i s_i (logsumexp(z_i) - z_i[y_i]) in nats.
+        grad : (n_rows, n_features + 1)
+        n_errors : int
+            Rows of positive weight whose class is not strictly the most probable.
+        """
+
+    @abstractmethod
+    def value_grad_hessian(self, sample, shift, theta):
+        """`value_grad`, and the Hessian of the loss in theta.ravel().
+
+        The Hessian's blocks are sum_i s_i A_i (x) [x_i, 1] [x_i, 1]'.
+        """
+
+    @abstractmethod
+    def hessian(self, sample, shift, theta, index):
+        """The Hessian of the loss in theta.ravel()[index]; index ascending."""
+
+    @abstractmethod
+    def hess_prod(self, sample, shift, theta, direction):
+        """Hessian of the loss times `direction`, (n_rows, n_features + 1)."""
+
+    @abstractmethod
+    def curvature(self, sample, shift, theta, full, full_classes=True):
+        """Sums behind the Kronecker factors of the Hessian of the loss.
+
+        Returns
+        -------
+        classes : (n_rows, n_rows) or (n_rows,)
+            sum_i s_i A_i with A_i = diag(q_i) - q_i q_i'. With full_classes=False the
+            diagonal, except for the binary model.
+        moments : (n_features + 1, n_features + 1) or (2, n_features + 1)
+            sum_i s_i trace(A_i) [x_i, 1] [x_i, 1]'. With full=False its last row and its
+            diagonal.
+        """
+
+    @abstractmethod
+    def predictions(self, theta, kind):
+        """Logits, probabilities or their logarithms, and whether all logits are finite.
+
+        Parameters
+        ----------
+        theta : (n_rows, n_features + 1)
+            Parameters of x itself.
+        kind : {"logits", "probabilities", "log_probabilities"}
+
+        Returns
+        -------
+        out : (n_samples, n_classes)
+            The first of two logits is 0.
+        all_finite : bool
+        """
+
+
+def n_entries_of(X):
+    """Numbers that an array or sparse matrix stores."""
+    return X.nnz if sparse.issparse(X) else X.size
+
+
+def some_columns(X, index):
+    """A copy of some columns of an array or sparse matrix."""
+    return X[:, index] if sparse.issparse(X) else X.take(index, axis=1)

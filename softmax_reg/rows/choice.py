@@ -1,0 +1,75 @@
+"""Which kind of rows an X is, for a device and an arithmetic."""
+
+import warnings
+
+from scipy import sparse
+
+from .device_input import as_numpy, is_on_device
+from .file import FileRows, RowBlocks
+from .memory import MemoryRows
+
+DEVICES = ("cpu", "cuda")
+PRECISIONS = ("auto", "tf32x3")
+
+
+def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
+    """The rows of X on a device; nothing of CUDA is imported but for "cuda".
+
+    Parameters
+    ----------
+    X : validated array or sparse matrix
+    device : {"cpu", "cuda"}
+    has_kinks : bool
+        Whether the penalty has an L1 part, whose solvers run on the CPU: a UserWarning.
+    precision : {"auto", "tf32x3"}
+
+    Returns
+    -------
+    Rows
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        Without what "cuda" needs, naming it.
+    ValueError
+        On sparse X, on an X on the device and device="cpu", and where the CPU does not have
+        this precision.
+    """
+    runs_on_device = check_device(device, X, has_kinks, precision)
+    if runs_on_device:
+        from .device import DeviceRows
+
+        return DeviceRows(X, is_split=precision == "tf32x3")
+    if isinstance(X, RowBlocks):
+        return FileRows(X)
+    return MemoryRows(as_numpy(X))    # an X on a device, for want of solvers there
+
+
+def check_device(device, X, has_kinks=False, precision="auto"):
+    """Whether a fit of this X runs on the device; errors and warnings as in `rows_of`."""
+    if device == "cpu":
+        if is_on_device(X):
+            raise ValueError(
+                f"X is on a CUDA device, a {type(X).__module__}.{type(X).__name__}, and "
+                "device='cpu'. Use device='cuda', or move X to the host."
+            )
+        if precision != "auto":
+            raise ValueError(f"precision={precision!r} needs device='cuda', got device='cpu'.")
+        return False
+    from ..cuda.device import array_module
+
+    array_module()
+    if sparse.issparse(X):
+        raise ValueError(
+            f"device='cuda' takes dense X, got a sparse matrix of shape {X.shape}. Use "
+            "device='cpu', or X.toarray() if it fits."
+        )
+    if has_kinks:
+        warnings.warn(
+            "device='cuda' has no solver for an L1 part of the penalty: this fit runs on the "
+            "CPU.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""Arrays that are on a device already: recognised, checked, moved."""
+
+import sys
+
+import numpy as np
+from scipy import sparse
+
+from .file import RowBlocks
+
+
+def is_on_device(array):
+    """Whether it is an array in the memory of a GPU: CuPy's, a CUDA tensor of PyTorch's, ..."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def as_numpy(array):
+    """An array from anywhere as NumPy's, copied if it is on a device.
+
+    Sparse matrices and `RowBlocks` are on the host, as they are.
+    """
+    if isinstance(array, RowBlocks) or sparse.issparse(array):
+        return array
+    if not is_on_device(array):
+        return np.asarray(array)
+    from ..cuda.device import to_device, to_host
+
+    return to_host(to_device(array))
+
+
+def in_kind_of(X):
+    """A function that turns arrays into those of the library that X on a device is from.
+
+    On this device, and without a copy where they are there. NumPy's, where X is on the host.
+    """
+    if not is_on_device(X):
+        return as_numpy
+    from ..cuda.device import to_device
+
+    if hasattr(X, "__array_namespace__"):
+        library = X.__array_namespace__()
+    else:
+        library = sys.modules[type(X).__module__.partition(".")[0]]
+    if not hasattr(library, "from_dlpack"):    # Numba's arrays: CuPy's are the nearest
+        return to_device
+    return lambda array: library.from_dlpack(to_device(array))
+
+
+def checked_device_array(X, dtypes, name="X"):
+    """X on a device, in place where that is possible, as scikit-learn checks those on the host.
+
+    Parameters
+    ----------
+    X : array on a device
+    dtypes : tuple of dtypes
+        Others become the first of them, float16 float32.
+
+    Returns
+    -------
+    X : array of `array_module`, 2-D, C-ordered
+    """
+    from ..cuda.device import array_module, to_device
+
+    xp, X = array_module(), to_device(X)
+    if X.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, (n_samples, n_features), got shape {X.shape}.")
+    if 0 in X.shape:
+        raise ValueError(
+            f"{name} must have at least one sample and one feature, got shape {X.shape}."
+        )
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold real numbers, got dtype {X.dtype}.")
+    if X.dtype not in dtypes:
+        X = X.astype(np.float32 if X.dtype == np.float16 else dtypes[0])
+    return xp.ascontiguousarray(X)
+
+
+def check_finite(X, name="X"):
+    """ValueError where an array on a device holds NaN or infinity; no copy of it is made."""
+    from ..cuda.device import array_module
+
+    xp = array_module()
+    # A sum is finite only if all is, or nearly always if it is: look closer where it is not.
+    if not bool(xp.isfinite(X.sum(dtype=np.float64))) and not bool(xp.isfinite(X).all()):
+        raise ValueError(f"Input {name} contains NaN or infinity.")

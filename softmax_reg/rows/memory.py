@@ -1,0 +1,233 @@
+"""Rows in memory, dense or CSR, by the compiled kernels on the threads there are.
+
+The dtype of `theta` is that of the arithmetic within a block of rows, whatever that of X;
+float32 is twice as fast. Sums over blocks of dense rows are float64 still, sums over blocks of
+a range of sparse rows are not. Results are float64. They do not depend on the number of
+threads: rows are cut by shape alone and partial sums are added in order.
+"""
+
+import functools
+import operator
+
+import numpy as np
+from scipy import sparse
+
+from ..kernels import chunks, chunks_csr, predict
+from ..kernels.columns import csr_summary, dense_summary
+from ..kernels.hessian import hessian_of
+from ..kernels.matrix import make_matrix
+from ..kernels.passes import (
+    centred,
+    class_columns,
+    count_classes,
+    csr_pass,
+    dense_pass,
+    entries_per_row,
+    mirrored,
+    padded_shape,
+    rows_per_block,
+    uncentred,
+)
+from ..kernels.tiles import padded
+from ..parallel.algebra import add_up
+from ..parallel.launch import chunk_bounds, launch
+from .algebra import HOST_ALGEBRA
+from .base import Rates, Rows, n_entries_of, some_columns
+
+# Measured on an ordinary two-core machine.
+CPU_RATES = Rates(
+    product=1e11, sparse_product=1e10, factor=3e10, memory=3e10, softmax=2e8, pass_seconds=0.0
+)
+
+_KINDS = {
+    "logits": predict.LOGITS,
+    "probabilities": predict.PROBABILITIES,
+    "log_probabilities": predict.LOG_PROBABILITIES,
+}
+
+
+class MemoryRows(Rows):
+    """Rows of an array or CSR matrix in memory.
+
+    Parameters
+    ----------
+    X : ndarray (C-ordered) or CSR of shape (n_samples, n_features), float32 or float64
+        Finite; the caller has checked that `indptr` and `indices` are in range.
+    """
+
+    rates = CPU_RATES
+    algebra = HOST_ALGEBRA
+
+    def __init__(self, X):
+        super().__init__(X.shape, X.dtype, n_entries_of(X), sparse.issparse(X))
+        self.X = X
+        self.matrix = make_matrix(X)
+
+    def __reduce__(self):
+        return MemoryRows, (self.X,)
+
+    def on_host(self, sample):
+        """See `Rows.on_host`."""
+        return self.X, sample
+
+    def as_dense(self):
+        """See `Rows.as_dense`."""
+        return None if self.is_sparse else self.X
+
+    def like(self, X):
+        """See `Rows.like`."""
+        return MemoryRows(X)
+
+    def columns(self, index):
+        """See `Rows.columns`."""
+        return MemoryRows(some_columns(self.X, index))
+
+    def column_summary(self, sample):
+        """See `Rows.column_summary`."""
+        X, weight = self.matrix, sample.weight
+        work = 2 * entries_per_row(X) * X.n_samples
+        bounds = chunk_bounds(X.n_samples, chunks_csr.CSR_BLOCK, 24 * X.n_features, work)
+
+        def summary(start, stop):
+            if not X.is_sparse:
+                return dense_summary(X.dense[start:stop], weight[start:stop])
+            return csr_summary(
+                X.data, X.indices, X.indptr[start:stop + 1], X.n_features, weight[start:stop]
+            )
+
+        sums, ranges = zip(*launch(summary, bounds, work), strict=True)
+        return add_up(np.array(sums)), functools.reduce(operator.add, ranges)
+
+    def value_grad(self, sample, shift, theta):
+        """See `Rows.value_grad`."""
+        if not self.is_sparse:
+            return self._dense_value_grad(sample, shift, theta, 0)[:3]
+        raw = uncentred(theta, shift)
+        (grad_t,), parts = csr_pass(
+            chunks_csr.value_grad_csr, (*sample, raw, count_classes(theta)), self.matrix,
+            [raw.shape], 4 * len(theta) * entries_per_row(self.matrix), theta.dtype,
+        )
+        grad = centred(grad_t, theta, shift)
+        return sum(part[0] for part in parts), grad, sum(part[1] for part in parts)
+
+    def value_grad_hessian(self, sample, shift, theta):
+        """See `Rows.value_grad_hessian`."""
+        n_classes = count_classes(theta)
+        n_pairs = n_classes * (n_classes - 1) // 2
+        loss, grad, n_errors, pairs = self._dense_value_grad(sample, shift, theta, n_pairs)
+        return loss, grad, n_errors, _assembled(mirrored(pairs), len(theta))
+
+    def _dense_value_grad(self, sample, shift, theta, n_pairs):
+        """Loss, gradient, errors and the blocks of the Hessian, as `chunks.value_grad` has them.
+
+        One pass over dense blocks, also of sparse rows.
+        """
+        width = theta.shape[1]
+        n_rows, columns = padded_shape(theta)
+        (grad, pairs), parts = dense_pass(
+            chunks.value_grad, (*sample, shift, class_columns(theta), count_classes(theta)),
+            self.matrix, theta, [(n_rows, columns), (n_pairs, width, columns)],
+            4 * n_rows * entries_per_row(self.matrix) + n_pairs * width**2,
+        )
+        loss, n_errors = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        return loss, np.ascontiguousarray(grad[:, :width]), n_errors, pairs[:, :, :width]
+
+    def hessian(self, sample, shift, theta, index):
+        """See `Rows.hessian`."""
+        def whole():
+            return self.value_grad_hessian(sample, shift, theta)[3]
+
+        return hessian_of(self.matrix, sample.weight, shift, theta, index, whole)
+
+    def hess_prod(self, sample, shift, theta, direction):
+        """See `Rows.hess_prod`."""
+        flops, n_classes = 6 * len(theta) * entries_per_row(self.matrix), count_classes(theta)
+        if self.is_sparse:
+            args = sample.weight, uncentred(theta, shift), uncentred(direction, shift), n_classes
+            (out_t,), _ = csr_pass(
+                chunks_csr.hess_prod_csr, args, self.matrix, [args[1].shape], flops, theta.dtype
+            )
+            return centred(out_t, theta, shift)
+        args = sample.weight, shift, class_columns(theta), class_columns(direction), n_classes
+        (out,), _ = dense_pass(
+            chunks.hess_prod, args, self.matrix, theta, [padded_shape(theta)], flops
+        )
+        return np.ascontiguousarray(out[:, :theta.shape[1]])
+
+    def curvature(self, sample, shift, theta, full, full_classes=True):
+        """See `Rows.curvature`."""
+        n_classes = count_classes(theta)
+        full_classes = full_classes or len(theta) == 1
+        of_classes = n_classes if full_classes else 1
+        sums = self._sparse_curvature if self.is_sparse and not full else self._dense_curvature
+        classes, moments = sums(sample.weight, shift, theta, full, of_classes)
+        if not full_classes:
+            return classes[0, :n_classes].copy(), moments
+        classes = mirrored(np.tril(classes[:, :n_classes], -1))
+        # Rows sum to zero. Not by q - q q, which cancels where q is close to 1.
+        classes[np.diag_indices(n_classes)] = -classes.sum(axis=1)
+        if len(theta) == 1:
+            # Of [q, -q; -q, q] (1 - q) the binary model has one entry, and half the trace.
+            return classes[1:, 1:].copy(), moments / 2
+        return classes, moments
+
+    def _sparse_curvature(self, weight, shift, theta, full, of_classes):
+        """Negated products of classes, lower triangle, and the two rows of moments."""
+        n_classes = count_classes(theta)
+        flops = 2 * n_classes * (of_classes + entries_per_row(self.matrix))
+        (classes, moments), _ = csr_pass(
+            chunks_csr.curvature_csr, (weight, uncentred(theta, shift), n_classes), self.matrix,
+            [(of_classes, padded(n_classes, theta.itemsize)), (2, theta.shape[1])], flops,
+        )
+        # Centre the sums: sum w (x - m)^2 = sum w x^2 - m (2 sum w x - m sum w).
+        sums, total = moments[0, :-1], moments[0, -1]
+        moments[1, :-1] -= shift * (2 * sums - shift * total)
+        np.maximum(moments[1], 0.0, out=moments[1])
+        moments[0, :-1] -= shift * total
+        return classes, moments
+
+    def _dense_curvature(self, weight, shift, theta, full, of_classes):
+        """As `_sparse_curvature`, all moments if `full`."""
+        width, n_classes = theta.shape[1], count_classes(theta)
+        flops = 2 * width * (width + n_classes) + 2 * n_classes * of_classes
+        (classes, moments), _ = dense_pass(
+            chunks.curvature, (weight, shift, class_columns(theta), n_classes, full), self.matrix,
+            theta,
+            [(of_classes, padded(n_classes, theta.itemsize)),
+             (width if full else 2, padded(width, theta.itemsize))],
+            flops,
+        )
+        moments = moments[:, :width]
+        return classes, mirrored(moments) if full else moments
+
+    def predictions(self, theta, kind):
+        """See `Rows.predictions`."""
+        n_classes = count_classes(theta)
+        width = padded(theta.shape[1], theta.itemsize)
+        block = chunks_csr.CSR_BLOCK
+        if not self.is_sparse:
+            block = rows_per_block(width, n_classes, theta.itemsize)
+        work = 2 * n_classes * entries_per_row(self.matrix) * self.n_samples
+        out = np.empty((self.n_samples, n_classes), dtype=theta.dtype)
+        args = self.matrix, np.zeros(self.n_features), class_columns(theta), n_classes, width
+        calls = [
+            (*args, _KINDS[kind], block, start, stop, out)
+            for start, stop in chunk_bounds(self.n_samples, block, 0, work)
+        ]
+        return out, not any(launch(predict.predictions, calls, work))
+
+
+def _assembled(pairs, n_rows):
+    """The Hessian from its negated blocks (k, m), k < m."""
+    width = pairs.shape[-1]
+    if n_rows == 1:
+        return pairs[0]
+    out = np.zeros((n_rows, width, n_rows, width))
+    first = 0
+    for k in range(n_rows):
+        others = pairs[first:first + n_rows - 1 - k]    # of k and every m > k
+        first += len(others)
+        np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
+        np.negative(others, out=out[k + 1:, :, k])
+        out[k, :, k] = -out[k].sum(axis=1)    # still zero itself
+    return out.reshape(n_rows * width, n_rows * width)

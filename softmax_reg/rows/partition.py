@@ -1,0 +1,195 @@
+"""One partition of rows on a Dask worker: checked, and its part of every pass.
+
+What is called on workers; nothing here needs Dask.
+"""
+
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from ..functional.narrow_floats import is_narrow
+from .algebra import HOST_ALGEBRA
+from .base import Sample
+from .file import added
+from .memory import MemoryRows
+from .subsample import one_of_many
+
+
+class Partition(NamedTuple):
+    """Rows as they were given, checked.
+
+    Attributes
+    ----------
+    X : ndarray (C-ordered) or CSR, float32 or float64, finite; may have no rows
+    y : ndarray of the user's labels
+    weight : ndarray of float64, non-negative
+    fingerprint : int
+        Of all three: another one means other rows.
+    """
+
+    X: object
+    y: np.ndarray
+    weight: np.ndarray
+    fingerprint: int
+
+
+class Summary(NamedTuple):
+    """What a fit has to know of a partition."""
+
+    n_samples: int
+    n_features: int
+    n_entries: int
+    is_sparse: bool
+    dtype: np.dtype
+    classes: np.ndarray
+    class_weights: np.ndarray    # of each of them, in all
+    class_counts: np.ndarray    # rows of each of them
+    fingerprint: int
+
+
+class Block(NamedTuple):
+    """A partition as passes take it."""
+
+    rows: MemoryRows
+    sample: Sample    # weights of all blocks sum to 1
+    fingerprint: int
+
+
+class Part(NamedTuple):
+    """What one worker adds to a pass."""
+
+    total: object
+    fingerprints: tuple
+    worker: str
+
+
+def checked(X, y, weight, number):
+    """A `Partition`, or an error that names it by its number.
+
+    Parameters
+    ----------
+    X : array, DataFrame or CSR
+    y : array or Series
+    weight : array, Series or None
+    number : int
+    """
+    name = f"partition {number}"
+    n_samples, lengths = X.shape[0], {"y": len(y)}
+    if weight is not None:
+        lengths["sample_weight"] = len(weight)
+    for other, length in lengths.items():
+        if length != n_samples:
+            raise ValueError(
+                f"{name} of X has {n_samples} rows, and that of {other} has {length}. X, y and "
+                "sample_weight must be partitioned alike: rechunk or repartition them."
+            )
+    dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
+    X = check_array(
+        X, accept_sparse="csr", dtype=dtype, order="C", ensure_min_samples=0,
+        input_name=f"{name} of X",
+    )
+    if sparse.issparse(X):
+        # Kernels do not check indices.
+        X.check_format(full_check=True)
+    y = column_or_1d(np.asarray(y))
+    if n_samples and y.dtype.kind not in "iu":
+        check_classification_targets(y)
+    weight = np.ones(n_samples) if weight is None else check_array(
+        np.asarray(weight), ensure_2d=False, dtype=np.float64, ensure_min_samples=0,
+        input_name=f"{name} of sample_weight",
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"{name} of sample_weight must have shape ({n_samples},), got {weight.shape}."
+        )
+    if np.any(weight < 0):
+        raise ValueError(
+            f"sample_weight must be non-negative, got {weight.min()!r} in {name}."
+        )
+    return Partition(X, y, weight, _fingerprint(X, y, weight))
+
+
+def _fingerprint(X, y, weight):
+    parts = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+    out = 0
+    for array in [*parts, weight, y if y.dtype != object else y.astype(str)]:
+        out = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, out)
+    return out
+
+
+def summarised(partition):
+    """Its `Summary`."""
+    X, y, weight, fingerprint = partition
+    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    return Summary(
+        *X.shape, X.nnz if sparse.issparse(X) else X.size, sparse.issparse(X), X.dtype, classes,
+        np.bincount(index, weights=weight, minlength=len(classes)), counts, fingerprint,
+    )
+
+
+def prepared(partition, classes, new_index, class_weights, columns):
+    """Its `Block`.
+
+    Parameters
+    ----------
+    partition : Partition
+    classes : sorted array of all labels
+    new_index : array of int
+        What each of them is called in the fit.
+    class_weights : array
+        By which the weights of their rows are multiplied.
+    columns : array of int, or slice
+    """
+    X, y, weight, fingerprint = partition
+    index = np.searchsorted(classes, y)
+    X = X[:, columns] if sparse.issparse(X) else np.ascontiguousarray(X[:, columns])
+    sample = Sample(new_index[index].astype(np.int32), weight * class_weights[index])
+    return Block(MemoryRows(X), sample, fingerprint)
+
+
+def restricted(block, columns):
+    """A `Block` of some of the columns."""
+    return block._replace(rows=block.rows.columns(columns))
+
+
+def sampled(block, number, fraction, is_rare):
+    """(X, sample) of some of its rows: one in `fraction`, and all rows of the rare classes."""
+    target, weight = block.sample
+    rows = np.flatnonzero(one_of_many(weight, fraction, seed=number) | is_rare[target])
+    return block.rows.X[rows], block.sample.take(rows)
+
+
+def summed(name, blocks, args, n_threads, worker):
+    """A worker's `Part` of a pass: the sum over its blocks, in their order.
+
+    Parameters
+    ----------
+    name : str
+        A pass of `Rows`.
+    blocks : list of Block
+    args : tuple
+        Arguments of the pass after the sample.
+    n_threads : int
+        Threads of the worker; one block a thread.
+    worker : str
+        Address of the worker that this runs on.
+    """
+    def part(block):
+        return getattr(block.rows, name)(block.sample, *args)
+
+    total = None
+    with HOST_ALGEBRA.one_blas_thread():
+        if n_threads == 1 or len(blocks) == 1:
+            for block in blocks:
+                total = added(total, part(block))
+        else:
+            with ThreadPoolExecutor(n_threads) as threads:
+                for result in threads.map(part, blocks):
+                    total = added(total, result)
+    return Part(total, tuple(block.fingerprint for block in blocks), worker)

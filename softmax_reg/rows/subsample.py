@@ -1,0 +1,53 @@
+"""Which rows a sample of them takes."""
+
+import numpy as np
+
+# Sampling factor: keep one row in this many.
+_FRACTION = 16
+# Largest number of entries of the sample; the sampling factor grows with X beyond it.
+_MOST_ENTRIES = 2**27
+# Number of sampled rows of a class below which the class is taken whole.
+_FEW_ROWS = 20
+
+
+def fraction_of(n_entries):
+    """Sampling factor for an X of `n_entries` numbers."""
+    return max(_FRACTION, -(-n_entries // _MOST_ENTRIES))
+
+
+def sample_rows(y, weight, n_classes, fraction=_FRACTION):
+    """Draw a sample of rows, in order, with weights that give every class its share.
+
+    One row at random, by a fixed seed, of every `fraction` in succession, and all rows of the
+    classes of which that leaves few.
+
+    Returns
+    -------
+    rows : ndarray of int
+    weight : ndarray of float64, one for each of them
+    """
+    chosen = one_of_many(weight, fraction)
+    is_rare = are_few(np.bincount(y[chosen], minlength=n_classes))
+    rows = np.flatnonzero(chosen | is_rare[y])
+    total = np.bincount(y, weights=weight, minlength=n_classes)
+    return rows, with_shares(y[rows], weight[rows], total)
+
+
+def one_of_many(weight, fraction, seed=0):
+    """Mask of one row of positive weight, at random, of every `fraction` in succession."""
+    series = np.arange(0, len(weight) - fraction + 1, fraction)
+    chosen = np.zeros(len(weight), dtype=bool)
+    chosen[series + np.random.default_rng(seed).integers(0, fraction, len(series))] = True
+    return chosen & (weight > 0)
+
+
+def are_few(counts):
+    """Mask of the classes with too few rows in a sample."""
+    return counts < _FEW_ROWS
+
+
+def with_shares(y, weight, total):
+    """Weights of a sample that give every class its `total` (n_classes,)."""
+    taken = np.bincount(y, weights=weight, minlength=len(total))
+    share = np.divide(total, taken, out=np.ones(len(total)), where=taken > 0)
+    return weight * share[y]

@@ -1,0 +1,1 @@
+"""`partial_fit`: what remains of the batches before, and the fit to one more."""

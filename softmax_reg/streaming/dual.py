@@ -1,0 +1,158 @@
+"""Newton's method in the logits of a few rows, for a quadratic penalty around a centre.
+
+Minimise sum_i f_i(u_i) + 1/2 d'Q d over d, the change of theta, where u = J d are the changes
+of the logits of N rows and Q is positive definite. At the minimum d = Q^-1 J' a with
+
+    a_i = -f_i'(u_i),    u = G a,    G = J Q^-1 J'    of shape (N n_classes, N n_classes),
+
+so that once G is known the number of features no longer counts. With B the block-diagonal
+matrix of the f_i'', a Newton step from a is a+ - a, where
+
+    (I + B G) a+ = B u - f'(u)
+
+(Rasmussen & Williams, algorithm 3.1, without the square roots of B: some blocks are negative).
+
+A precision P of the past has no curvature along an intercept whose class is new, along an
+unpenalised feature, or along a shift of all classes' intercepts. Q adds delta_j > 0 to these
+coefficients j. A further row of J per j, with a one in column j, then has
+
+    f_j(u) = -delta_j / 2 ||u - mean(u)||^2    (two classes: -delta_j / 2 u^2),
+
+which takes it away again, but for the shift of all classes: nothing depends on that, and the
+curvature keeps the system regular. These rows are called anchors here.
+
+References
+----------
+Rasmussen & Williams (2006), Gaussian Processes for Machine Learning, section 3.4.
+"""
+
+import numpy as np
+from scipy.linalg.lapack import dgesv
+from scipy.special import expit, log_softmax, softmax
+
+from ..problem.objective import Point
+from ..solvers.line_search import inner, line_search
+
+# Typical number of Newton steps, for the estimate of the cost.
+_EXPECTED_STEPS = 8
+_MAX_STEPS = 100
+
+
+def dual_flops(n_rows, n_classes):
+    """Estimate the flops of all Newton steps, G given: 2/3 (N n_classes)^3 each."""
+    return _EXPECTED_STEPS * 2 / 3 * (n_rows * n_classes) ** 3
+
+
+def cross_entropy_blocks(logits, y, weight):
+    """Sum of the rows' losses, their gradients and Hessians in the logits.
+
+    Returns
+    -------
+    value : float
+    grad : (n_samples, n_rows)
+    blocks : (n_samples, n_rows, n_rows)
+    """
+    if logits.shape[1] == 1:
+        z = logits[:, 0]
+        loss = np.logaddexp(0.0, np.where(y == 1, -z, z))
+        grad = np.where(y == 1, -expit(-z), expit(z))
+        curvature = weight * expit(z) * expit(-z)
+        return weight @ loss, (weight * grad)[:, None], curvature[:, None, None]
+    at = np.arange(len(y)), y
+    loss = -log_softmax(logits, axis=1)[at]
+    proba = softmax(logits, axis=1)
+    blocks = -weight[:, None, None] * proba[:, :, None] * proba[:, None, :]
+    k = np.arange(logits.shape[1])
+    # Rows sum to zero. Not q - q q, which cancels where q is close to 1.
+    blocks[:, k, k] = 0.0
+    blocks[:, k, k] = -blocks.sum(axis=2)
+    proba[at] = 0.0
+    proba[at] = -proba.sum(axis=1)
+    return weight @ loss, weight[:, None] * proba, blocks
+
+
+class LogitObjective:
+    """Evaluate the function above in `a`, for `line_search`.
+
+    Parameters
+    ----------
+    logits : (n_samples, n_rows)
+        Logits of the batch, before the change.
+    y, weight : (n_samples,)
+    new_classes : NewClasses or None
+        Past rows of new classes: one row of J, after those of the batch.
+    mean_logits : (n_rows,)
+        Logits of that row before the change; not used without `new_classes`.
+    deltas : (n_anchors,)
+        The anchors come last.
+    gram : (N n_rows, N n_rows), G
+    """
+
+    def __init__(self, logits, y, weight, new_classes, mean_logits, deltas, gram):
+        self._logits, self._y, self._weight = logits, y, weight
+        self._new, self._mean_logits = new_classes, mean_logits
+        n_rows = logits.shape[1]
+        self._deltas = deltas
+        self._contrast = np.eye(n_rows) - (0 if n_rows == 1 else 1 / n_rows)
+        self._gram = gram
+
+    def times_gram(self, a):
+        """Multiply `a` by G; the shape stays."""
+        return (self._gram @ a.ravel()).reshape(a.shape)
+
+    def evaluate(self, a, with_hessian=False):
+        """`Point`, with f'(u) as its `loss_grad` and the blocks of B as its `hessian`."""
+        u, n = self.times_gram(a), len(self._y)
+        value, grad, blocks = cross_entropy_blocks(self._logits + u[:n], self._y, self._weight)
+        parts, curvatures = [grad], [blocks]
+        if self._new is not None:
+            more, grad, curvature = self._new.of_logits(self._mean_logits + u[n])
+            value += more
+            parts.append(grad[np.newaxis])
+            curvatures.append(curvature[np.newaxis])
+        anchors = u[len(u) - len(self._deltas):]
+        pull = -self._deltas[:, None] * (anchors @ self._contrast)
+        parts.append(pull)
+        curvatures.append(-self._deltas[:, None, None] * self._contrast)
+        value += (inner(pull, anchors) + inner(a, u)) / 2
+        loss_grad = np.concatenate(parts)
+        grad = self.times_gram(loss_grad + a)
+        return Point(a, value, grad, value, loss_grad, 0, np.concatenate(curvatures))
+
+    def newton_step(self, point):
+        """Solve for a+ - a; None where the system is singular."""
+        a, blocks = point.theta, point.hessian
+        n, n_rows = a.shape
+        right = blocks @ self.times_gram(a)[:, :, None]
+        system = (blocks @ self._gram.reshape(n, n_rows, -1)).reshape(a.size, -1)
+        np.einsum("ii->i", system)[:] += 1.0
+        _, _, solution, failed = dgesv(system, right.ravel() - point.loss_grad.ravel())
+        if failed or not np.isfinite(solution).all():
+            return None
+        return solution.reshape(a.shape) - a
+
+
+def minimise_dual(objective, shape, enough):
+    """Minimise by damped Newton from a = 0; a `Point`, or None at a singular system.
+
+    Parameters
+    ----------
+    objective : LogitObjective
+    shape : (N, n_rows)
+    enough : float
+        Stop once a step promises less than this, relative to the value at the start.
+    """
+    point = objective.evaluate(np.zeros(shape))
+    enough *= point.value
+    for _ in range(_MAX_STEPS):
+        step = objective.newton_step(point)
+        if step is None:
+            return None
+        slope = inner(point.grad, step)
+        new = line_search(objective, point, step, slope)[0] if slope < 0 else None
+        if new is None:    # rounding rules here
+            break
+        point = new
+        if -slope <= 2 * enough:
+            break
+    return point

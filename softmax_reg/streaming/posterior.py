@@ -1,0 +1,313 @@
+"""The curvature of all past batches: one matrix, or sums of Kronecker factors.
+
+P_t = P_0 + sum of the batches' Hessians, P_0 that of the penalty; see `_online`. Symmetric
+matrices are pickled as their lower triangles.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+
+from ..problem.objective import (
+    MAX_FULL_CLASSES,
+    MAX_FULL_COVARIANCE,
+    Curvature,
+    mean_and_covariance,
+)
+from ..rows.algebra import HOST_ALGEBRA
+from ..solvers.factor import factorisations
+
+# Steps of the Newton method on a batch, and products with its Hessian where it is inexact.
+_NEWTON_STEPS = 5
+_PRODUCTS = 60
+
+
+def _packed(matrix):
+    """The lower triangle of a symmetric matrix as a vector; other shapes as they are."""
+    if matrix.ndim == 1 or matrix.shape[0] != matrix.shape[1]:
+        return matrix
+    return matrix[np.tril_indices(len(matrix))]
+
+
+def _unpacked(packed, shape):
+    """The symmetric matrix of `_packed`, or what was no such matrix."""
+    if packed.shape == shape:
+        return packed
+    matrix = np.empty(shape)
+    lower = np.tril_indices(len(matrix))
+    matrix[lower] = packed
+    matrix.T[lower] = packed
+    return matrix
+
+
+def _with_anchors(X, free):
+    """Append to the rows of X one per column in `free`, with a one there."""
+    rows = np.zeros((len(X) + len(free), X.shape[1]))
+    rows[:len(X)] = X
+    rows[np.arange(len(X), len(rows)), free] = 1.0
+    return rows
+
+
+class DensePrecision(NamedTuple):
+    """P as a matrix in theta.ravel(), (size, size), and the diagonal of P_0."""
+
+    matrix: np.ndarray
+    start: np.ndarray
+
+    is_dense = True
+
+    @classmethod
+    def prior(cls, n_rows, n_features, l2, fit_intercept):
+        """P_0; without an intercept its last columns are those of the identity."""
+        row = np.append(np.broadcast_to(l2, n_features), 0.0 if fit_intercept else 1.0)
+        start = np.tile(row, n_rows)
+        return cls(np.diag(start), start)
+
+    def of_rows(self, kept):
+        """That of some rows of theta, a mask; the others do not move."""
+        if kept.all():
+            return self
+        index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
+        return DensePrecision(self.matrix[np.ix_(index, index)], self.start[index])
+
+    def with_rows(self, kept, part):
+        """With `part` in the place of these rows and columns."""
+        if kept.all():
+            return part
+        index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
+        matrix = self.matrix.copy()
+        matrix[np.ix_(index, index)] = part.matrix
+        return self._replace(matrix=matrix)
+
+    def scaled(self, factor):
+        """With what has come since P_0 times a factor."""
+        matrix = factor * self.matrix
+        np.einsum("ii->i", matrix)[:] += (1 - factor) * self.start
+        return self._replace(matrix=matrix)
+
+    def operator(self):
+        """The function that gives P times a change of theta."""
+        return lambda change: (self.matrix @ change.ravel()).reshape(change.shape)
+
+    def plus_rows(self, X, blocks):
+        """Add sum_i blocks[i] (x) x_i x_i' to the matrix P, a copy symmetric to the bit.
+
+        X : (n, n_features + 1)
+        blocks : (n, n_rows, n_rows), symmetric
+        """
+        (n, width), n_rows = X.shape, blocks.shape[1]
+        out = self.matrix.copy().reshape(n_rows, width, n_rows, width)
+        for k in range(n_rows):
+            columns = blocks[:, k, k:, np.newaxis] * X[:, np.newaxis]
+            part = (X.T @ columns.reshape(n, -1)).reshape(width, -1, width)
+            part[:, 0] = (part[:, 0] + part[:, 0].T) / 2
+            out[k, :, k:] += part
+            out[k + 1:, :, k] += part[:, 1:].transpose(1, 2, 0)
+        return out.reshape(self.matrix.shape)
+
+    def minimisation_flops(self, rows):
+        """Estimate the flops of `minimise_exactly`: a Hessian and its factor for each step."""
+        size = len(self.matrix)
+        return _NEWTON_STEPS * (rows.n_samples * size**2 / 2 + size**3 / 3)
+
+    def dual_flops(self, n, width):
+        """Estimate the flops of `dual` for n rows: a factorisation and a triangular solve."""
+        size = len(self.matrix)
+        return size**3 / 3 + size**2 * n * (size // width)
+
+    def dual(self, X, free, deltas):
+        """Compute G, and the function a -> Q^-1 J' a, of `_dual`; None if Q does not factorise.
+
+        Parameters
+        ----------
+        X : (n, n_features + 1)
+            Rows of J before those of the anchors.
+        free, deltas : (n_anchors,)
+            Columns of the anchors, and the curvatures that Q adds there.
+        """
+        width = X.shape[1]
+        n_rows = len(self.matrix) // width
+        added = np.zeros(width)
+        added[free] = deltas
+        matrix = self.matrix.copy()
+        np.einsum("ii->i", matrix)[:] += np.tile(added, n_rows)
+        transform = next(factorisations(matrix), None)
+        if transform is None:
+            return None
+        rows = _with_anchors(X, free)
+        columns = np.zeros((n_rows, width, len(rows), n_rows))
+        for k in range(n_rows):
+            columns[k, :, :, k] = rows.T
+        half = transform.half_solve(columns.reshape(len(matrix), -1))
+
+        def change(a):
+            return transform.apply(half @ a.ravel()).reshape(n_rows, width)
+
+        return HOST_ALGEBRA.product(half.T, half), change
+
+    def __reduce__(self):
+        return _unpacked_dense, (_packed(self.matrix), self.start)
+
+
+def _unpacked_dense(packed, start):
+    """`DensePrecision` from its pickle."""
+    return DensePrecision(_unpacked(packed, 2 * start.shape), start)
+
+
+class KroneckerPrecision(NamedTuple):
+    """P as P_0 and the sums of `curvature` over all batches, each at its own theta.
+
+    Attributes
+    ----------
+    classes : (n_rows, n_rows), or its diagonal (n_rows,)
+    moments : (n_features + 1, n_features + 1) or (2, n_features + 1)
+    l2 : float, or (n_features,)
+    fit_intercept : bool
+    """
+
+    classes: np.ndarray
+    moments: np.ndarray
+    l2: np.ndarray | float
+    fit_intercept: bool
+
+    is_dense = False
+
+    @classmethod
+    def prior(cls, n_rows, n_features, l2, fit_intercept):
+        """P_0."""
+        classes = np.zeros((n_rows, n_rows) if n_rows <= MAX_FULL_CLASSES else n_rows)
+        height = n_features + 1 if n_features <= MAX_FULL_COVARIANCE else 2
+        return cls(classes, np.zeros((height, n_features + 1)), l2, fit_intercept)
+
+    @property
+    def full(self):
+        """Whether the moments are all there, or their mean and diagonal."""
+        return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
+
+    def of_rows(self, kept):
+        """As `DensePrecision.of_rows`."""
+        index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
+        return self._replace(classes=self.classes[index])
+
+    def with_rows(self, kept, part):
+        """As `DensePrecision.with_rows`."""
+        index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
+        classes = self.classes.copy()
+        classes[index] = part.classes
+        return part._replace(classes=classes)
+
+    def scaled(self, factor):
+        """As `DensePrecision.scaled`."""
+        return self._replace(classes=factor * self.classes, moments=factor * self.moments)
+
+    def plus(self, classes, moments):
+        """With these added to the sums."""
+        return self._replace(classes=self.classes + classes, moments=self.moments + moments)
+
+    def halfway_to(self, other):
+        """The mean of two sums."""
+        return self._replace(
+            classes=(self.classes + other.classes) / 2, moments=(self.moments + other.moments) / 2
+        )
+
+    def factors(self):
+        """`Curvature`, as the solvers' transforms take it."""
+        return Curvature(
+            self.classes, *mean_and_covariance(self.moments, self.full, self.fit_intercept)
+        )
+
+    def operator(self):
+        """As `DensePrecision.operator`; 2 n_rows n_features (n_rows + n_features) flops."""
+        classes, mean, covariance = self.factors()
+
+        def product(change):
+            coef, intercept = change[:, :-1], change[:, -1:]
+            moved = np.zeros(change.shape)
+            # Of the logits at the mean, and of the features around it.
+            if self.fit_intercept:
+                moved[:, -1:] = intercept + (coef @ mean)[:, np.newaxis]
+            full = covariance.ndim == 2
+            moved[:, :-1] = HOST_ALGEBRA.product(coef, covariance) if full else coef * covariance
+            moved[:, :-1] += moved[:, -1:] * mean
+            full = classes.ndim == 2
+            out = HOST_ALGEBRA.product(classes, moved) if full else classes[:, np.newaxis] * moved
+            out[:, :-1] += self.l2 * coef
+            return out
+
+        return product
+
+    def minimisation_flops(self, rows):
+        """Estimate the flops of `minimise_nearly`: products with the Hessian and transforms."""
+        n_rows, width = len(self.classes), self.moments.shape[1]
+        of_factors = width * ((width if self.full else 1) + n_rows)
+        return _PRODUCTS * 6 * n_rows * (rows.n_entries + of_factors)
+
+    def dual_flops(self, n, width):
+        """As `DensePrecision.dual_flops`: the factorisations of one matrix per class."""
+        if self.classes.ndim == 1:    # thousands of classes
+            return np.inf
+        n_rows, size = len(self.classes), width - 1
+        factor = size**3 / 3 + size**2 * n if self.full else 0
+        return n_rows * (factor + n**2 * (size + n_rows**2))
+
+    def dual(self, X, free, deltas):
+        """As `DensePrecision.dual`.
+
+        With A = U diag(gamma) U', and intercepts b~ = b + W mu at the mean mu of the past,
+        Q is block-diagonal in (U' W, U' b~): gamma_k Sigma + l2 and gamma_k, with deltas.
+        """
+        classes, mean, covariance = self.factors()
+        gamma, basis = eigh(classes)
+        gamma = np.maximum(gamma, 0.0)
+        added = np.zeros(X.shape[1])
+        added[free] = deltas
+        of_coef = np.broadcast_to(self.l2 + added[:-1], len(mean))
+        centred = X.copy()
+        centred[:, :-1] -= X[:, -1:] * mean
+        rows = _with_anchors(centred, free)
+        coef, last = np.ascontiguousarray(rows[:, :-1].T), rows[:, -1]
+        of_last = gamma + added[-1] if self.fit_intercept else np.ones(len(gamma))
+        halves, solves, grams = [], [], []
+        for one, intercept in zip(gamma, of_last, strict=True):
+            if covariance.ndim == 1:
+                scale = 1 / np.sqrt(one * covariance + of_coef)
+                half, solve = scale[:, np.newaxis] * coef, partial(np.multiply, scale)
+            else:
+                matrix = one * covariance
+                np.einsum("ii->i", matrix)[:] += of_coef
+                transform = next(factorisations(matrix), None)
+                if transform is None:
+                    return None
+                half, solve = transform.half_solve(coef), transform.apply
+            halves.append(half)
+            solves.append(solve)
+            grams.append(HOST_ALGEBRA.product(half.T, half) + np.outer(last, last) / intercept)
+        n_rows = len(gamma)
+        by_pair = np.array(grams).transpose(1, 2, 0)[:, :, np.newaxis]
+        gram = ((basis * by_pair) @ basis.T).transpose(0, 2, 1, 3)
+        gram = gram.reshape(len(rows) * n_rows, -1)
+
+        def change(a):
+            turned = basis.T @ a.T
+            moved = np.empty((n_rows, len(mean) + 1))
+            for k in range(n_rows):
+                moved[k, :-1] = solves[k](halves[k] @ turned[k])
+            moved[:, -1] = turned @ last / of_last
+            out = basis @ moved
+            out[:, -1] -= np.einsum("kj,j->k", out[:, :-1], mean)
+            return out
+
+        return gram, change
+
+    def __reduce__(self):
+        factors = self.classes, self.moments
+        packed, shapes = tuple(map(_packed, factors)), tuple(a.shape for a in factors)
+        return _unpacked_kronecker, (packed, shapes, self.l2, self.fit_intercept)
+
+
+def _unpacked_kronecker(packed, shapes, l2, fit_intercept):
+    """`KroneckerPrecision` from its pickle."""
+    classes, moments = map(_unpacked, packed, shapes)
+    return KroneckerPrecision(classes, moments, l2, fit_intercept)

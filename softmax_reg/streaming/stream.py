@@ -1,0 +1,313 @@
+"""Learning from batches of rows, one pass: the past is a quadratic function of theta.
+
+Of the batches 1..t a stream keeps the point theta_t and a precision P_t. The next one, with
+rows i of weights s_i, is taken in by
+
+    theta_{t+1} = argmin  sum_i s_i CE_i(theta) + 1/2 (theta - theta_t)' P_t (theta - theta_t),
+    P_{t+1}     = P_t + H_{t+1},
+
+H_{t+1} the Hessian of the batch's loss at theta_{t+1}; P_0 is 1/C (times the penalty factor)
+on W and 0 on the intercept, theta_0 = 0. So the first batch gets the optimum of the full
+objective, and later ones that of their own loss plus the second-order Taylor expansion of
+all before: recursive least squares, were the loss quadratic, the online Laplace approximation
+in Bayesian terms.
+
+What that loses is how the curvatures of past rows change as theta moves on: mostly they
+fall, for models get surer, and sums of the old ones hold theta back. A batch that has not
+been learned from tells by how much: before it is, P_t - P_0, of the weight that came before
+the last batch, is multiplied by
+
+    sum_i s_i trace(A_i(theta_t)) / sum_i s_i trace(A_i(theta_{t-1})),  A_i = diag(q_i) - q_i q_i',
+
+over its rows, q_i their probabilities. On standardised digits, 50 batches, that takes the
+held-out loss from 1.09, 1.31 and 1.31 times that of a fit to all rows (C = 0.01, 0.1, 1) to
+1.03, 1.15 and 1.18 times. For a quadratic loss the factor is 1.
+
+A batch of few rows is minimised in the space of its logits (`_dual`), others in theta.
+
+Two forms of P: the matrix itself (`DensePrecision`), or where that gets too large the sums
+of Kronecker factors of `solvers.kronecker` (`KroneckerPrecision`), A (x) M / trace(A) + P_0.
+The factors of a batch are the mean of those at theta_t and theta_{t+1}: once learned, few rows
+of many features are predicted far too surely, and factors cannot tell in which directions.
+
+Classes that have not come yet are not in the model. A past without them would pull their
+intercepts to minus infinity, where no curvature is left to tell of it. When they come first,
+in a batch after a past of weight n and mean row m, that past is
+
+    n log(1 + sum_new exp(z_k - c)),    z = theta [m, 1],    c = H(p) + sum_old p_j z_j,
+
+p the old classes' softmax at m and H(p) its entropy: of n rows of old classes at m the loss
+that new ones add, with the logsumexp of the old logits replaced by its tangent at theta_t,
+so that nothing that P_t knows is told twice. It is convex, and its Hessian goes into P_{t+1}.
+
+References
+----------
+Bottou & Le Cun (2004), Large scale online learning, NIPS 16: one pass of such steps gets as
+near to the expected loss's minimum as the optimum over all rows, asymptotically.
+Murata (1998), A statistical study of on-line learning, in Saad (ed.), On-line Learning in
+Neural Networks.
+Ritter, Botev & Barber (2018), Online structured Laplace approximations for overcoming
+catastrophic forgetting, NeurIPS 31: with Kronecker factors.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..problem.coordinates import ABSENT_INTERCEPT
+from ..rows.algebra import HOST_ALGEBRA
+from ..rows.base import Sample
+from ..rows.memory import MemoryRows
+from ..solvers.kronecker import KroneckerTransform
+from .batch import BatchObjective, NewClasses, minimise_exactly, minimise_nearly
+from .posterior import DensePrecision, KroneckerPrecision
+
+# Number of parameters up to which the precision is one matrix: digits with an intercept. A
+# batch of 10 rows then costs up to 3 times what it does just above, for the Cholesky factor.
+MAX_DENSE_SIZE = 650
+# Growth of the weight seen at which the factors are decomposed anew.
+_REFRESH = 1.3
+# By which one batch may scale the curvatures of the past, at most.
+_MAX_DRIFT = 3.0
+
+
+class Stream(NamedTuple):
+    """What is known after some batches; its size does not depend on how many.
+
+    Attributes
+    ----------
+    theta : (n_rows, n_features + 1) float64
+        theta_t, of rows x - shift; 0 for classes that have not come.
+    precision : DensePrecision or KroneckerPrecision
+    seen : (n_classes,) bool
+        Classes that have come, with a weight; without an intercept all are in the model.
+    shift : (n_features,)
+        Weighted mean row of the first batch, 0 without an intercept.
+    mean : (n_features,)
+        Weighted mean row of all batches.
+    weight_seen : float
+        Of all rows so far.
+    l2 : float, or (n_features,)
+        Penalty factor over C.
+    fit_intercept : bool
+    transform : None, or (KroneckerTransform, the weight seen, the number of classes seen)
+        Where the last batch was minimised in its variables.
+    before, weight_before
+        `theta` and `weight_seen` before the last batch.
+    """
+
+    theta: np.ndarray
+    precision: DensePrecision | KroneckerPrecision
+    seen: np.ndarray
+    shift: np.ndarray
+    mean: np.ndarray
+    weight_seen: float
+    l2: np.ndarray | float
+    fit_intercept: bool
+    transform: tuple | None = None
+    before: np.ndarray | None = None
+    weight_before: float = 0.0
+
+    @classmethod
+    def start(cls, n_features, n_classes, *, C, fit_intercept, penalty_factor=1.0):
+        """Before the first batch.
+
+        penalty_factor : (n_features,) float64, finite, or 1.0
+        """
+        n_rows = 1 if n_classes == 2 else n_classes
+        l2 = penalty_factor / C
+        size = n_rows * (n_features + 1)
+        form = DensePrecision if size <= MAX_DENSE_SIZE else KroneckerPrecision
+        return cls(
+            theta=np.zeros((n_rows, n_features + 1)),
+            precision=form.prior(n_rows, n_features, l2, fit_intercept),
+            seen=np.full(n_classes, not fit_intercept),
+            shift=np.zeros(n_features),
+            mean=np.zeros(n_features),
+            weight_seen=0.0,
+            l2=l2,
+            fit_intercept=fit_intercept,
+        )
+
+    def after(self, X, y, weight):
+        """The stream after one more batch.
+
+        Parameters
+        ----------
+        X : ndarray or CSR of shape (n_samples, n_features), validated
+        y : (n_samples,) integers in [0, n_classes)
+        weight : (n_samples,) float64, non-negative
+
+        Few rows: some 5 passes over the batch, Newton's method in its logits
+        (2/3 (n_samples n_rows)^3 flops a step), and Cholesky factors of the past, one of
+        size^3 / 3 flops for dense P, n_rows of n_features^3 / 3 for Kronecker factors.
+        More rows, by the count of flops. Dense P: a few passes over the batch with the
+        Hessian (n_samples size^2 flops each), as many Cholesky factorisations. Kronecker
+        factors: some 10 to 50 passes of 6 n_samples n_features n_rows flops,
+        2 n_samples n_features^2 for the factors, and seldom an eigendecomposition of each.
+        """
+        counts = weight > 0
+        if not counts.any():
+            return self
+        if not counts.all():
+            X, y, weight = X[counts], y[counts], weight[counts]
+        with np.errstate(all="ignore"), HOST_ALGEBRA.one_blas_thread():
+            # What overflows is refused.
+            return self._after(MemoryRows(X), Sample(y, weight))
+
+    def _after(self, rows, sample):
+        """`after`, of rows that count."""
+        y, weight = sample
+        total = float(weight.sum())
+        weight_seen = self.weight_seen + total
+        if not np.isfinite(weight_seen):
+            raise ValueError("The sum of all sample weights so far overflows float64.")
+        share = weight / weight.max()
+        mean, _ = rows.column_summary(Sample(y, share / share.sum()))
+        past = self._drifted(rows, sample)
+        if self.weight_seen == 0 and self.fit_intercept:
+            past = self._replace(shift=mean)
+        of_classes = np.bincount(y, weights=weight, minlength=len(self.seen))
+        after = past._replace(
+            seen=past.seen | (of_classes > 0),
+            mean=past.mean + (mean - past.mean) * (total / weight_seen),
+            weight_seen=weight_seen,
+        )
+        if np.count_nonzero(after.seen) < 2:
+            return after
+        return past._solved(after, rows, sample, of_classes)
+
+    def _solved(self, after, rows, sample, of_classes):
+        """`after`, with its theta and its precision."""
+        binary = len(self.theta) == 1
+        kept = np.ones(1, dtype=bool) if binary else after.seen
+        theta, new_classes = self._entered(after.seen, kept, of_classes)
+        target = sample.target if binary else (np.cumsum(kept) - 1)[sample.target]
+        objective = BatchObjective(
+            rows, sample._replace(target=target.astype(np.int32)), self.shift, theta,
+            self.precision.of_rows(kept), new_classes, self.fit_intercept,
+        )
+        point, transform = objective.minimise_in_logits(theta, self._free_columns()), None
+        if self.precision.is_dense:
+            if point is None:
+                point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
+            precision = self.precision.of_rows(kept)._replace(matrix=point.hessian)
+        else:
+            precision = objective.grown(theta)
+            if point is None:
+                transform = self._transform(after, precision)
+                point = minimise_nearly(objective, theta, transform[0])
+            precision = precision.halfway_to(objective.grown(point.theta))
+        whole = self.theta.copy()
+        whole[kept] = point.theta
+        before = self.theta.copy()
+        before[kept] = theta
+        return after._replace(
+            theta=whole, precision=self.precision.with_rows(kept, precision),
+            transform=transform, before=before, weight_before=self.weight_seen,
+        )
+
+    def _drifted(self, rows, sample):
+        """With the past's curvature at `theta` instead of `before`, as far as rows tell."""
+        share = self.weight_before / self.weight_seen if self.weight_seen > 0 else 0.0
+        if share == 0:
+            return self
+        kept = self.seen if len(self.theta) > 1 else slice(None)
+        before, now = (
+            rows.curvature(sample, self.shift, theta[kept], False, False)[1][0, -1]
+            for theta in (self.before, self.theta)
+        )
+        if not (before > 0 and np.isfinite(now)):
+            return self
+        ratio = np.clip(now / before, 1 / _MAX_DRIFT, _MAX_DRIFT)
+        return self._replace(precision=self.precision.scaled(1 - (1 - ratio) * share))
+
+    def _entered(self, seen, kept, of_classes):
+        """(theta, NewClasses or None): intercepts of classes that are new, by their share."""
+        theta = self.theta[kept]
+        if not self.fit_intercept or np.array_equal(seen, self.seen):
+            return theta, None
+        is_new = (seen & ~self.seen)[seen]
+        share = np.log(of_classes[seen] / of_classes.sum())
+        if len(theta) == 1:
+            others = of_classes + self.weight_seen * self.seen
+            theta[:, -1] = np.log(others[1] / others[0])
+        elif is_new.all():
+            theta[:, -1] = share - share.mean()
+        else:
+            old = theta[~is_new] @ np.append(self.mean - self.shift, 1.0)
+            level = old.max() + np.log(np.exp(old - old.max()).sum())
+            level += np.log(of_classes.sum() / (of_classes.sum() + self.weight_seen))
+            theta[is_new, -1] = level + share[is_new]
+        if is_new.all():
+            return theta, None
+        return theta, NewClasses.after(self, theta, is_new)
+
+    def _free_columns(self):
+        """Columns of theta without a penalty."""
+        is_free = np.broadcast_to(self.l2, self.theta.shape[1] - 1) == 0
+        return np.flatnonzero(np.append(is_free, self.fit_intercept))
+
+    def _free_shifts(self, n_rows):
+        """As `Objective.free_shifts`, of `n_rows` rows of theta."""
+        if n_rows == 1:
+            return []
+        width = self.theta.shape[1]
+        free = np.union1d(self._free_columns(), width - 1)
+        return [np.arange(j, n_rows * width, width) for j in free]
+
+    def _transform(self, after, precision):
+        """The last one, or where much has come since, that of this precision."""
+        n_seen = np.count_nonzero(after.seen)
+        if self.transform is not None:
+            _, weight, n_rows = self.transform
+            if n_rows == n_seen and after.weight_seen <= _REFRESH * weight:
+                return self.transform
+        transform = KroneckerTransform(
+            precision.factors(), self.l2, self.fit_intercept, HOST_ALGEBRA
+        )
+        return transform, after.weight_seen, n_seen
+
+    def coef_and_intercept(self):
+        """coef_ and intercept_ of the user's columns in float64, of all classes."""
+        coef = self.theta[:, :-1].copy()
+        intercept = self.theta[:, -1] - np.einsum("kj,j->k", coef, self.shift)
+        if len(coef) == 1:
+            if not self.seen.all():
+                intercept[:] = ABSENT_INTERCEPT * (int(self.seen[0]) - int(self.seen[1]))
+            return coef, intercept
+        if self.seen.any():
+            coef[self.seen] -= coef[self.seen].mean(axis=0)
+            intercept = self.theta[:, -1] - np.einsum("kj,j->k", coef, self.shift)
+            intercept[self.seen] -= intercept[self.seen].mean()
+            intercept[~self.seen] = ABSENT_INTERCEPT
+        return coef, intercept - intercept.mean()
+
+
+def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
+    """The stream after a batch; None starts one.
+
+    Parameters
+    ----------
+    stream : Stream or None
+    data : TrainingData
+    C, fit_intercept, penalty_factor : as in `Stream.start`
+    """
+    if not np.all(np.isfinite(penalty_factor)):
+        raise ValueError(
+            "partial_fit does not take an infinite penalty_factor. Leave the columns out of X."
+        )
+    if stream is None:
+        stream = Stream.start(
+            data.X.shape[1], len(data.classes), C=C, fit_intercept=fit_intercept,
+            penalty_factor=penalty_factor,
+        )
+    elif stream.fit_intercept != fit_intercept or not np.array_equal(
+        np.broadcast_to(stream.l2, data.X.shape[1]),
+        np.broadcast_to(penalty_factor / C, data.X.shape[1]),
+    ):
+        raise ValueError(
+            "C, penalty_factor and fit_intercept must be those of the first call to "
+            "partial_fit. Use a clone of the estimator to start anew."
+        )
+    return stream.after(data.X, data.index, data.weight)
