@@ -253,7 +253,7 @@ warm_start, grouped, penalty_factor, groups
 class _GivenRows(NamedTuple):
     """X as it was given, checked; of all partitions together."""
 
-    delayed: list    # `_partitions.Partition`, to be computed
+    delayed: list    # `rows.partition.Partition`, to be computed
     partitions: list    # futures of those
     fingerprints: list
     shape: tuple

@@ -90,7 +90,10 @@ def test_the_documents_name_files_that_exist():
             assert (ROOT / path).exists(), path
         for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert (folder / path).exists(), path
-    picture = re.search(r"^```text\n(.*?)^```", GUIDE, re.M | re.S).group(1)
+    guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    for path in re.findall(r"`((?:problem|solvers|rows|kernels|estimators)/\w+\.py)`", guide):
+        assert (ROOT / "softmax_reg" / path).exists(), path
+    picture = re.search(r"^```text\n(.*?)^```", guide, re.M | re.S).group(1)
     named = re.findall(r"[\w/]+(?:\.py|/)", picture)
     assert named
     for name in named:

@@ -1,6 +1,6 @@
 """Solvers' products of large matrices and long vectors, on the device.
 
-Same functions as in `_linear`, for what is small enough those themselves: moving it there
+Same functions as in `parallel.algebra`, for what is small enough those themselves: moving it there
 would take longer. What is kept from one iteration to the next, `empty_vectors` and `kept`,
 stays on the device; what is new comes from the host, and results go there.
 """

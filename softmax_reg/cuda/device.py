@@ -1,4 +1,4 @@
-"""What the CUDA backend stands on: CuPy's arrays on a GPU, NumPy's under Numba's simulator.
+"""What rows on a device stand on: CuPy's arrays on a GPU, NumPy's under Numba's simulator.
 
 Nothing imports this before somebody asks for ``device="cuda"``.
 """

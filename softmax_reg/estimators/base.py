@@ -52,7 +52,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return in_kind_of(X)(self._decisions(X))
 
     def _decisions(self, X):
-        """`decision_function`, of the backend's arrays."""
+        """`decision_function`, in arrays of where it was computed."""
         logits = self._predictions(X, "logits")
         return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
 

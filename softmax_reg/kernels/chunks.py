@@ -126,7 +126,7 @@ def class_curvature(padded_proba, n_classes, weight, first, size, spread, weight
     """Add -sum_i s_i q_i q_i' to out; spread_i = s_i sum_k q_ik (1 - q_ik).
 
     padded_proba : (n_classes padded, block), its padding is overwritten
-    out : (n_classes, n_classes padded), whose diagonal means nothing: `cpu` sets it. Or
+    out : (n_classes, n_classes padded), whose diagonal means nothing: the caller sets it. Or
         (1, n_classes padded), to which sum_i s_i q_ik (1 - q_ik) is added instead.
     weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
     """

@@ -1,6 +1,6 @@
 """Kernels over one range of sparse rows, touching only stored entries.
 
-As `_chunks`, with uncentred rows and the gradient transposed like theta_t: one stored
+As `chunks`, with uncentred rows and the gradient transposed like theta_t: one stored
 entry meets one contiguous row of each, n_classes padded to whole vector registers.
 """
 
@@ -124,7 +124,7 @@ def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, ou
 
 @kernel
 def curvature_csr(rows, weight, theta_t, n_classes, start, stop, classes, moments):
-    """As `_chunks.curvature` with full=False."""
+    """As `chunks.curvature` with full=False."""
     n_features = rows.n_features
     by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
     weighted = aligned_empty(n_classes, CSR_BLOCK, theta_t)

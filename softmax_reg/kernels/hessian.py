@@ -25,7 +25,7 @@ _LEAST_LEFT = 1e-6
 
 
 def hessian_of(rows, weight, shift, theta, index, whole):
-    """See `reference.hessian`.
+    """See `Rows.hessian`.
 
     whole : callable
         Gives the Hessian in all coefficients, for half as much work if all are asked for.

@@ -1,6 +1,6 @@
 """The Hessian of the loss in some of the coefficients, over one range of sparse rows.
 
-As `_csr`: touches stored entries only, and what belongs to a common shift is subtracted from
+As `chunks_csr`: touches stored entries only, and what belongs to a common shift is subtracted from
 the sums later.
 """
 
@@ -47,7 +47,7 @@ def hessian_csr(
     strip : (m, n_classes padded)
         That between each and all intercepts; means nothing for the intercept of its class.
     of_intercepts : (n_classes, n_classes padded)
-        As `classes` of `_chunks.curvature`.
+        As `classes` of `chunks.curvature`.
     """
     if not _fits(rows, theta_t, n_classes, starts, places, classes, out, strip):
         raise ValueError("hessian_csr: coefficients out of range")

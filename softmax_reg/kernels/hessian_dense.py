@@ -1,6 +1,6 @@
 """The Hessian of the loss in some of the coefficients, over one range of rows.
 
-As `_chunks`. Sparse models have few coefficients for each class, and different ones: of the
+As `chunks`. Sparse models have few coefficients for each class, and different ones: of the
 Hessian of all coefficients of their features only a small part is wanted.
 """
 

@@ -41,7 +41,7 @@ def kernel(function):
 
     nogil
         Parallelism comes from Python threads that run kernels on disjoint row
-        ranges (`_launch`), never from Numba's own threading layers: those
+        ranges (`parallel.launch`), never from Numba's own threading layers: those
         abort the process after a fork (GNU OpenMP) or when two Python threads
         launch at once (workqueue).
     cache
@@ -71,7 +71,7 @@ def outlined_kernel(function):
     """As `kernel`, but a function of its own in the machine code of its callers.
 
     For a large body that many kernels call and that holds no floating-point
-    arithmetic but `_simd`'s, which no optimisation changes.
+    arithmetic but `simd_dense`'s, which no optimisation changes.
     """
     return _compile(function, fastmath=False, forceinline=False)
 

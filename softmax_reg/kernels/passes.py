@@ -62,7 +62,7 @@ def padded_shape(theta):
 
 
 def dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
-    """`sum_over_chunks` for a kernel of `_chunks` that takes the block size last."""
+    """`sum_over_chunks` for a kernel of `chunks` that takes the block size last."""
     itemsize = theta.itemsize
     block = rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
     return sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)

@@ -5,7 +5,7 @@ across the loop around it, nor transpose in registers; without the first a matri
 product runs at a third of the machine's rate. So these functions hand LLVM the vector
 instructions themselves. Everything else in this package leaves that to its vectoriser.
 
-They neither check bounds nor know what a row of X is: `_products` does.
+They neither check bounds nor know what a row of X is: `tiles` does.
 """
 
 import numpy as np

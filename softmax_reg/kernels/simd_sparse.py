@@ -1,4 +1,4 @@
-"""Products of sparse rows in SIMD registers: see `_simd`.
+"""Products of sparse rows in SIMD registers: see `simd_dense`.
 
 A stored entry of X meets a row of a table, theta transposed or its gradient. That row's
 vectors, or the sums they go to, stay in registers while all entries of a row of X go by,

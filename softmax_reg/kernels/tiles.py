@@ -1,4 +1,4 @@
-"""Matrix products and transposes of blocks, from `_simd`'s tiles."""
+"""Matrix products and transposes of blocks, from `simd_dense`'s tiles."""
 
 import numpy as np
 

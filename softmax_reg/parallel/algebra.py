@@ -1,6 +1,6 @@
 """Dense linear algebra for the solvers, on the kernel threads instead of BLAS's own.
 
-BLAS itself is held to one thread meanwhile (`_blas`). Large operations are cut into parts by
+BLAS itself is held to one thread meanwhile (`blas`). Large operations are cut into parts by
 shape alone and the parts run on the kernel threads.
 """
 

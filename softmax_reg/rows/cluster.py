@@ -237,7 +237,7 @@ def _unchanged(args):
 
 
 def _summed(name, blocks, args, n_threads):
-    """`_partitions.summed` in a task."""
+    """`partition.summed` in a task."""
     return partition.summed(name, blocks, args, n_threads, get_worker().address)
 
 

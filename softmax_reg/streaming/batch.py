@@ -1,4 +1,4 @@
-"""What a batch minimises: its own loss and a quadratic function for all before; see `_online`."""
+"""What a batch minimises: its own loss and a quadratic function for all before; see `stream`."""
 
 import numpy as np
 from scipy.special import entr, softmax
@@ -17,7 +17,7 @@ _ENOUGH_FACTORED = 1e-5
 _MAX_STEPS_FACTORED = 10
 _REDUCTION = 0.1
 _MAX_CG = 10
-# Numbers in an array of `_dual`, at most: 32 MiB.
+# Numbers in an array of `dual`, at most: 32 MiB.
 _MAX_DUAL_NUMBERS = 2**22
 # Relative difference of the values in theta and in the logits up to which they are one.
 _AGREEMENT = 1e-8
@@ -32,7 +32,7 @@ class NewClasses:
 
     Parameters
     ----------
-    rows : (k, n_rows), L of `_online`
+    rows : (k, n_rows), L of `stream`
     offset : float, o
     mean : (n_features + 1,), m with a one
     weight : float, n
@@ -74,7 +74,7 @@ class NewClasses:
 
 
 class BatchObjective:
-    """The function of `_online`, of the classes that have come.
+    """The function of `stream`, of the classes that have come.
 
     Parameters
     ----------

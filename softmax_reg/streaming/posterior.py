@@ -1,6 +1,6 @@
 """The curvature of all past batches: one matrix, or sums of Kronecker factors.
 
-P_t = P_0 + sum of the batches' Hessians, P_0 that of the penalty; see `_online`. Symmetric
+P_t = P_0 + sum of the batches' Hessians, P_0 that of the penalty; see `stream`. Symmetric
 matrices are pickled as their lower triangles.
 """
 
@@ -118,7 +118,7 @@ class DensePrecision(NamedTuple):
         return size**3 / 3 + size**2 * n * (size // width)
 
     def dual(self, X, free, deltas):
-        """Compute G, and the function a -> Q^-1 J' a, of `_dual`; None if Q does not factorise.
+        """Compute G, and the function a -> Q^-1 J' a, of `dual`; None if Q does not factorise.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ over its rows, q_i their probabilities. On standardised digits, 50 batches, that
 held-out loss from 1.09, 1.31 and 1.31 times that of a fit to all rows (C = 0.01, 0.1, 1) to
 1.03, 1.15 and 1.18 times. For a quadratic loss the factor is 1.
 
-A batch of few rows is minimised in the space of its logits (`_dual`), others in theta.
+A batch of few rows is minimised in the space of its logits (`dual`), others in theta.
 
 Two forms of P: the matrix itself (`DensePrecision`), or where that gets too large the sums
 of Kronecker factors of `solvers.kronecker` (`KroneckerPrecision`), A (x) M / trace(A) + P_0.
