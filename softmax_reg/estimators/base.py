@@ -1,5 +1,7 @@
 """What a linear softmax model does once it has coefficients."""
 
+import inspect
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -35,6 +37,12 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
                 f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
             )
         super()._validate_params()
+
+    def __setstate__(self, state):
+        # Parameters that did not exist when a model was pickled have their defaults.
+        parameters = inspect.signature(type(self).__init__).parameters.items()
+        defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
+        super().__setstate__(defaults | state)
 
     def decision_function(self, X):
         """Logits of the classes, ``X @ coef_.T + intercept_``.

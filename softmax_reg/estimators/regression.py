@@ -277,7 +277,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
 
         The batches so far stand in for a quadratic function, their losses' second-order
         expansion, and the new coefficients minimise that plus the batch's own loss, by Newton's
-        method (the online Laplace approximation; `softmax_reg/streaming/stream.py` has the formulas).
+        method (the online Laplace approximation; formulas in `softmax_reg/streaming/stream.py`).
         C counts against the rows of all batches: the objective is that of a `fit` to them all.
 
         The first batch alone gets what `fit` does. After more, the coefficients are close to
