@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg.cuda import algebra, blocks, tf32
-from softmax_reg.cuda import device as device_module
+from softmax_reg.cuda import algebra, blocks, device, tf32
 from softmax_reg.cuda.device import IS_SIMULATED, array_module, to_device, to_host
-from softmax_reg.rows import device as device_rows_module
 from softmax_reg.rows.algebra import HOST_ALGEBRA
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.device import DeviceAlgebra, DeviceRows
@@ -192,7 +190,7 @@ def test_integers_and_halves_are_converted(put):
         np.testing.assert_array_equal(as_numpy(model.coef_), expected.coef_)
 
 
-def test_arrays_without_a_library_come_back_as_the_backends():
+def test_arrays_without_a_library_come_back_as_those_of_array_module():
     """Numba's device arrays, say."""
     bare = SimpleNamespace(__cuda_array_interface__={})
     assert isinstance(in_kind_of(bare)(np.ones(2)), array_module().ndarray)
@@ -232,12 +230,12 @@ def test_rows_that_are_moved_take_turns(monkeypatch):
     fake = SimpleNamespace(empty=empty, cuda=SimpleNamespace(
         Stream=lambda non_blocking: Stream("copying"), get_current_stream=lambda: working,
     ))
-    monkeypatch.setattr(device_module, "IS_SIMULATED", False)
-    monkeypatch.setattr(device_module, "array_module", lambda: fake)
+    monkeypatch.setattr(device, "IS_SIMULATED", False)
+    monkeypatch.setattr(device, "array_module", lambda: fake)
     monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(empty_pinned=empty))
     X = np.arange(22.0).reshape(11, 2)
     parts = [slice(start, min(start + 3, 11)) for start in range(0, 11, 3)]
-    seen = [(part, np.array(block)) for part, block in device_module.moved(X, parts)]
+    seen = [(part, np.array(block)) for part, block in device.moved(X, parts)]
     assert [part for part, _ in seen] == parts
     for part, block in seen:
         np.testing.assert_array_equal(block, X[part])
@@ -265,7 +263,7 @@ def test_a_memmap_is_read_in_blocks(tmp_path, monkeypatch):
     np.save(tmp_path / "X.npy", X)
     monkeypatch.setattr(blocks, "_MOST_ROWS", 5)
     expected = SoftmaxRegression(device="cuda").fit(X, y)
-    monkeypatch.setattr(device_rows_module, "free_bytes", lambda: 0)
+    monkeypatch.setattr("softmax_reg.rows.device.free_bytes", lambda: 0)
     model = SoftmaxRegression(device="cuda").fit(np.load(tmp_path / "X.npy", mmap_mode="r"), y)
     np.testing.assert_array_equal(model.coef_, expected.coef_)
     np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))

@@ -14,9 +14,9 @@ import pytest
 from scipy import sparse
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg.cuda import blocks as blocks_module
+from softmax_reg.cuda import blocks
 from softmax_reg.cuda.device import array_module
-from softmax_reg.rows import device as device_rows_module
+from softmax_reg.rows import device
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.device import DeviceRows
 from softmax_reg.rows.reference import ReferenceRows
@@ -42,9 +42,9 @@ CASES = [(1, 1, 2, np.float64), (6, 3, 3, np.float32), (9, 2, 1, np.float32),
 
 
 @pytest.fixture
-def blocks(monkeypatch):
+def small_blocks(monkeypatch):
     """Rows in blocks of at most four, the last one shorter."""
-    monkeypatch.setattr(blocks_module, "_MOST_ROWS", 4)
+    monkeypatch.setattr(blocks, "_MOST_ROWS", 4)
 
 
 def both(n_samples, n_features, n_rows, dtype):
@@ -53,7 +53,7 @@ def both(n_samples, n_features, n_rows, dtype):
     return DeviceRows(X), ReferenceRows(X), Sample(y, weight), shift, theta
 
 
-@pytest.mark.usefixtures("blocks")
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("n_samples, n_features, n_rows, dtype", CASES)
 class TestAgainstReference:
     """Rows on the device == reference for every pass and dtype of X."""
@@ -105,9 +105,9 @@ class TestAgainstReference:
 def test_an_X_that_does_not_fit_stays_on_the_host(monkeypatch):
     """The same bits, block by block."""
     rows, _, sample, shift, theta = both(6, 3, 3, np.float32)
-    monkeypatch.setattr(blocks_module, "_MOST_ROWS", 4)
+    monkeypatch.setattr(blocks, "_MOST_ROWS", 4)
     loss, grad, n_errors = rows.value_grad(sample, shift, theta)
-    monkeypatch.setattr(device_rows_module, "free_bytes", lambda: 0)
+    monkeypatch.setattr(device, "free_bytes", lambda: 0)
     X = random_problem(6, 3, 3, dtype=np.float32)[0]
     streamed = DeviceRows(X)
     assert streamed.X is X

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg.cuda import device as device_module
+from softmax_reg.cuda import device
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_backend_in_the_simulator():
+def test_rows_on_the_device_in_the_simulator():
     """All tests of the GPU's, in a process of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
                "-m", "gpu", "tests/cuda_cases.py", "tests/cuda_array_cases.py"]
@@ -29,7 +29,7 @@ def test_the_backend_in_the_simulator():
 @pytest.fixture
 def not_simulated(monkeypatch):
     """As where no simulator was asked for."""
-    monkeypatch.setattr(device_module, "IS_SIMULATED", False)
+    monkeypatch.setattr(device, "IS_SIMULATED", False)
 
 
 def test_without_cupy_the_error_names_the_extra(monkeypatch, not_simulated):
@@ -44,7 +44,7 @@ def test_without_cupy_the_error_names_the_extra(monkeypatch, not_simulated):
 def test_without_a_gpu_the_error_says_so(monkeypatch, not_simulated):
     """RuntimeError; what to use instead."""
     monkeypatch.setitem(sys.modules, "cupy", np)
-    monkeypatch.setattr(device_module.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeError, match="Numba finds none here.* Use device='cpu'"):
         SoftmaxRegression(device="cuda").fit([[0.0], [1.0]], [0, 1])
 

@@ -112,7 +112,7 @@ def test_a_forked_child_has_threads_of_its_own():
     """Not the parent's pool, whose threads do not exist there."""
     run(
         """
-        launching.n_threads = lambda: 2
+        launch.n_threads = lambda: 2
         fit()
         child = os.fork()
         if child == 0:

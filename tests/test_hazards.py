@@ -24,9 +24,9 @@ COMMON = """
 import multiprocessing, os, signal, sys, threading, time, warnings
 import numpy as np
 from softmax_reg import SoftmaxRegression
-from softmax_reg.parallel import launch as launching
-launching.SERIAL_WORK = 0
-launching.MIN_CHUNK_WORK = 1
+from softmax_reg.parallel import launch
+launch.SERIAL_WORK = 0
+launch.MIN_CHUNK_WORK = 1
 rng = np.random.default_rng(0)
 X = rng.standard_normal((3000, 6))
 y = (X[:, :3] + rng.standard_normal((3000, 3))).argmax(axis=1)
@@ -177,7 +177,7 @@ def test_one_thread_where_one_is_asked_for(name):
     run(
         """
         fit()
-        assert launching.n_threads() == 1
+        assert launch.n_threads() == 1
         assert not [t for t in threading.enumerate() if t.name.startswith("softmax_reg")]
         """,
         **{name: "1"},
@@ -264,9 +264,9 @@ def test_the_number_of_threads_follows_a_later_affinity():
     """What joblib counted is not kept; no thread but the caller's."""
     run(
         """
-        assert launching.n_threads() > 1
+        assert launch.n_threads() > 1
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        assert launching.n_threads() == 1
+        assert launch.n_threads() == 1
         fit()
         assert not [t for t in threading.enumerate() if t.name.startswith("softmax_reg")]
         """,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from softmax_reg.kernels import hessian as hessian_module
+from softmax_reg.kernels import hessian
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.memory import MemoryRows
 from softmax_reg.rows.reference import ReferenceRows
@@ -13,7 +13,7 @@ from .problems import random_problem
 from .test_kernels import SIZES, assert_close, both
 
 # Dense rows, sparse rows in dense blocks, and by pairs of stored entries whatever they cost.
-WAYS = [("dense", hessian_module._PAIR), ("csr", 1e9), ("csr", 1e-9)]
+WAYS = [("dense", hessian._PAIR), ("csr", 1e9), ("csr", 1e-9)]
 
 
 @pytest.mark.parametrize("form, pair", WAYS)
@@ -21,7 +21,7 @@ WAYS = [("dense", hessian_module._PAIR), ("csr", 1e9), ("csr", 1e-9)]
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_hessian_of_some(monkeypatch, n_samples, n_features, n_rows, dtype, form, pair):
     """Of few coefficients, of one and of all."""
-    monkeypatch.setattr(hessian_module, "_PAIR", pair)
+    monkeypatch.setattr(hessian, "_PAIR", pair)
     rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
     some = np.flatnonzero(np.random.default_rng(5).random(theta.size) <= 0.3)
     size = np.abs(reference.X - shift).max() + np.abs(shift).max()
@@ -35,7 +35,7 @@ def test_hessian_of_some(monkeypatch, n_samples, n_features, n_rows, dtype, form
 
 def test_hessian_of_sparse_columns_far_from_zero(monkeypatch):
     """Sums over stored entries would cancel: blocks of centred rows keep their digits."""
-    monkeypatch.setattr(hessian_module, "_PAIR", 1e-9)
+    monkeypatch.setattr(hessian, "_PAIR", 1e-9)
     X, y, weight, theta = random_problem(200, 5, 3, 0)
     X[:, 2] += 1e6
     shift, index = weight @ X, np.arange(2, theta.size, 3)    # columns 2 and 5

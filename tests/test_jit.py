@@ -86,7 +86,7 @@ def _run(*arguments, code, folder=PACKAGE.parent, **environment):
 
 
 def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
-    """Editing _elementary.py changes what another file's kernel computes, cache or not."""
+    """Editing exp_log.py changes what another file's kernel computes, cache or not."""
     copy = tmp_path / "softmax_reg"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.nbi", "*.nbc"))
     (tmp_path / "small.py").write_text(SMALL)
@@ -95,10 +95,10 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     assert _run(**options) == 1.0
     assert any((tmp_path / "cache").rglob("*.nbc"))
     assert _run(**options) == 1.0
-    elementary = copy / "kernels" / "exp_log.py"
-    source = elementary.read_text()
+    exp_log = copy / "kernels" / "exp_log.py"
+    source = exp_log.read_text()
     assert source.count("p = 1.0 + (r + r * r * p)") == 1
-    elementary.write_text(
+    exp_log.write_text(
         source.replace("p = 1.0 + (r + r * r * p)", "p = 2.0 * (1.0 + (r + r * r * p))")
     )
     assert _run(**options) == 2.0

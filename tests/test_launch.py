@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import softmax_reg
 from softmax_reg import SoftmaxRegression
 from softmax_reg.kernels.chunks_csr import CSR_BLOCK as BLOCK
-from softmax_reg.parallel import launch as launch_module
+from softmax_reg.parallel import launch
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.memory import MemoryRows
 
@@ -28,15 +28,15 @@ from .problems import random_problem
 @pytest.mark.parametrize("work", [0, 5_000_000, 1e12])
 def test_chunks_tile_the_rows(n_samples, accumulator_bytes, work):
     """Ranges are in order, without gaps or overlap, whole blocks but for the last."""
-    bounds = launch_module.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work)
+    bounds = launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work)
     assert bounds[0][0] == 0 and bounds[-1][1] == n_samples
     assert all(stop > start for start, stop in bounds)
     for (_, stop), (start, _) in zip(bounds[:-1], bounds[1:], strict=True):
         assert stop == start and stop % BLOCK == 0
-    assert len(bounds) <= launch_module.MAX_CHUNKS
+    assert len(bounds) <= launch.MAX_CHUNKS
     memory = len(bounds) * accumulator_bytes
-    assert memory <= launch_module.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
-    assert len(bounds) <= max(1, work / launch_module.MIN_CHUNK_WORK)
+    assert memory <= launch.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
+    assert len(bounds) <= max(1, work / launch.MIN_CHUNK_WORK)
 
 
 @pytest.mark.parametrize(
@@ -48,45 +48,45 @@ def test_the_environment_limits_the_threads(numba, openmp, expected):
     """The smaller of NUMBA_NUM_THREADS and OMP_NUM_THREADS's first; no number is no limit."""
     both = {"NUMBA_NUM_THREADS": numba, "OMP_NUM_THREADS": openmp}
     environ = {name: value for name, value in both.items() if value is not None}
-    assert launch_module.environment_limit(environ) == expected
+    assert launch.environment_limit(environ) == expected
 
 
 def test_a_limit_is_never_raised(monkeypatch):
     """n_threads is the least of CPUs, environment and BLAS."""
-    monkeypatch.setattr(launch_module, "_ENVIRONMENT_LIMIT", None)
-    most = launch_module.n_threads()
+    monkeypatch.setattr(launch, "_ENVIRONMENT_LIMIT", None)
+    most = launch.n_threads()
     assert 1 <= most <= os.cpu_count()
     for limit, expected in ((4096, most), (1, 1)):
-        monkeypatch.setattr(launch_module, "_ENVIRONMENT_LIMIT", limit)
-        assert launch_module.n_threads() == expected
+        monkeypatch.setattr(launch, "_ENVIRONMENT_LIMIT", limit)
+        assert launch.n_threads() == expected
 
 
 @pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])
 def test_the_environment_counts_as_it_was_at_import(monkeypatch, name):
     """A variable set later, as LocalCluster does, changes nothing; threadpoolctl does."""
-    before = launch_module.n_threads()
+    before = launch.n_threads()
     monkeypatch.setenv(name, "1")
-    assert launch_module.n_threads() == before
+    assert launch.n_threads() == before
     with threadpool_limits(1, user_api="blas"):
-        assert launch_module.n_threads() == 1
-    assert launch_module.n_threads() == before
+        assert launch.n_threads() == 1
+    assert launch.n_threads() == before
 
 
 STARTS_A_CLUSTER = """
 import importlib, os
 from distributed import Client, LocalCluster
-from softmax_reg.parallel import launch as launching
+from softmax_reg.parallel import launch
 
 def in_worker():
-    return os.environ["OMP_NUM_THREADS"], launching.n_threads()
+    return os.environ["OMP_NUM_THREADS"], launch.n_threads()
 
 if __name__ == "__main__":
-    counts = [launching.n_threads()]
+    counts = [launch.n_threads()]
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         with Client(cluster) as client:
             assert client.submit(in_worker).result() == ("1", 1)
-    counts.append(launching.n_threads())
-    counts.append(importlib.reload(launching).n_threads())
+    counts.append(launch.n_threads())
+    counts.append(importlib.reload(launch).n_threads())
     assert os.environ["OMP_NUM_THREADS"] == "1"
     print(*counts)
 """
@@ -114,10 +114,10 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, form):
     """1, 2, 3 and 16 threads give the same bits, for every kernel."""
     X, y, weight, theta = random_problem(700, 9, 4, sparse_X=form == "csr")
     rows, sample, shift = MemoryRows(X), Sample(y, weight), np.arange(9.0)
-    monkeypatch.setattr(launch_module, "SERIAL_WORK", 0)
+    monkeypatch.setattr(launch, "SERIAL_WORK", 0)
     results = []
     for size in (1, 2, 3, 16):
-        monkeypatch.setattr(launch_module, "n_threads", lambda size=size: size)
+        monkeypatch.setattr(launch, "n_threads", lambda size=size: size)
         results.append(
             [
                 *rows.value_grad(sample, shift, theta),
@@ -139,9 +139,9 @@ def test_launches_from_many_threads_at_once(monkeypatch):
     X, y, weight, theta = random_problem(700, 9, 4)
     rows, sample, shift = MemoryRows(X), Sample(y, weight), np.zeros(9)
     expected = rows.value_grad(sample, shift, theta)[1]
-    monkeypatch.setattr(launch_module, "SERIAL_WORK", 0)
+    monkeypatch.setattr(launch, "SERIAL_WORK", 0)
     sizes = iter(range(2, 10**6))
-    monkeypatch.setattr(launch_module, "n_threads", lambda: 2 + next(sizes) % 3)
+    monkeypatch.setattr(launch, "n_threads", lambda: 2 + next(sizes) % 3)
 
     def work(_):
         return [rows.value_grad(sample, shift, theta)[1] for _ in range(10)]
@@ -151,17 +151,18 @@ def test_launches_from_many_threads_at_once(monkeypatch):
             for grad in grads:
                 np.testing.assert_array_equal(grad, expected)
 
+
 INTERRUPTED_EVERYWHERE = """
 import faulthandler, sys
-from softmax_reg.parallel import launch as launching
-launching.n_threads = lambda: 3
+from softmax_reg.parallel import launch
+launch.n_threads = lambda: 3
 
-def launch():
-    return launching.launch(lambda x: x + 1, [(i,) for i in range(4)], work=1e9)
+def launch_four():
+    return launch.launch(lambda x: x + 1, [(i,) for i in range(4)], work=1e9)
 
 def interrupted(after, is_first):
     if is_first:    # threads are started, too
-        launching._workers.clear()
+        launch._workers.clear()
     left = after
     def trace(frame, event, argument):
         nonlocal left
@@ -172,7 +173,7 @@ def interrupted(after, is_first):
         return trace
     try:
         sys.settrace(trace)
-        launch()
+        launch_four()
         return False
     except KeyboardInterrupt:
         return True
@@ -185,7 +186,7 @@ for is_first in (False, True):
     while True:
         faulthandler.dump_traceback_later(60, exit=True)
         done = not interrupted(after, is_first)
-        assert launch() == [1, 2, 3, 4]
+        assert launch_four() == [1, 2, 3, 4]
         total, after = total + 1, after + 1
         if done:
             break
@@ -195,9 +196,9 @@ print(total)
 
 def test_an_exception_in_a_kernel_reaches_the_caller(monkeypatch):
     """launch raises what a call raised."""
-    monkeypatch.setattr(launch_module, "n_threads", lambda: 2)
+    monkeypatch.setattr(launch, "n_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError):
-        launch_module.launch(lambda x: 1 / x, [(1,), (0,), (2,)], work=1e9)
+        launch.launch(lambda x: 1 / x, [(1,), (0,), (2,)], work=1e9)
 
 
 @pytest.mark.compiled
@@ -214,7 +215,7 @@ def test_fits_have_the_same_bits_on_one_and_two_threads(monkeypatch):
     for model, *data in problems:
         results = []
         for size in (1, 2):
-            monkeypatch.setattr(launch_module, "n_threads", lambda size=size: size)
+            monkeypatch.setattr(launch, "n_threads", lambda size=size: size)
             with threadpool_limits(size, user_api="blas"):
                 model.fit(*data)
                 results.append((model.solver_, model.coef_, model.predict_proba(data[0]).sum()))
@@ -225,11 +226,11 @@ def test_fits_have_the_same_bits_on_one_and_two_threads(monkeypatch):
 def test_the_number_of_threads_follows_joblib(monkeypatch):
     """joblib reads LOKY_MAX_CPU_COUNT whenever it counts: it may come and go."""
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
-    most = launch_module.n_threads()
+    most = launch.n_threads()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert launch_module.n_threads() == 1
+    assert launch.n_threads() == 1
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
-    assert launch_module.n_threads() == most
+    assert launch.n_threads() == most
 
 
 def test_launch_without_helpers(monkeypatch):
@@ -238,14 +239,14 @@ def test_launch_without_helpers(monkeypatch):
     def refuse(size):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(launch_module, "n_threads", lambda: 2)
-    monkeypatch.setattr(launch_module, "_shared_workers", refuse)
-    assert launch_module.launch(lambda x: x + 1, [(1,), (2,), (3,)], work=1e9) == [2, 3, 4]
+    monkeypatch.setattr(launch, "n_threads", lambda: 2)
+    monkeypatch.setattr(launch, "_shared_workers", refuse)
+    assert launch.launch(lambda x: x + 1, [(1,), (2,), (3,)], work=1e9) == [2, 3, 4]
 
 
 def test_nothing_goes_on_after_an_exception(monkeypatch):
     """The helpers take no further calls."""
-    monkeypatch.setattr(launch_module, "n_threads", lambda: 2)
+    monkeypatch.setattr(launch, "n_threads", lambda: 2)
     done, caller = [], threading.get_ident()
 
     def kernel(x):
@@ -255,7 +256,7 @@ def test_nothing_goes_on_after_an_exception(monkeypatch):
         done.append(x)
 
     with pytest.raises(KeyboardInterrupt):
-        launch_module.launch(kernel, [(x,) for x in range(30)], work=1e9)
+        launch.launch(kernel, [(x,) for x in range(30)], work=1e9)
     time.sleep(0.3)
     assert len(done) <= 3
 

@@ -46,15 +46,15 @@ def fitted(peer, X, y, client):
     few = X[:1000]
     if peer == "softmax_reg":
         from softmax_reg.dask import DaskSoftmaxRegression
-        from softmax_reg.rows import cluster as cluster_module
+        from softmax_reg.rows.cluster import ClusterRows
 
-        attempt = cluster_module.PartitionedRows._attempt
+        attempt = ClusterRows._attempt
 
         def slowly(rows, name, args):
             time.sleep(0.5)    # or it would be over before the second kill
             return attempt(rows, name, args)
 
-        cluster_module.PartitionedRows._attempt = slowly
+        ClusterRows._attempt = slowly
         model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-8).fit(X, y)
         return model.to_local().predict_proba(few.compute())
     if peer == "xgboost":
