@@ -53,9 +53,9 @@ warm_start, grouped, penalty_factor, groups
 
     Notes
     -----
-    Partitions are held in the memory of the workers during a fit. They are computed by the
-    collections' graphs, again after a worker is lost: what they read must not change, and
-    random sources need a seed; otherwise a RuntimeError says so.
+    Partitions are held in the memory of the workers during a fit. The collections' graphs compute
+    them, again after a worker is lost: what the graphs read must not change, and random sources
+    need a seed; otherwise a RuntimeError says so.
 
     Examples
     --------
@@ -199,7 +199,7 @@ warm_start, grouped, penalty_factor, groups
         return float(right / total)
 
     def to_local(self):
-        """The fitted model as a `SoftmaxRegression`, without the client.
+        """Return the fitted model as a `SoftmaxRegression`, without the client.
 
         Returns
         -------
@@ -240,12 +240,14 @@ warm_start, grouped, penalty_factor, groups
         )
 
     def __sklearn_clone__(self):
+        """Return an unfitted copy with the same client."""
         parameters = self.get_params(deep=False)
         client = parameters.pop("client")
         copies = {name: clone(value, safe=False) for name, value in parameters.items()}
         return type(self)(client=client, **copies)
 
     def __getstate__(self):
+        """Return the state to pickle, without the client."""
         # A connection does not travel.
         return {**super().__getstate__(), "client": None}
 
@@ -262,7 +264,10 @@ class _GivenRows(NamedTuple):
     is_sparse: bool
 
     def take(self, columns):
-        """What is left with some of the columns; it is the fit's blocks that have no others."""
+        """Return X with the size of some of the columns.
+
+        The partitions keep all columns; the blocks of the fit have only these.
+        """
         n_samples, n_features = self.shape
         return self._replace(
             shape=(n_samples, len(columns)),
@@ -277,7 +282,7 @@ class _DaskData(NamedTuple):
     X: _GivenRows
     y: None
     classes: np.ndarray
-    class_weights: np.ndarray    # by which weights of rows are multiplied
+    class_weights: np.ndarray    # factors of the weights of rows
     class_totals: np.ndarray    # weight of each class, multiplied
     class_counts: np.ndarray    # rows of each class
     names: dict
@@ -361,7 +366,7 @@ def _training_data(estimator, client, X, y, sample_weight):
 
 
 def _predicted(block, model, method):
-    """Of one block; those of no rows have the right shape, too."""
+    """Return the predictions for one block, of the right shape where it has no rows, too."""
     if block.shape[0]:
         return getattr(model, method)(block)
     return getattr(model, method)(np.zeros((1, block.shape[1]), dtype=block.dtype))[:0]

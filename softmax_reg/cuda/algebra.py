@@ -10,24 +10,24 @@ import numpy as np
 from ..parallel import algebra
 from .device import array_module, to_host
 
-# Numbers from which on an array is worth moving.
+# Smallest number of entries of an array that is moved to the device.
 LEAST_SIZE = 2**16
-# Columns that are converted to float64 at a time.
+# Number of columns converted to float64 at a time.
 _STRETCH = 2**18
 
 
 def _is_here(*arrays):
-    """Whether to work on the device: one of them is there, or worth moving."""
+    """Return whether to work on the device: one array is there, or worth moving."""
     return any(not isinstance(a, np.ndarray) or a.size >= LEAST_SIZE for a in arrays)
 
 
 def kept(matrix):
-    """A matrix for many calls of `product`."""
+    """Return `matrix` for many calls of `product`, on the device where it is large."""
     return array_module().asarray(matrix) if _is_here(matrix) else matrix
 
 
 def product(left, right):
-    """left @ right, on the host."""
+    """Compute left @ right; the result is on the host."""
     if not _is_here(left, right):
         return algebra.product(left, right)
     xp = array_module()
@@ -35,13 +35,13 @@ def product(left, right):
 
 
 def empty_vectors(shape, dtype):
-    """Room for vectors, rows to be set by `set_vector`."""
+    """Return uninitialised vectors, rows that `set_vector` sets."""
     xp = array_module() if np.prod(shape) >= LEAST_SIZE else np
     return xp.empty(shape, dtype=dtype)
 
 
 def set_vector(vectors, row, vector, divisor):
-    """vectors[row] = vector / divisor."""
+    """Set vectors[row] to vector / divisor."""
     if _is_here(vectors):
         vector = array_module().asarray((vector / divisor).astype(vectors.dtype))
         vectors[row] = vector
@@ -50,7 +50,7 @@ def set_vector(vectors, row, vector, divisor):
 
 
 def inner_products(vectors, which):
-    """vectors @ vectors[which].T in float64; `which` a list of rows."""
+    """Compute vectors @ vectors[which].T in float64; `which` is a list of rows."""
     if not _is_here(vectors):
         return algebra.inner_products(vectors, which)
     total = array_module().zeros((len(vectors), len(which)))
@@ -61,7 +61,7 @@ def inner_products(vectors, which):
 
 
 def combination(weights, vectors):
-    """weights @ vectors in the arithmetic of the vectors; a float64 array on the host."""
+    """Compute weights @ vectors in the dtype of the vectors; a float64 array on the host."""
     if not _is_here(vectors):
         return algebra.combination(weights, vectors)
     weights = array_module().asarray(weights.astype(vectors.dtype))

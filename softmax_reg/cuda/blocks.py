@@ -5,15 +5,16 @@ import numpy as np
 from .device import array_module
 from .tf32 import split_product
 
-# Bytes of a block's arrays; below, cuBLAS does not run at its rate, and memory is scarce.
+# Size of a block's arrays in bytes: smaller ones slow cuBLAS down, larger ones take scarce
+# memory. Largest number of rows of a block.
 _BLOCK_BYTES = 2**29
 _MOST_ROWS = 65_536
-# Columns are padded with zeros to a multiple of this, for aligned products.
+# Multiple to which the number of columns is padded with zeros, for aligned products.
 _ALIGNED = 32
 
 
 def rows_at_a_time(bytes_a_row):
-    """Of a block."""
+    """Return the number of rows of a block."""
     return max(1, min(_MOST_ROWS, _BLOCK_BYTES // bytes_a_row))
 
 
@@ -26,7 +27,7 @@ class Blocks:
     shift : (n_features,) on the host
     dtype : of the arithmetic
     n_columns : int
-        Of other arrays with a row for each of the block's.
+        Number of columns of other arrays with a row for each row of the block.
     """
 
     def __init__(self, rows, shift, dtype, n_columns):
@@ -54,21 +55,21 @@ class Blocks:
             yield part, design
 
     def empty(self, n_columns):
-        """An array with a row for each of a block's."""
+        """Return an uninitialised array with one row for each row of a block."""
         return self.xp.empty((self.size, n_columns), dtype=self.dtype)
 
     def transposed(self, theta):
-        """theta as a factor of a design, (width, n_rows)."""
+        """Return theta as the right factor of a design, (width, n_rows)."""
         out = np.zeros((self.width, len(theta)), dtype=self.dtype)
         out[:theta.shape[1]] = theta.T
         return self.xp.asarray(out)
 
     def zeros(self, *shape):
-        """A sum over blocks."""
+        """Return float64 zeros, for a sum over blocks."""
         return self.xp.zeros(shape, dtype=np.float64)
 
     def product(self, left, right, out=None):
-        """left @ right, in the arithmetic asked for."""
+        """Compute left @ right at the precision of the blocks."""
         if not self.is_split:
             return self.xp.matmul(left, right, out=out)
         if out is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .device import IS_SIMULATED, array_module
 
-# Bits of a float32's significand that TF32 does not have.
+# Number of bits of a float32 significand that TF32 drops.
 _DROPPED = 13
 
 
@@ -27,7 +27,7 @@ def halves(array):
 
 
 def split_product(left, right, out):
-    """out = left @ right for float32 matrices; `left` may be a transposed one.
+    """Compute out = left @ right for float32 matrices; `left` may be transposed.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def split_product(left, right, out):
 
 
 def _product(left, right, out, keep):
-    """out = left @ right + keep * out, with the factors rounded to TF32."""
+    """Compute out = left @ right + keep * out, with the factors rounded to TF32."""
     if IS_SIMULATED:
         product = halves(np.ascontiguousarray(left))[0] @ halves(right)[0]
         if keep:

@@ -51,7 +51,7 @@ def grid_of_axes(caller, ax, n_axes, width, height, n_columns=5):
 
 
 def check_fitted(estimator, attribute):
-    """A fitted estimator that has this attribute, or a clear error."""
+    """Raise NotFittedError unless the estimator is fitted and has this attribute."""
     check_is_fitted(estimator)
     if not hasattr(estimator, attribute):
         raise NotFittedError(

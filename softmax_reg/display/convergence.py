@@ -67,9 +67,10 @@ class ConvergenceDisplay:
         return display.plot(x=x, ax=ax, **line_kw)
 
     def plot(self, *, x="iteration", name=None, ax=None, **line_kw):
-        """Draw, on a logarithmic axis, relative to the objective reached at the end:
+        """Draw the duality gap and the decrease still to come, on a logarithmic axis.
 
-        the duality gap, a proven bound on what is left, and what the objective still came down.
+        Both are relative to the objective reached at the end. The duality gap is a proven bound
+        on the suboptimality. The decrease is that of the objective up to the end of the fit.
 
         Parameters
         ----------

@@ -99,7 +99,7 @@ class RegularizationPathDisplay:
         Parameters
         ----------
         estimator : SoftmaxRegressionCV
-            Its coefficients along the path are means over the folds.
+            The coefficients drawn along the path are means over the folds.
         kind
             As in `plot`; there is no deviance.
         feature_names : array-like of shape (n_features,), default=None
@@ -208,7 +208,10 @@ class RegularizationPathDisplay:
         return names.index(class_name)
 
     def _named_lines(self, values, ax):
-        """A line for each feature of (n_Cs, n_features); the largest at the end get names."""
+        """Draw a line for each feature and return them; the largest at the end get names.
+
+        values : (n_Cs, n_features)
+        """
         named = np.argsort(-np.abs(values[-1]), kind="stable")[:_MOST_NAMES]
         named = [j for j in named if values[-1, j] != 0]
         lines = ax.plot(self.Cs, values, color="0.75", linewidth=0.8)

@@ -23,7 +23,7 @@ from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
 from .prediction import predictions
 
-# scikit-learn's other solvers, and what does their work here.
+# scikit-learn's other solvers -> the solvers that replace them here.
 _REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
 
 
@@ -39,6 +39,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         super()._validate_params()
 
     def __setstate__(self, state):
+        """Restore a pickled model, with defaults for parameters that it lacks."""
         # Parameters that did not exist when a model was pickled have their defaults.
         parameters = inspect.signature(type(self).__init__).parameters.items()
         defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
@@ -182,13 +183,15 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return self
 
     def to_sklearn(self):
-        """The fitted model as scikit-learn's `LogisticRegression`, for where only that is.
+        """Return the fitted model as scikit-learn's `LogisticRegression`.
+
+        Use it where only scikit-learn's estimator will do.
 
         Returns
         -------
         LogisticRegression
             Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
-            probabilities up to rounding. Its parameters ask for the same optimum, except for
+            probabilities up to rounding. The parameters ask for the same optimum, except for
             `grouped` and `penalty_factor`, which it does not have; `n_iter_` is the largest.
 
         Raises
@@ -209,6 +212,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return fitted_logistic_regression(self, self.C, self.l1_ratio)
 
     def __sklearn_tags__(self):
+        """Return scikit-learn's tags: sparse X is accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

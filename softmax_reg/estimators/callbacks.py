@@ -5,11 +5,11 @@ try:
 except ImportError:    # scikit-learn < 1.9
 
     class CallbackSupportMixin:
-        """This scikit-learn has no callbacks, so there is nothing to mix in."""
+        """Empty mixin, in the place of the one of scikit-learn >= 1.9."""
 
 
 class FitProgress:
-    """Reports iterations; what a `Monitor` takes as callbacks.
+    """Callbacks of a `Monitor` that report its iterations.
 
     Parameters
     ----------
@@ -17,11 +17,11 @@ class FitProgress:
     data : dict
         X, y and metadata (or None), passed on to scikit-learn's hooks.
     solver : str
-        Names the iterations.
+        Name of the iterations.
     attributes : callable
         theta -> fitted attributes, for callbacks that want a fitted estimator, or None.
     n_tasks : int
-        How many there will be at most.
+        Largest number of iterations.
     """
 
     def __init__(self, estimator, data, solver, attributes, n_tasks):
@@ -36,7 +36,7 @@ class FitProgress:
             self._root.call_on_fit_task_begin(estimator=estimator, **data)
 
     def begin(self, theta):
-        """An iteration starts from theta; the last one goes on if it has not made a step."""
+        """Begin an iteration at theta, or go on with the last if it has not made a step."""
         if self._root is not None and self._task is None:
             self._task = self._root.subcontext(task_name=f"{self._solver}-iter")
             self._task.call_on_fit_task_begin(
@@ -46,7 +46,7 @@ class FitProgress:
             )
 
     def end(self, theta, record):
-        """It ended at theta; returns whether a callback asks to stop the fit."""
+        """End the iteration at theta; return whether a callback asks to stop the fit."""
         if self._estimator.verbose:
             iteration, seconds, value, gap = record
             print(
@@ -56,7 +56,10 @@ class FitProgress:
         return self.end_task(lambda: self._attributes(theta))
 
     def end_task(self, attributes):
-        """It ended, with these attributes or None; no line is printed."""
+        """End the iteration without printing; return whether a callback asks to stop the fit.
+
+        attributes : callable that returns the fitted attributes, or None
+        """
         task, self._task = self._task, None
         if task is None:
             return False
@@ -65,7 +68,7 @@ class FitProgress:
         )
 
     def close(self, attributes):
-        """The fit ended with these attributes."""
+        """End the fit with these attributes."""
         self.end_task(None)    # an iteration that could not make a step
         if self._root is not None:
             self._root.call_on_fit_task_end(

@@ -29,7 +29,7 @@ from .regression import _OF_FIT, SoftmaxRegression
 from .scoring import fold_scorer, folds_that_count, knowing_classes, scorer_of
 from .validation import check_sample_weight, check_training_data
 
-_DECADES = -4, 4    # of the default grid of C, scikit-learn's
+_DECADES = -4, 4    # ends of the default grid of C, those of scikit-learn
 
 
 class SoftmaxRegressionCV(LinearSoftmaxClassifier):
@@ -42,7 +42,7 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     Parameters
     ----------
     Cs : int or array-like of shape (n_Cs,), default=10
-        Values of C; an int takes so many from 1e-4 to 1e4, evenly spaced in the logarithm.
+        Values of C, or their number: from 1e-4 to 1e4, evenly spaced in the logarithm.
     l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
         Values of l1_ratio, from 0 to 1.
     cv : int, cross-validation generator or iterable, default=None
@@ -301,7 +301,7 @@ penalty_factor, groups, device, precision
         return scorer(self, X, y, **score_params)
 
     def get_metadata_routing(self):
-        """What goes to the splitter and to the scorer, as for `LogisticRegressionCV`.
+        """Return the routing to the splitter and the scorer, as in `LogisticRegressionCV`.
 
         Returns
         -------
@@ -323,7 +323,7 @@ penalty_factor, groups, device, precision
         return check_grid(self.Cs, finite=False)
 
     def _paths(self, data, folds, l1_ratios, Cs, score, options):
-        """A `FoldPath` for every fold and l1_ratio, in this order."""
+        """Return a `FoldPath` for every fold and l1_ratio, in this order."""
         tasks = [
             (k, train, test, l1_ratio)
             for k, (train, test) in enumerate(folds) for l1_ratio in l1_ratios

@@ -5,24 +5,24 @@ from sklearn.linear_model import LogisticRegression
 
 from ..rows.device_input import as_numpy
 
-# scikit-learn < 1.8 chooses the kind of penalty by a parameter of its own.
+# Whether a parameter of its own chooses the kind of penalty, as in scikit-learn < 1.8.
 _HAS_PENALTY = LogisticRegression().penalty != "deprecated"
 
 
 def fitted_logistic_regression(model, C, l1_ratio):
-    """A `LogisticRegression` with what `model` has been fitted to.
+    """Return a `LogisticRegression` with the fitted attributes of `model`.
 
     Parameters
     ----------
     model : fitted LinearSoftmaxClassifier
     C, l1_ratio : float
-        Of its fit.
+        Penalty of the fit.
 
     Returns
     -------
     LogisticRegression
-        With copies of the coefficients, and parameters that ask for the same optimum as far
-        as it has them; only its saga takes an L1 part.
+        With copies of the coefficients. The parameters ask for the same optimum as far as
+        `LogisticRegression` has them. The solver is saga for an L1 part, else lbfgs.
     """
     penalty = {"l1_ratio": l1_ratio}
     if _HAS_PENALTY and C == np.inf:

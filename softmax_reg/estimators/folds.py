@@ -18,7 +18,7 @@ class FoldPath(NamedTuple):
     coefs : ndarray of shape (n_Cs, n_rows, n_dof)
         The intercept last, if there is one.
     scores, gaps, n_iters : ndarray of shape (n_Cs,)
-        Of the rows left out; relative duality gaps; iterations.
+        Scores of the rows left out; relative duality gaps; numbers of iterations.
     results : list of Fit
     is_complete : bool
         Whether every class has weight in the fold.
@@ -33,7 +33,7 @@ class FoldPath(NamedTuple):
 
 
 def model_of(estimator, C, l1_ratio):
-    """A `SoftmaxRegression` with the parameters of a `SoftmaxRegressionCV`."""
+    """Return a `SoftmaxRegression` with the parameters of a `SoftmaxRegressionCV`."""
     return SoftmaxRegression(
         C=C, l1_ratio=l1_ratio, warm_start=True, verbose=max(0, estimator.verbose - 1),
         **{name: getattr(estimator, name) for name in SHARED},

@@ -15,7 +15,7 @@ from .parameters import CONSTRAINTS, problem_options
 from .prediction import rounded
 from .validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
 
-# Attributes of a fit that `partial_fit` removes, and the other way round.
+# Attributes of `fit` that `partial_fit` removes, and of `partial_fit` that `fit` removes.
 _OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
            "n_evaluations_", "solver_", "history_")
 _OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
@@ -226,7 +226,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         metadata : dict or None
             For callbacks.
         in_kind : callable
-            Of a NumPy array, the array that `coef_` is to be.
+            NumPy array -> the array that `coef_` is to be.
         """
         previous = check_warm_start(self, data)
         problem = problem_type(
@@ -375,7 +375,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         return self
 
     def _become(self, fitted, others):
-        """These attributes, and not the others of before."""
+        """Set the fitted attributes, remove the others and return self."""
         for name in others:
             self.__dict__.pop(name, None)
         vars(self).update(fitted)

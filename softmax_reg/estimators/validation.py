@@ -22,7 +22,7 @@ from ..rows.device_input import (
 )
 from ..rows.file import RowBlocks
 
-# Bytes of an array in a file from which on it is read block by block.
+# Smallest size in bytes of a memory-mapped array that is read block by block.
 _LARGE_FILE = 2**30
 
 
@@ -136,8 +136,8 @@ def check_training_data(estimator, X, y, sample_weight):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
     An X on a device stays there, where ``estimator.device`` is "cuda"; the rest comes to the
-    host. Of `RowBlocks`, and large arrays in files, nothing is read: whether they are finite
-    is for the first pass to tell.
+    host. `RowBlocks`, and large arrays in files, are not read: the first pass tells whether they
+    are finite.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def _with_labels_on_host(estimator, X, y, sample_weight):
 
 
 def _training_data(estimator, X, y, sample_weight, names):
-    """What both have in common: labels and weights."""
+    """Return `TrainingData` of a validated X, with labels and weights checked."""
     classes, index = _classes_and_index(y)
     if len(classes) < 2:
         raise ValueError(
@@ -217,7 +217,7 @@ def check_batch(estimator, X, y, classes, sample_weight):
     Returns
     -------
     TrainingData
-        Its classes are those of the stream.
+        `classes` are those of the stream.
     """
     _check_stream_parameters(estimator)
     y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
@@ -308,7 +308,7 @@ def check_penalty_factor(penalty_factor, n_features):
 
 
 def check_groups(groups, factor, n_features, grouped, n_classes):
-    """Number of the group of every feature, in the order of first appearance; None for None.
+    """Return the group number of every feature, in the order of first appearance.
 
     Parameters
     ----------
@@ -321,7 +321,7 @@ def check_groups(groups, factor, n_features, grouped, n_classes):
 
     Returns
     -------
-    groups : (n_features,) int, or None
+    groups : (n_features,) int, or None for None
     """
     if groups is None:
         return None

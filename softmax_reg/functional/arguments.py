@@ -4,7 +4,7 @@ import numpy as np
 
 from .narrow_floats import is_narrow
 
-# How far a distribution's sum may be from 1: rounding to bfloat16, or to two decimals.
+# Largest distance of a distribution's sum from 1: rounding to bfloat16, or to two decimals.
 _SUM_SLACK = 1 / 64
 
 
@@ -65,7 +65,7 @@ def check_shape(name, x, shape, meaning):
 
 
 def without(shape, axis):
-    """The shape without an axis, counted from the front."""
+    """Return the shape without an axis, counted from the front."""
     return shape[:axis] + shape[axis + 1:]
 
 
@@ -104,7 +104,7 @@ def checked_weight(sample_weight, shape, axis=None):
 
 
 def reduced(loss, weight, reduction):
-    """The mean or sum of the losses, or the weighted losses themselves."""
+    """Return the mean or sum of the losses, or the weighted losses themselves."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
     total, weighted = loss.size, loss.astype(np.float64)

@@ -62,7 +62,7 @@ def _surprisal(name, q, from_logits, axis, absent):
 
 
 def _times(p, surprisal):
-    """p * surprisal with 0 * inf = 0, which is 0 log 0; 0 * NaN stays NaN."""
+    """Compute p * surprisal with 0 * inf = 0, which is 0 log 0; 0 * NaN stays NaN."""
     return np.where((p == 0) & (surprisal == np.inf), 0, p * surprisal)
 
 

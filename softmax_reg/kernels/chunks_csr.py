@@ -12,7 +12,7 @@ from .simd_sparse import add_sparse_row, spread_sparse_row
 from .softmax import cross_entropies, curved, probabilities, residuals
 from .tiles import aligned_empty, lanes_of, transpose
 
-# Rows at a time.
+# Number of rows of a block.
 CSR_BLOCK = 64
 
 
@@ -77,7 +77,7 @@ def _accumulate(rows, first, last, by_row, out_t):
 
 @inner_kernel
 def _logits(rows, first, last, theta_t, by_row, logits):
-    """logits = theta @ [x, 1].T; by_row is work space."""
+    """Compute logits = theta @ [x, 1].T; by_row is work space."""
     sparse_products(rows, first, last, theta_t, by_row)
     transpose(by_row, logits)
 

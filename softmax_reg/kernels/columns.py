@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-# Rows converted to float64 at a time: 256 rows of some thousand columns stay in cache.
+# Number of rows converted to float64 at a time: 256 rows of a thousand columns stay in cache.
 _BLOCK = 256
-# Width of a range, relative to its values, that rounding alone can give: a few units in the
-# last place.
+# Largest width of a range, relative to its values, that rounding alone can give: a few units
+# in the last place.
 _ROUNDING = 4 * np.finfo(np.float64).eps
 
 
@@ -31,6 +31,7 @@ class ColumnRange:
     high: np.ndarray
 
     def __add__(self, other):
+        """Return the range of the rows of both together."""
         return ColumnRange(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 
 from .jit import kernel
 
-# Newton iterations on the equation for the length of a group.
+# Largest number of Newton iterations on the equation for the length of a group.
 _MAX_LENGTHS = 60
 EPS = np.finfo(np.float64).eps
 
@@ -136,7 +136,7 @@ def group_descent(hessian, members, starts, values, vectors, slope, x, threshold
 
 @kernel
 def length_of(values, turned, t):
-    """r with |(r diag(values) + t)^-1 turned| = 1, or 0 where |turned| <= t."""
+    """Return r with |(r diag(values) + t)^-1 turned| = 1, or 0 where |turned| <= t."""
     r = 0.0
     for _ in range(_MAX_LENGTHS):
         squares, change = 0.0, 0.0

@@ -13,7 +13,7 @@ from .jit import inner_kernel, kernel
 
 @inner_kernel
 def _slope(j, k, classes, ridge, left, grad, start, x, spread, seen):
-    """Of the model below in one coordinate."""
+    """Return the slope of the model below in one coordinate."""
     out = grad[j, k] + ridge[j] * (x[j, k] - start[j, k])
     for m in range(classes.shape[0]):
         out += classes[k, m] * spread[j, m]
@@ -234,7 +234,10 @@ def kronecker_block_descent(
 
 @inner_kernel
 def _turn(block, basis, class_basis, work, out):
-    """out = basis' block class_basis, raveled; basis (size, size) tells how much of `block`."""
+    """Compute out = basis' block class_basis, raveled.
+
+    basis : (size, size), where `size` is the number of rows of `block` to use
+    """
     size, n_rows = len(basis), len(class_basis)
     for i in range(size):
         for k in range(n_rows):
@@ -251,7 +254,7 @@ def _turn(block, basis, class_basis, work, out):
 
 @inner_kernel
 def _turn_back(turned, basis, class_basis, work, out):
-    """out = basis turned class_basis'; the inverse of `_turn`."""
+    """Compute out = basis turned class_basis', the inverse of `_turn`."""
     size, n_rows = len(basis), len(class_basis)
     for i in range(size):
         for k in range(n_rows):

@@ -32,20 +32,21 @@ def hessian_csr(
     rows, weight, theta_t, n_classes, starts, places, classes, most, start, stop,
     out, strip, of_intercepts,
 ):
-    """Sums over the rows, all overwritten.
+    """Sum the Hessian over the rows; the last three arguments are overwritten.
 
     Parameters
     ----------
     starts : (n_features + 1,) int64
         Coefficients of column j are starts[j] to starts[j + 1] in the next two.
     places, classes : (m,) int64
-        Their rows of the sums, and their classes.
+        Rows of the sums, and classes, of the coefficients.
     most : int
-        Coefficients that one row meets, at most.
+        Largest number of coefficients that one row meets.
     out : (m, m)
         The Hessian; its lower triangle.
     strip : (m, n_classes padded)
-        That between each and all intercepts; means nothing for the intercept of its class.
+        Hessian between each coefficient and all intercepts. The entry for the intercept of the
+        coefficient's own class has no meaning.
     of_intercepts : (n_classes, n_classes padded)
         As `classes` of `chunks.curvature`.
     """

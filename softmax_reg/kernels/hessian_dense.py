@@ -27,7 +27,7 @@ def _fits(theta_t, n_classes, columns, classes, bounds, cross):
 
 @inner_kernel
 def _shares(logits, k, weight, first, size, rest, own, other):
-    """own = s q_k (1 - q_k) and other = q_k of a block, after `exponentials`.
+    """Compute own = s q_k (1 - q_k) and other = q_k of a block, after `exponentials`.
 
     rest : (block,), the sum of a row's exponentials but for one of the largest
     """
@@ -45,20 +45,20 @@ def hessian(
     rows, weight, shift, theta_t, n_classes, classes, columns, bounds, block, start, stop,
     cross, own,
 ):
-    """Sums over the rows, of which only lower triangles are valid.
+    """Sum the Hessian over the rows; only lower triangles are valid.
 
     Parameters
     ----------
     classes, bounds : (n,) and (n + 1,) int64, ascending
         Coefficients bounds[c] to bounds[c + 1] are of class classes[c]; at least one each.
     columns : (m,) int64
-        Of [x, 1], that every coefficient belongs to.
+        Column of [x, 1] of every coefficient.
     cross : (m, m padded) or (0, any), overwritten
         -sum_i s_i q_k q_l x_ij x_ih for the coefficients (k, j) and (l, h): the Hessian where
-        k and l differ. Not asked for with a single class.
+        k and l differ. Without rows where it is not wanted, as with a single class.
     own : 1-D, overwritten
-        sum_i s_i q_k (1 - q_k) x_ij x_ih for those of one class after the other, each
-        (m_k, m_k padded). Not from the above, which cancels where q_k is close to 1.
+        sum_i s_i q_k (1 - q_k) x_ij x_ih for the coefficients of one class after the other,
+        each (m_k, m_k padded). Not computed from `cross`: that cancels where q_k is close to 1.
     """
     if not _fits(theta_t, n_classes, columns, classes, bounds, cross):
         raise ValueError("hessian: coefficients out of range")

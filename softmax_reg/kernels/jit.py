@@ -9,10 +9,10 @@ from numba.extending import overload
 
 from .code_cache import guard
 
-# NUMBA_DISABLE_JIT=1: kernels run as plain Python, for tests and debuggers.
+# Whether kernels run as plain Python (NUMBA_DISABLE_JIT=1), for tests and debuggers.
 IS_INTERPRETED = bool(config.DISABLE_JIT)
 
-# What LLVM may do with floating point: reassociate (so that sums become SIMD
+# Floating-point liberties of LLVM: reassociate (so that sums become SIMD
 # lanes), contract to FMA, ignore the sign of zero. `nnan` and `ninf` are left
 # out on purpose: NaN and inf are data here, a line search must see them.
 _FASTMATH = {"reassoc", "contract", "nsz"}
@@ -60,9 +60,9 @@ def kernel(function):
 
 
 def inner_kernel(function):
-    """A function that only kernels call: becomes part of their source before typing.
+    """Compile a function that only kernels call, as part of their source before typing.
 
-    Compiling it also on its own, for nobody, would take half of a cold start.
+    Compiling it on its own as well would take half of a cold start.
     """
     return _compile(function, fastmath=_FASTMATH, inline="always")
 
@@ -77,7 +77,7 @@ def outlined_kernel(function):
 
 
 def by_precision(single, double):
-    """A function for kernels to call: `single` on float32 numbers, else `double`."""
+    """Return a function for kernels to call: `single` on float32 numbers, else `double`."""
     if IS_INTERPRETED:
         return lambda x: (single if getattr(x, "dtype", None) == np.float32 else double)(x)
 

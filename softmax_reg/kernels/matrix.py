@@ -30,7 +30,7 @@ class Matrix(NamedTuple):
 
 
 def read_only(array):
-    """A read-only C-contiguous view of `array` (a copy only if it is strided)."""
+    """Return a read-only C-contiguous view of `array` (a copy only if it is strided)."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

@@ -10,7 +10,8 @@ from . import chunks_csr
 from .registers import REGISTER_BYTES
 from .tiles import padded
 
-# A block of rows and twice its logits should fit into half of an L2 cache.
+# Largest size in bytes of a block of rows and twice its logits (half of an L2 cache), and
+# largest number of vector registers along its rows.
 _BLOCK_BYTES = 2**18
 _MAX_BLOCK_REGISTERS = 31
 
@@ -58,29 +59,32 @@ def class_columns(theta):
 
 
 def padded_shape(theta):
+    """Return the shape of theta with columns padded to whole vector registers."""
     return len(theta), padded(theta.shape[1], theta.itemsize)
 
 
 def dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
-    """`sum_over_chunks` for a kernel of `chunks` that takes the block size last."""
+    """Run `sum_over_chunks` for a kernel of `chunks` that takes the block size last."""
     itemsize = theta.itemsize
     block = rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
     return sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)
 
 
 def csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
+    """Run `sum_over_chunks` for a kernel of `chunks_csr`."""
     return sum_over_chunks(
         kernel, (rows, *args), rows, chunks_csr.CSR_BLOCK, shapes, flops_per_row, dtype
     )
 
 
 def mirrored(lower):
-    """The symmetric matrices whose lower triangles are given; last two axes."""
+    """Return the symmetric matrices with the given lower triangles; last two axes."""
     is_lower = np.tri(lower.shape[-1], dtype=bool)
     return np.where(is_lower, lower, np.swapaxes(lower, -1, -2))
 
 
 def entries_per_row(rows):
+    """Return the mean number of stored entries of a row [x, 1]."""
     if rows.is_sparse:
         return 1 + len(rows.data) / max(1, rows.n_samples)
     return 1 + rows.n_features

@@ -5,7 +5,7 @@ across the loop around it, nor transpose in registers; without the first a matri
 product runs at a third of the machine's rate. So these functions hand LLVM the vector
 instructions themselves. Everything else in this package leaves that to its vectoriser.
 
-They neither check bounds nor know what a row of X is: `tiles` does.
+The functions neither check bounds nor know what a row of X is: `tiles` does.
 """
 
 import numpy as np
@@ -17,11 +17,11 @@ from numba.extending import intrinsic
 from .jit import IS_INTERPRETED
 from .registers import N_REGISTERS, REGISTER_BYTES
 
-# Tile widths, in registers, and for each the heights there are. That many registers of
-# sums, `width` of the right factor and one of the left fit the register file (32
-# registers with AVX-512 and NEON, 16 with AVX and SSE), and the largest of each width has
-# sums enough, eight at least, to keep two multipliers of latency four busy. Few shapes,
-# for each is compiled.
+# Tile widths in registers -> the heights of tiles of this width. A tile's height * width
+# registers of sums, `width` of the right factor and one of the left fit the register file (32
+# registers with AVX-512 and NEON, 16 with AVX and SSE). The largest tile of each width has at
+# least eight sums, enough to keep two multipliers of latency four busy. Every shape is
+# compiled, so there are few.
 _SHAPES = (
     {4: (1, 2, 3, 4, 5, 6), 2: (1, 2, 4, 8), 1: (1, 2, 4, 8)}
     if N_REGISTERS == 32
@@ -49,14 +49,17 @@ def pointer(context, builder, kind, array):
 
 
 def element(builder, base, row_length, row, column):
+    """Return a pointer to element [row, column] of the array at `base`."""
     return builder.gep(base, [builder.add(builder.mul(row, row_length), column)])
 
 
 def vector_at(builder, pointer, offset, kind):
+    """Return a pointer to the vector of type `kind`, `offset` elements after `pointer`."""
     return builder.bitcast(builder.gep(pointer, [INDEX(offset)]), kind.as_pointer())
 
 
 def broadcast(builder, scalar, kind):
+    """Return a vector of type `kind` with `scalar` in every lane."""
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, scalar, _LANE(0))
     zeros = ir.Constant(ir.VectorType(_LANE, kind.count), None)
@@ -130,6 +133,7 @@ def _emit_tile(builder, height, width, left, right, out, bounds, ahead, end):
 
 
 def n_bytes(kind):
+    """Return the size of a floating-point type in bytes."""
     return 4 if isinstance(kind, ir.FloatType) else 8
 
 
@@ -177,7 +181,7 @@ def _add_tile_product(
 
 
 def _transposed(builder, vectors):
-    """The transpose of `lanes` vectors of `lanes` numbers."""
+    """Return the transpose of `lanes` vectors of `lanes` numbers."""
     vectors = list(vectors)
     lanes = len(vectors)
     # Swap off-diagonal blocks of 1, 2, 4, ... lanes between pairs of vectors.
@@ -272,17 +276,20 @@ if IS_INTERPRETED:    # the same in NumPy, for NUMBA_DISABLE_JIT=1
     def add_tile_product(
         height, width, left, left_row, left_step, right, out, row, column, first, last, *ahead
     ):
+        """See `_add_tile_product`."""
         rows = slice(row, row + height)
         columns = slice(column, column + width * (REGISTER_BYTES // left.itemsize))
         factor = left if left_step == 1 else left.T
         out[rows, columns] += factor[rows, first:last] @ right[first:last, columns]
 
     def transpose_tile(source, row, column, target):
+        """See `_transpose_tile`."""
         lanes = REGISTER_BYTES // source.itemsize
         tile = source[row:row + lanes, column:column + lanes]
         target[column:column + lanes, row:row + lanes] = np.transpose(tile)
 
     def load_vector(source, first, shift, row, column, target):
+        """See `_load_vector`."""
         columns = slice(column, column + REGISTER_BYTES // target.itemsize)
         target[row, columns] = source[first, columns] - shift[columns]
 

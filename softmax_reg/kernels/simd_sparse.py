@@ -1,8 +1,8 @@
 """Products of sparse rows in SIMD registers: see `simd_dense`.
 
-A stored entry of X meets a row of a table, theta transposed or its gradient. That row's
-vectors, or the sums they go to, stay in registers while all entries of a row of X go by,
-and the rows of the entries to come are fetched ahead: they lie anywhere in memory.
+A stored entry of X meets a row of a table, theta transposed or its gradient. The sums over the
+entries of a row of X, or the vectors to spread, stay in registers while all entries go by.
+The table's rows of later entries are prefetched: they lie anywhere in memory.
 """
 
 from llvmlite import ir
@@ -13,9 +13,9 @@ from .jit import IS_INTERPRETED
 from .registers import REGISTER_BYTES
 from .simd_dense import INDEX, broadcast, element, emit_prefetch, n_bytes, pointer, vector_at
 
-# Registers of a table's row that one pass over the entries of a row of X may take.
+# Numbers of registers of a table's row that one pass over the entries of a row of X takes.
 WIDTHS = (8, 4, 2, 1)
-# How many entries ahead the table is fetched.
+# Prefetch distance in entries.
 _AHEAD = 6
 
 
@@ -36,7 +36,7 @@ def _as_kind(builder, value, kind):
 
 
 def _generate(prepare, step, finish):
-    """An intrinsic's code generator: a loop over entries for each width of `WIDTHS`.
+    """Return an intrinsic's code generator: a loop over entries for each width of `WIDTHS`.
 
     prepare(builder, dense, kinds, width) -> vectors carried into the loop
     step(builder, carried, factor, places) -> vectors carried on
@@ -169,11 +169,13 @@ def _spread_sparse_row(
 if IS_INTERPRETED:    # the same in NumPy, for NUMBA_DISABLE_JIT=1
 
     def add_sparse_row(width, values, indices, first, last, table, dense, row, column):
+        """See `_add_sparse_row`."""
         columns = slice(column, column + width * (REGISTER_BYTES // table.itemsize))
         for e in range(first, last):
             dense[row, columns] += values[e] * table[indices[e], columns]
 
     def spread_sparse_row(width, values, indices, first, last, table, dense, row, column):
+        """See `_spread_sparse_row`."""
         columns = slice(column, column + width * (REGISTER_BYTES // table.itemsize))
         for e in range(first, last):
             table[indices[e], columns] += values[e] * dense[row, columns]

@@ -41,7 +41,7 @@ def load_block(rows, shift, start, stop, x):
 
 @inner_kernel
 def products(x, theta_t, by_row, logits, address, n_bytes):
-    """logits = theta @ x.T; `address`, `n_bytes` as in `add_product`.
+    """Compute logits = theta @ x.T; `address` and `n_bytes` as in `add_product`.
 
     theta_t : (n_features + 1, n_classes padded)
     by_row : (block, n_classes padded) work space, overwritten

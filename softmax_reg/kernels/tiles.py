@@ -6,7 +6,7 @@ from .jit import inner_kernel, outlined_kernel
 from .registers import REGISTER_BYTES
 from .simd_dense import HEIGHTS, MAX_ROWS, MAX_WIDTH, add_tile_product, load_vector, transpose_tile
 
-# Rows of the right factor per pass: MAX_WIDTH registers of each, 32 KiB with
+# Number of rows of the right factor per pass: MAX_WIDTH registers of each, 32 KiB with
 # AVX-512, stay in L1 while all rows of the left factor go by.
 _DEPTH = 128
 
@@ -32,7 +32,7 @@ def lanes_of(array):
 
 @inner_kernel
 def aligned_empty(n_rows, n_columns, like):
-    """An uninitialised array of the dtype of `like`, from the start of a cache line on."""
+    """Return an uninitialised array of the dtype of `like`, aligned to a cache line."""
     line = 64 // like.itemsize
     raw = np.empty(n_rows * n_columns + line, dtype=like.dtype)
     start = (-raw.ctypes.data // like.itemsize) % line
@@ -41,12 +41,12 @@ def aligned_empty(n_rows, n_columns, like):
 
 @inner_kernel
 def add_product(left, right, out, address, n_bytes):
-    """out += left @ right, while the `n_bytes` of memory at `address` are fetched to L2.
+    """Add left @ right to out, and fetch the `n_bytes` of memory at `address` to L2.
 
     left : (n_rows, depth) or more
     right : (depth, n_columns)
     out : (n_rows, n_columns), n_columns whole vector registers; float64 or of the factors'
-        dtype, in which at most `_DEPTH` terms are summed before they are added to it.
+        dtype. At most `_DEPTH` terms are summed in that dtype before they are added to `out`.
     """
     if left.shape[0] < out.shape[0] or left.shape[1] < right.shape[0]:
         raise ValueError("add_product: shapes do not fit")
@@ -69,7 +69,7 @@ def add_lower_product(left, right, out):
 
 @inner_kernel
 def add_lower_gram(left, right, out):
-    """out += left.T @ right, as `add_lower_product`."""
+    """Add left.T @ right to out, as `add_lower_product`."""
     if left.shape[1] < out.shape[0] or left.shape[0] < right.shape[0]:
         raise ValueError("add_lower_gram: shapes do not fit")
     _add_tiles(
@@ -80,9 +80,9 @@ def add_lower_gram(left, right, out):
 
 @outlined_kernel
 def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes):
-    """What the products above have in common.
+    """Add a product to out by tiles, for the functions above.
 
-    Integers are cast to int64 there: Numba would compile one of these for every
+    Callers cast integers to int64: Numba would compile one of these for every
     combination of literal arguments.
     """
     n_rows, n_columns = out.shape
@@ -142,7 +142,7 @@ def load_rows(source, first, last, shift, target):
 
 @outlined_kernel
 def transpose(source, target):
-    """target = source.T; both sides multiples of the lanes of a vector register."""
+    """Copy source.T to target; both sides are multiples of the lanes of a vector register."""
     n_rows, n_columns = source.shape
     lanes = lanes_of(source)
     if target.shape != (n_columns, n_rows) or n_rows % lanes or n_columns % lanes:

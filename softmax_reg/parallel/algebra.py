@@ -8,15 +8,15 @@ import numpy as np
 
 from .launch import launch
 
-# Parts of an operation; a multiple of usual numbers of threads.
+# Largest number of parts of an operation, a multiple of usual numbers of threads.
 _PARTS = 8
-# Numbers in a part, at least.
+# Smallest number of entries of a part.
 _GRAIN = 4096
-# Numbers of a long vector that are worked on together.
+# Number of entries of a long vector that are processed together.
 _STRETCH = 8192
-# Rows that are transposed together.
+# Number of rows transposed together.
 _TILE = 256
-# Columns that are centred together, and memory for the sums of all parts.
+# Number of columns centred together, and largest size in bytes of the sums of all parts.
 _COLUMNS = 512
 _SUM_BYTES = 32 * 2**20
 
@@ -31,7 +31,7 @@ def _parts(length, grain):
 
 
 def product(left, right):
-    """left @ right, 2-D."""
+    """Compute left @ right of 2-D arrays."""
     (n_rows, depth), n_columns = left.shape, right.shape[1]
     out = np.empty((n_rows, n_columns))
     by_rows = n_rows >= n_columns
@@ -59,7 +59,7 @@ def _centred_blocks(X, mean, part):
 
 
 def centred_gram(X, mean):
-    """(X - mean) @ (X - mean).T in float64, without a copy of X."""
+    """Compute (X - mean) @ (X - mean).T in float64, without a copy of X."""
     n_rows, n_columns = X.shape
     grain = max(_COLUMNS, n_columns * 8 * n_rows**2 // _SUM_BYTES)
 
@@ -76,7 +76,7 @@ def centred_gram(X, mean):
 
 
 def centred_product(left, X, mean):
-    """left @ (X - mean) in float64, without a copy of X."""
+    """Compute left @ (X - mean) in float64, without a copy of X."""
     out = np.empty((len(left), X.shape[1]))
 
     def multiply(part):
@@ -89,7 +89,7 @@ def centred_product(left, X, mean):
 
 
 def kept(matrix):
-    """A matrix for many calls of `product`, where that is quickest; here as it is."""
+    """Return `matrix` where many calls of `product` are quickest: on the host, as it is."""
     return matrix
 
 
@@ -104,7 +104,9 @@ def set_vector(vectors, row, vector, divisor):
 
 
 def inner_products(vectors, which):
-    """vectors @ vectors[which].T, in float64, for few long vectors; `which` a list of rows.
+    """Compute vectors @ vectors[which].T in float64, for few long vectors.
+
+    `which` is a list of rows.
 
     Products of float32 vectors are added in float32 along a stretch of `_STRETCH` numbers.
     """
@@ -123,7 +125,10 @@ def inner_products(vectors, which):
 
 
 def combination(weights, vectors):
-    """weights @ vectors in the arithmetic of the vectors, (m,) and (m, n); a float64 array."""
+    """Compute weights @ vectors, (m,) and (m, n), in the dtype of the vectors.
+
+    The result is a float64 array.
+    """
     out = np.empty(vectors.shape[1])
     weights = weights.astype(vectors.dtype)
 
@@ -159,7 +164,7 @@ def add_up(arrays):
 
 
 def transposed(array):
-    """A C-contiguous copy of array.T, tile by tile: both sides stay in cache."""
+    """Return a C-contiguous copy of array.T, made by tiles: both sides stay in cache."""
     n_rows, n_columns = array.shape
     out = np.empty((n_columns, n_rows))
 

@@ -1,7 +1,7 @@
 """The number of BLAS's own threads: held to one during a fit, and what it was before.
 
-Its threads would go on spinning between two calls and take the cores from the kernels, twice
-the time of an evaluation as measured, and its results depend on how many there are.
+BLAS's threads would go on spinning between two calls and take the cores from the kernels, twice
+the time of an evaluation as measured, and BLAS's results depend on the number of threads.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _controller = None
 
 
 def _libraries():
-    """threadpoolctl's handles on the BLAS libraries that are loaded; under `_lock`."""
+    """Return threadpoolctl's handles on the loaded BLAS libraries; the caller holds `_lock`."""
     global _controller
     if _controller is None:
         _controller = ThreadpoolController().select(user_api="blas")
@@ -25,10 +25,10 @@ def _libraries():
 
 
 def n_blas_threads():
-    """Threads that BLAS may use outside of `one_blas_thread`; None where nobody can tell.
+    """Return the threads that BLAS may use outside of `one_blas_thread`; None if unknown.
 
-    Of several libraries the one with most counts: a limit lowers them all, but packages may
-    bring one of their own that never has more than a single thread.
+    The result is the largest number of all BLAS libraries: a limit lowers them all, but packages
+    may bring one of their own that never has more than a single thread.
     """
     with _lock:
         held = {id(library): before for library, before in _limited}

@@ -28,7 +28,7 @@ class Blocks:
 
     @classmethod
     def of_labels(cls, labels):
-        """A block for every run of equal labels, (n_columns,)."""
+        """Return a block for every run of equal labels, (n_columns,)."""
         starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1])[:len(labels)])
         return cls(starts, len(labels))
 

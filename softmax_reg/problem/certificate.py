@@ -35,12 +35,12 @@ bound becomes
 import numpy as np
 from scipy.special import entr
 
-# Numbers in a slice of columns: four arrays of this size fit into an L2 cache.
+# Number of entries of a slice of columns: four arrays of this size fit into an L2 cache.
 _BLOCK_SIZE = 2**15
 
 
 def _repair(excess, frequencies):
-    """The mixing weight t and distribution r above; 1-D arrays over classes."""
+    """Return the mixing weight t and distribution r above; 1-D arrays over classes."""
     # Both q and c sum to 1; rounding of the order of the excess itself must not
     # pass for one that all classes share.
     excess = excess - excess.sum() / len(excess)
@@ -64,7 +64,7 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
     loss : float
         Mean loss at theta, without the penalty.
     loss_grad : (n_rows, n_features + 1)
-        Its gradient.
+        Gradient of the mean loss.
     class_sums : (n_rows, n_features + 1)
         sum_i s_i y_i [x_i, 1]'; the last column holds class frequencies, all positive.
     row_mean : (n_features,)
@@ -100,14 +100,14 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
 
 
 def _feasible(theta, loss, loss_grad, class_sums, row_mean):
-    """The gradient G' of probabilities that meet the constraint, and the terms beside it.
+    """Return the gradient G' of feasible probabilities, and the terms beside it.
 
     Returns
     -------
     mixed : callable
         G' of some columns, a slice.
     constant : float
-        All but the bracket.
+        All terms of the bound but the bracket.
     """
     coef, intercept = theta[:, :-1], theta[:, -1]
     grad, excess = loss_grad[:, :-1], loss_grad[:, -1]
@@ -134,12 +134,12 @@ def _feasible(theta, loss, loss_grad, class_sums, row_mean):
 
 
 def _width(n_rows):
-    """Number of columns whose numbers stay in cache."""
+    """Return the number of columns whose entries stay in cache."""
     return max(1, _BLOCK_SIZE // n_rows)
 
 
 def _slices(n_rows, n_features):
-    """Slices of so many columns."""
+    """Yield slices of `_width` columns."""
     width = _width(n_rows)
     for start in range(0, n_features, width):
         yield slice(start, min(start + width, n_features))

@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import eigh
 
-# Intercept of a class without any weight, where the others average 0. Its optimum
-# is minus infinity; here it adds less than a rounding error to the loss and, with
-# no coefficients, is never predicted.
+# Intercept of a class without any weight, where the others average 0. The optimum
+# is minus infinity. With this value the class adds less than a rounding error to the
+# loss and, with no coefficients, is never predicted.
 ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
 
 
@@ -27,9 +27,9 @@ class Centring:
     conditioned one on raw columns. Without an intercept the last column of theta stays zero.
 
     A column that is constant among the rows of positive weight can do nothing that the
-    intercept cannot do without a penalty. Its coefficients stay exactly zero: the optimum, and
-    the one of least norm where nothing penalises them. Without an intercept that holds for
-    columns of zeros.
+    intercept cannot do without a penalty. The coefficients of such a column stay exactly zero:
+    the optimum, and the one of least norm where nothing penalises them. Without an intercept
+    this holds for columns of zeros.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Centring:
         return np.flatnonzero(np.append(self.is_constant, not self.fit_intercept))
 
     def restricted(self, features):
-        """The coordinates of some of the features."""
+        """Return the coordinates of some of the features."""
         return Centring(
             self.shift[features], self.is_constant[features], self.fit_intercept, self.n_rows
         )
@@ -154,7 +154,7 @@ class RowSpace:
 
     @classmethod
     def of(cls, X, mean, algebra):
-        """The row space of X around `mean`."""
+        """Return the row space of X around `mean`."""
         with algebra.one_blas_thread():
             squares, basis = eigh(algebra.centred_gram(X, mean), driver="evd")
         enough = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
@@ -178,7 +178,7 @@ class RowSpace:
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
-        """The point of the row space closest to `coef`, with the same logits."""
+        """Return the point of the row space closest to `coef`, with the same logits."""
         offsets = np.einsum("kj,j->k", coef, self.mean)
         with self.algebra.one_blas_thread():
             logits = self.algebra.product(coef, self.X.T) - offsets[:, np.newaxis]
@@ -205,7 +205,7 @@ class Selection:
         `ABSENT_INTERCEPT`.
     features : slice or (m,) int
     n_features : int
-        Those of the user.
+        Number of the user's features.
     """
 
     absent: np.ndarray
@@ -261,7 +261,7 @@ class Selection:
         return whole, intercepts
 
     def rows_of(self, coef, intercept):
-        """The rows and columns that are fitted, of what `to_user` gives."""
+        """Return the fitted rows and columns of the result of `to_user`."""
         present = np.flatnonzero(~self.absent) if self.absent.any() else slice(None)
         return np.ascontiguousarray(coef[present][:, self.features]), intercept[present]
 

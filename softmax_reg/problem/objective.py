@@ -9,10 +9,10 @@ from ..rows.base import Rows, Sample
 from .certificate import duality_gap
 from .coordinates import Centring
 
-# Above this many features the n_features x n_features covariance of the
-# preconditioner costs more than it saves; its diagonal is used instead.
+# Largest number of features for which the preconditioner takes their full covariance,
+# n_features x n_features. Above it the diagonal serves: the rest costs more than it saves.
 MAX_FULL_COVARIANCE = 2000
-# The same for the n_classes x n_classes matrix of the classes.
+# Largest number of classes for which it takes their full matrix, n_classes x n_classes.
 MAX_FULL_CLASSES = 2000
 
 
@@ -92,7 +92,7 @@ class Objective:
 
     @classmethod
     def of(cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None):
-        """The objective of rows that nothing is known of yet; two passes.
+        """Return the objective of new rows; two passes.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Objective:
         penalty : `L2Penalty` or `SparsePenalty`
         fit_intercept : bool
         passes : Passes, optional
-            To count these in, too.
+            Counter that these two are added to.
         """
         passes = Passes() if passes is None else passes
         sample, shares = rows.place(sample, n_classes)
@@ -134,14 +134,14 @@ class Objective:
         return replace(bare, null_point=null_point, _row_mean=row_mean, _class_sums=class_sums)
 
     def with_penalty(self, penalty):
-        """The same loss with another penalty."""
+        """Return the objective of the same loss with another penalty."""
         # Without coefficients no penalty adds anything.
         return replace(self, penalty=penalty)
 
     def restricted(self, features):
-        """The same function of the coefficients of some features, the others being zero.
+        """Return the objective in the coefficients of some features, the others being zero.
 
-        Holds a copy of their columns.
+        The result holds a copy of their columns.
 
         features : (m,) integers, ascending
         """
@@ -263,7 +263,7 @@ class Objective:
         return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
 
     def repenalised(self, point):
-        """A `Point` of this function with another penalty, with the present one; no pass."""
+        """Convert a `Point` under another penalty to the present one; no pass."""
         value, grad = self._with_penalty(point.theta, point.loss, point.loss_grad)
         return point._replace(value=value, grad=grad, hessian=None)
 
@@ -275,9 +275,9 @@ class Objective:
         return loss + self.penalty.value(coef), grad
 
     def delivered_value(self, coef, intercept):
-        """The objective of (coef, intercept) as predictions compute it; one pass.
+        """Return the objective of (coef, intercept) as predictions compute it; one pass.
 
-        On columns as they are, uncentred, in float32 where X and both are float32.
+        Columns are not centred. The arithmetic is float32 where X, coef and intercept are.
 
         Parameters
         ----------
@@ -299,10 +299,10 @@ class Objective:
             return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def hessian(self, theta, index):
-        """The part of the Hessian for theta.ravel()[index], ascending; one pass.
+        """Return the Hessian in theta.ravel()[index], index ascending; one pass.
 
-        About n_samples len(index)^2 flops, or those of the whole if that takes fewer. What
-        stays zero is as in `evaluate`.
+        The cost is about n_samples len(index)^2 flops, or that of the whole Hessian if lower.
+        Entries that stay zero are as in `evaluate`.
         """
         self.passes.n += 1
         out = self.rows.hessian(self.sample, self.coordinates.shift, theta, index)

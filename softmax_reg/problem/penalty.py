@@ -48,7 +48,7 @@ class L2Penalty(NamedTuple):
     blocks = None
 
     def restricted(self, features):
-        """The penalty on some of the features, an index."""
+        """Return the penalty on some of the features, an index."""
         return self._replace(factor=_some(self.factor, features))
 
     def value(self, coef):
@@ -119,7 +119,7 @@ class SparsePenalty(NamedTuple):
         return self.blocks is not None
 
     def restricted(self, features):
-        """The penalty on some of the features, an index; whole blocks."""
+        """Return the penalty on some of the features, an index of whole blocks."""
         return self._replace(
             factor=_some(self.factor, features),
             blocks=None if self.blocks is None else self.blocks.restricted(features),
@@ -137,7 +137,7 @@ class SparsePenalty(NamedTuple):
         return self.blocks.norms(array)[np.newaxis]
 
     def kinks(self, coef):
-        """The part of h that is not smooth, at W."""
+        """Return the part of h that is not smooth, at W."""
         terms = self.threshold * self.sizes(coef)
         return float(terms.sum() if self.blocks is None else self.blocks.one_each(terms[0]).sum())
 
@@ -180,7 +180,7 @@ class SparsePenalty(NamedTuple):
 
 
 def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None):
-    """The penalty of total strength 1 / (C * sum of weights), and l1_ratio of it L1."""
+    """Return the penalty of total strength 1 / (C * sum of weights), l1_ratio of it L1."""
     if strength == 0 or not np.any(factor):
         return L2Penalty(0.0)
     if np.ndim(factor) and np.all(factor == 1):

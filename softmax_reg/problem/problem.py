@@ -13,14 +13,14 @@ from .objective import Objective, Passes
 from .penalty import penalty_of
 from .sampled_start import sampling_pays, start_from_sample
 
-# Relative error of the gradients that decide what enters a model first: by rounding, and
-# where they belong to an optimum over what is not penalised.
+# Relative error of the gradients that decide which feature enters a model first: the error of
+# rounding alone, and that at an optimum over the unpenalised features.
 _MARGIN = 16 * np.finfo(np.float64).eps
 _MARGIN_OF_OPTIMUM = 1e-6
-# Share of tol that solvers have to reach where coef_ is to be float32: the rest is for what
-# rounding to it costs.
+# Fraction of tol that solvers have to reach where coef_ is to be float32. The rest is left for
+# the error of rounding to float32.
 _SHARE_OF_SOLVER = 0.9
-# Relative change of the objective by rounding that needs no warning: half of the digits.
+# Largest relative change of the objective by rounding without a warning: half of the digits.
 _SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
 
 
@@ -131,7 +131,7 @@ class Problem:
         return rows, Sample(self._selection.new_index[data.index], data.weight)
 
     def _objective_of(self, penalty):
-        """The objective to start with: in the row space of X where that is smaller."""
+        """Return the objective to start with, in the row space of X where that is smaller."""
         rows, sample, X = self._rows, self._sample, None
         self._on_X = None
         n_rows = 1 if self._options["binary"] else self._options["n_classes"]
@@ -164,7 +164,7 @@ class Problem:
         self.objective = self.objective.with_penalty(self._penalty_of(C))
 
     def _whole(self):
-        """The objective on X itself, with the present penalty."""
+        """Return the objective on X itself, with the present penalty."""
         if self._row_space is None:
             return self.objective
         penalty = self.objective.penalty
@@ -275,7 +275,7 @@ class Problem:
         return whole, result._replace(point=point, gap=gap)
 
     def _sampled(self, solver, max_iter):
-        """A point to start from, by a fit to some of the rows, or None."""
+        """Return a point to start from, by a fit to a sample of the rows, or None."""
         if max_iter == 0 or not sampling_pays(self.objective):
             return None
         n_classes = self._options["n_classes"]
@@ -291,7 +291,7 @@ class Problem:
         return self._selection.absent_loss
 
     def _point(self, coef, intercept):
-        """The objective at (coef_, intercept_) of all classes and features."""
+        """Evaluate the objective at (coef_, intercept_) of all classes and features."""
         objective = self.objective
         coef, intercept = self._selection.from_user(
             coef, intercept, not objective.penalty.has_kinks

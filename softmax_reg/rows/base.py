@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     weight: np.ndarray
 
     def take(self, index):
-        """The sample of some of the rows; a slice or an index."""
+        """Return the sample of some of the rows, a slice or an index."""
         return Sample(*(field[index] for field in self))
 
 
@@ -64,8 +64,8 @@ class Rows(ABC):
         Subtracted from every row: the model sees x - shift.
     theta : (n_rows, n_features + 1)
         Parameters, the last column the intercept. n_rows is n_classes, or 1 for the binary
-        model, whose logit is that of class 1. Its dtype is that of the arithmetic within a
-        block of rows; results are float64.
+        model, whose logit is that of class 1. The dtype of theta is that of the arithmetic
+        within a block of rows; results are float64.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class Rows(ABC):
 
     @abstractmethod
     def hessian(self, sample, shift, theta, index):
-        """The Hessian of the loss in theta.ravel()[index]; index ascending."""
+        """Return the Hessian of the loss in theta.ravel()[index]; index ascending."""
 
     @abstractmethod
     def hess_prod(self, sample, shift, theta, direction):
@@ -184,7 +184,7 @@ class Rows(ABC):
 
     @abstractmethod
     def curvature(self, sample, shift, theta, full, full_classes=True):
-        """Sums behind the Kronecker factors of the Hessian of the loss.
+        """Return the sums behind the Kronecker factors of the Hessian of the loss.
 
         Returns
         -------
@@ -220,5 +220,5 @@ def n_entries_of(X):
 
 
 def some_columns(X, index):
-    """A copy of some columns of an array or sparse matrix."""
+    """Return a copy of some columns of an array or sparse matrix."""
     return X[:, index] if sparse.issparse(X) else X.take(index, axis=1)

@@ -13,7 +13,7 @@ PRECISIONS = ("auto", "tf32x3")
 
 
 def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
-    """The rows of X on a device; nothing of CUDA is imported but for "cuda".
+    """Return the rows of X on a device; only "cuda" imports anything of CUDA.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
     Raises
     ------
     ImportError, RuntimeError
-        Without what "cuda" needs, naming it.
+        Where a requirement of "cuda" is missing; the message names it.
     ValueError
-        On sparse X, on an X on the device and device="cpu", and where the CPU does not have
-        this precision.
+        On sparse X for "cuda", on an X on the device for "cpu", and where the CPU does not
+        have this precision.
     """
     runs_on_device = check_device(device, X, has_kinks, precision)
     if runs_on_device:

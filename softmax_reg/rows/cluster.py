@@ -112,34 +112,34 @@ class ClusterRows(Rows):
 
     def column_summary(self, sample):
         """See `Rows.column_summary`."""
-        return self.run("column_summary")
+        return self.run(MemoryRows.column_summary)
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
-        return self.run("value_grad", shift, theta)
+        return self.run(MemoryRows.value_grad, shift, theta)
 
     def value_grad_hessian(self, sample, shift, theta):
         """See `Rows.value_grad_hessian`."""
-        return self.run("value_grad_hessian", shift, theta)
+        return self.run(MemoryRows.value_grad_hessian, shift, theta)
 
     def hessian(self, sample, shift, theta, index):
         """See `Rows.hessian`."""
-        return self.run("hessian", shift, theta, index)
+        return self.run(MemoryRows.hessian, shift, theta, index)
 
     def hess_prod(self, sample, shift, theta, direction):
         """See `Rows.hess_prod`."""
-        return self.run("hess_prod", shift, theta, direction)
+        return self.run(MemoryRows.hess_prod, shift, theta, direction)
 
     def curvature(self, sample, shift, theta, full, full_classes=True):
         """See `Rows.curvature`."""
-        return self.run("curvature", shift, theta, full, full_classes)
+        return self.run(MemoryRows.curvature, shift, theta, full, full_classes)
 
     def predictions(self, theta, kind):
         """Not here: `DaskSoftmaxRegression` predicts partition by partition."""
         raise NotImplementedError("predictions of partitions are made where they are")
 
-    def run(self, name, *args):
-        """Sum a pass of `MemoryRows` over all blocks; made again if workers are lost.
+    def run(self, one_pass, *args):
+        """Sum a method of `MemoryRows` over all blocks, again if workers are lost.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class ClusterRows(Rows):
         """
         for attempt in range(_ATTEMPTS):
             try:
-                return self._attempt(name, args)
+                return self._attempt(one_pass, args)
             except _OtherRowsError:
                 raise
             except Exception as error:
@@ -169,7 +169,7 @@ class ClusterRows(Rows):
             f"the graph read it from where it is stored. The last time: {last!r}"
         ) from last
 
-    def _attempt(self, name, args):
+    def _attempt(self, one_pass, args):
         check_open(self.client)
         if self._groups is None:
             self._groups = self._by_worker()
@@ -182,7 +182,7 @@ class ClusterRows(Rows):
                 shared = self.client.submit(_unchanged, args, pure=False)
         futures = [
             self.client.submit(
-                _summed, name, [self.blocks[i] for i in members], shared, n_threads,
+                _summed, one_pass, [self.blocks[i] for i in members], shared, n_threads,
                 workers=[worker], allow_other_workers=True, pure=False,
             )
             for worker, (members, n_threads) in self._groups.items()
@@ -236,9 +236,9 @@ def _unchanged(args):
     return args
 
 
-def _summed(name, blocks, args, n_threads):
+def _summed(one_pass, blocks, args, n_threads):
     """`partition.summed` in a task."""
-    return partition.summed(name, blocks, args, n_threads, get_worker().address)
+    return partition.summed(one_pass, blocks, args, n_threads, get_worker().address)
 
 
 def check_open(client, error=None):

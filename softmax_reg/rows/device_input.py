@@ -14,9 +14,9 @@ def is_on_device(array):
 
 
 def as_numpy(array):
-    """An array from anywhere as NumPy's, copied if it is on a device.
+    """Return an array of any library as an ndarray, copied if it is on a device.
 
-    Sparse matrices and `RowBlocks` are on the host, as they are.
+    Sparse matrices and `RowBlocks` are on the host and are returned as they are.
     """
     if isinstance(array, RowBlocks) or sparse.issparse(array):
         return array
@@ -28,9 +28,10 @@ def as_numpy(array):
 
 
 def in_kind_of(X):
-    """A function that turns arrays into those of the library that X on a device is from.
+    """Return a function that converts arrays to the library and the device of X.
 
-    On this device, and without a copy where they are there. NumPy's, where X is on the host.
+    Arrays that are on this device are not copied. The results are ndarrays where X is on the
+    host.
     """
     if not is_on_device(X):
         return as_numpy

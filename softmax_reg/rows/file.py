@@ -11,7 +11,7 @@ from .algebra import HOST_ALGEBRA
 from .base import Rows
 from .memory import CPU_RATES, MemoryRows
 
-# Bytes of a block: long reads, and little memory for two of them.
+# Size of a block in bytes: long reads, and little memory for two of them.
 _BLOCK_BYTES = 2**26
 _PAGE = 4096
 
@@ -78,6 +78,7 @@ class RowBlocks:
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
 
     def __len__(self):
+        """Return the number of rows."""
         return self.shape[0]
 
     @property
@@ -91,9 +92,9 @@ class RowBlocks:
         return self.size * self.dtype.itemsize
 
     def __getitem__(self, rows):
-        """Some rows as an ndarray: a slice of step 1, or an array of indices.
+        """Return some rows as an ndarray: a slice of step 1, or an array of indices.
 
-        Of all columns: ``[rows, ...]``, as scikit-learn asks for folds, is the same.
+        The result has all columns: ``[rows, ...]``, as scikit-learn asks for folds, is the same.
         """
         if isinstance(rows, tuple) and rows[1:] in ((), (...,), (slice(None),)):
             rows = rows[0]
@@ -119,10 +120,11 @@ class RowBlocks:
         return out
 
     def __array__(self, *args, **kwargs):
+        """Raise TypeError: the rows are not read as a whole."""
         raise TypeError("RowBlocks are not read as a whole; X[:] does that where it fits.")
 
     def take(self, columns, axis=1):
-        """Some of the columns, as another `RowBlocks`; nothing is read."""
+        """Return some of the columns as another `RowBlocks`; nothing is read."""
         if axis != 1:
             raise ValueError(f"axis must be 1, got {axis!r}.")
         out = RowBlocks(self._array)
@@ -177,12 +179,11 @@ class FileRows(Rows):
         """See `Rows.columns`; nothing is copied."""
         return FileRows(self.X.take(index))
 
-    def _summed(self, name, sample, *args):
-        """Sum of a pass of `MemoryRows` over blocks."""
+    def _summed(self, one_pass, sample, *args):
+        """Sum over blocks of `one_pass`, a method of `MemoryRows`."""
         total = None
         for part, block in self.X.blocks():
-            pass_over = getattr(MemoryRows(block), name)
-            total = added(total, pass_over(sample.take(part), *args))
+            total = added(total, one_pass(MemoryRows(block), sample.take(part), *args))
         return total
 
     def column_summary(self, sample):
@@ -194,7 +195,7 @@ class FileRows(Rows):
             On NaN or infinity in X.
         """
         with np.errstate(invalid="ignore", over="ignore"):
-            sums, ranges = self._summed("column_summary", sample)
+            sums, ranges = self._summed(MemoryRows.column_summary, sample)
         if not np.all(np.isfinite(sums)):
             self.check_finite()    # or they overflow
         return sums, ranges
@@ -210,23 +211,23 @@ class FileRows(Rows):
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
-        return self._summed("value_grad", sample, shift, theta)
+        return self._summed(MemoryRows.value_grad, sample, shift, theta)
 
     def value_grad_hessian(self, sample, shift, theta):
         """See `Rows.value_grad_hessian`."""
-        return self._summed("value_grad_hessian", sample, shift, theta)
+        return self._summed(MemoryRows.value_grad_hessian, sample, shift, theta)
 
     def hessian(self, sample, shift, theta, index):
         """See `Rows.hessian`."""
-        return self._summed("hessian", sample, shift, theta, index)
+        return self._summed(MemoryRows.hessian, sample, shift, theta, index)
 
     def hess_prod(self, sample, shift, theta, direction):
         """See `Rows.hess_prod`."""
-        return self._summed("hess_prod", sample, shift, theta, direction)
+        return self._summed(MemoryRows.hess_prod, sample, shift, theta, direction)
 
     def curvature(self, sample, shift, theta, full, full_classes=True):
         """See `Rows.curvature`."""
-        return self._summed("curvature", sample, shift, theta, full, full_classes)
+        return self._summed(MemoryRows.curvature, sample, shift, theta, full, full_classes)
 
     def predictions(self, theta, kind):
         """See `Rows.predictions`."""

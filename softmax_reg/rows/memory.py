@@ -2,7 +2,7 @@
 
 The dtype of `theta` is that of the arithmetic within a block of rows, whatever that of X;
 float32 is twice as fast. Sums over blocks of dense rows are float64 still, sums over blocks of
-a range of sparse rows are not. Results are float64. They do not depend on the number of
+a range of sparse rows are not. Results are float64, and do not depend on the number of
 threads: rows are cut by shape alone and partial sums are added in order.
 """
 
@@ -34,7 +34,7 @@ from ..parallel.launch import chunk_bounds, launch
 from .algebra import HOST_ALGEBRA
 from .base import Rates, Rows, n_entries_of, some_columns
 
-# Measured on an ordinary two-core machine.
+# Rates measured on an ordinary two-core machine.
 CPU_RATES = Rates(
     product=1e11, sparse_product=1e10, factor=3e10, memory=3e10, softmax=2e8, pass_seconds=0.0
 )
@@ -64,6 +64,7 @@ class MemoryRows(Rows):
         self.matrix = make_matrix(X)
 
     def __reduce__(self):
+        """Return the class and X, all that is pickled."""
         return MemoryRows, (self.X,)
 
     def on_host(self, sample):
@@ -218,7 +219,7 @@ class MemoryRows(Rows):
 
 
 def _assembled(pairs, n_rows):
-    """The Hessian from its negated blocks (k, m), k < m."""
+    """Return the Hessian from its negated blocks (k, m), k < m."""
     width = pairs.shape[-1]
     if n_rows == 1:
         return pairs[0]

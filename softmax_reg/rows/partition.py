@@ -30,7 +30,7 @@ class Partition(NamedTuple):
     y : ndarray of the user's labels
     weight : ndarray of float64, non-negative
     fingerprint : int
-        Of all three: another one means other rows.
+        Fingerprint of all three: another one means other rows.
     """
 
     X: object
@@ -48,8 +48,8 @@ class Summary(NamedTuple):
     is_sparse: bool
     dtype: np.dtype
     classes: np.ndarray
-    class_weights: np.ndarray    # of each of them, in all
-    class_counts: np.ndarray    # rows of each of them
+    class_weights: np.ndarray    # total weight of each class
+    class_counts: np.ndarray    # number of rows of each class
     fingerprint: int
 
 
@@ -70,7 +70,7 @@ class Part(NamedTuple):
 
 
 def checked(X, y, weight, number):
-    """A `Partition`, or an error that names it by its number.
+    """Return a `Partition`; errors name it by its number.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _fingerprint(X, y, weight):
 
 
 def summarised(partition):
-    """Its `Summary`."""
+    """Return the `Summary` of a partition."""
     X, y, weight, fingerprint = partition
     classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
     return Summary(
@@ -134,16 +134,16 @@ def summarised(partition):
 
 
 def prepared(partition, classes, new_index, class_weights, columns):
-    """Its `Block`.
+    """Return the `Block` of a partition.
 
     Parameters
     ----------
     partition : Partition
     classes : sorted array of all labels
     new_index : array of int
-        What each of them is called in the fit.
+        Index of each label in the fit.
     class_weights : array
-        By which the weights of their rows are multiplied.
+        Factors of the weights of their rows.
     columns : array of int, or slice
     """
     X, y, weight, fingerprint = partition
@@ -154,7 +154,7 @@ def prepared(partition, classes, new_index, class_weights, columns):
 
 
 def restricted(block, columns):
-    """A `Block` of some of the columns."""
+    """Return a `Block` of some of the columns."""
     return block._replace(rows=block.rows.columns(columns))
 
 
@@ -165,13 +165,13 @@ def sampled(block, number, fraction, is_rare):
     return block.rows.X[rows], block.sample.take(rows)
 
 
-def summed(name, blocks, args, n_threads, worker):
-    """A worker's `Part` of a pass: the sum over its blocks, in their order.
+def summed(one_pass, blocks, args, n_threads, worker):
+    """Return a worker's `Part` of a pass: the sum over its blocks, in their order.
 
     Parameters
     ----------
-    name : str
-        A pass of `Rows`.
+    one_pass : callable
+        A method of `MemoryRows`.
     blocks : list of Block
     args : tuple
         Arguments of the pass after the sample.
@@ -181,7 +181,7 @@ def summed(name, blocks, args, n_threads, worker):
         Address of the worker that this runs on.
     """
     def part(block):
-        return getattr(block.rows, name)(block.sample, *args)
+        return one_pass(block.rows, block.sample, *args)
 
     total = None
     with HOST_ALGEBRA.one_blas_thread():

@@ -11,7 +11,7 @@ _FEW_ROWS = 20
 
 
 def fraction_of(n_entries):
-    """Sampling factor for an X of `n_entries` numbers."""
+    """Return the sampling factor for an X of `n_entries` numbers."""
     return max(_FRACTION, -(-n_entries // _MOST_ENTRIES))
 
 

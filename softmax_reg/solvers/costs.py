@@ -6,30 +6,33 @@ of many shapes.
 
 import numpy as np
 
-# Exact Newton is out of the question above this many parameters (512 MiB).
+# Largest number of parameters for exact Newton (512 MiB).
 MAX_NEWTON_SIZE = 8192
-# A Hessian is kept of up to so many numbers, or as many as X has (64 MiB).
+# Largest number of entries of a Hessian that is kept (64 MiB), unless X has more.
 _MAX_FACTOR = 2**23
+# Number of iterations of exact Newton.
 _NEWTON_ITERATIONS = 12
-# L-BFGS, preconditioned by Kronecker factors alone, or in time by the Hessian.
+# Numbers of evaluations and refreshes of L-BFGS, preconditioned by Kronecker factors alone, and
+# of evaluations and Hessians, preconditioned by the Hessian in time.
 _LBFGS_EVALUATIONS = 100
 _LBFGS_REFRESHES = 3
 _FACTORED_EVALUATIONS = 25
 _FACTORED_HESSIANS = 1.5
-# It needs more of them the weaker the penalty is: these powers of C. Without one
-# only Newton's decrement tells where the optimum is.
+# Powers of C by which these numbers grow as the penalty gets weaker, and the C that stands for
+# no penalty. Without one only Newton's decrement tells where the optimum is.
 _LBFGS_GROWTH = 0.25
 _FACTORED_GROWTH = 0.1
 _HESSIANS_GROWTH = 0.125
 _UNPENALISED = 1e4
-# Bytes a second that the host reads, solving with a factor.
+# Read rate of the host in bytes a second, solving with a factor.
 _HOST_MEMORY_RATE = 3e10
-# Seconds of an iteration that do not depend on sizes.
+# Fixed cost of an iteration in seconds.
 _NEWTON_OVERHEAD = 3e-4
 _LBFGS_OVERHEAD = 4e-4
 
-# With kinks: Hessians still to come where a working set has got large, and what the other
-# solver takes.
+# With kinks: number of Hessians still to come where a working set has got large, evaluations of
+# the other solver, fixed cost of an iteration of either in seconds, and passes and products on
+# a model and their rate in flops a second.
 _PROXIMAL_HESSIANS = 8
 _PROXIMAL_EVALUATIONS = 150
 _PROXIMAL_OVERHEAD = 2e-3
@@ -40,12 +43,12 @@ _MODEL_RATE = 1e10
 
 
 def reading_cost(objective):
-    """Seconds to read X once."""
+    """Return the seconds to read X once."""
     return 8 * objective.n_entries / objective.rates.memory
 
 
 def evaluation_cost(objective):
-    """Seconds of a value and gradient."""
+    """Return the seconds of a value and gradient."""
     rates = objective.rates
     products = objective.evaluation_flops / (
         rates.sparse_product if objective.is_sparse else rates.product
@@ -55,25 +58,26 @@ def evaluation_cost(objective):
 
 
 def hessian_cost(objective, size):
-    """Seconds of a dense Hessian of so many parameters."""
+    """Return the seconds of a dense Hessian of `size` parameters."""
     product = objective.n_samples * size**2 / objective.rates.product
     return max(product, reading_cost(objective)) + objective.rates.pass_seconds
 
 
 def factor_cost(objective, size):
-    """Seconds of its Cholesky factor."""
+    """Return the seconds of the Cholesky factor of such a Hessian."""
     return size**3 / 3 / objective.rates.factor
 
 
 def is_kept(objective, size):
-    """Whether a Hessian of so many parameters may take memory from one step to the next."""
+    """Return whether a Hessian of `size` parameters is kept from one step to the next."""
     return size**2 <= max(_MAX_FACTOR, objective.n_entries)
 
 
 def iterations_per_hessian(objective):
-    """What a dense Hessian and its factor cost L-BFGS, in iterations; inf where it is too big.
+    """Return the cost of a dense Hessian and its factor, in iterations of L-BFGS.
 
-    For one row of parameters the Kronecker factors are the Hessian.
+    The cost is inf where the Hessian is too big, and for one row of parameters: there the
+    Kronecker factors are the Hessian.
     """
     size = objective.n_rows * (objective.n_features + 1)
     if objective.n_rows == 1 or not is_kept(objective, size):
@@ -83,13 +87,13 @@ def iterations_per_hessian(objective):
 
 
 def steps_per_hessian(objective, size):
-    """What a Hessian of a working set costs proximal Newton, in steps with an old one."""
+    """Return the cost of a working set's Hessian, in proximal Newton steps with an old one."""
     step = _PROXIMAL_STEP + evaluation_cost(objective) + _MODEL_PASSES * size**2 / _MODEL_RATE
     return hessian_cost(objective, size) / step
 
 
 def solver_costs(objective):
-    """Seconds that each solver of smooth penalties is expected to take.
+    """Return the seconds that each solver of smooth penalties is expected to take.
 
     With the rates of the CPU:
 
@@ -134,9 +138,9 @@ def solver_costs(objective):
 
 
 def largest_working_set(objective):
-    """Parameters above which proximal L-BFGS serves better than proximal Newton.
+    """Return the number of parameters up to which proximal Newton beats proximal L-BFGS.
 
-    With m of them 8 Hessians and their models, 8 m^2 (n / 1e11 + 40 / 1e10) seconds, take as
+    With m parameters 8 Hessians and their models, 8 m^2 (n / 1e11 + 40 / 1e10) seconds, take as
     long as 150 iterations of proximal L-BFGS, 150 (2e-3 + e + 40 K p (K + d) / 1e10), d = p
     where the covariance is kept in full and else K.
     """
@@ -151,7 +155,7 @@ def largest_working_set(objective):
 
 
 def expectation(objective):
-    """What `choose_solver` goes by, in words."""
+    """Return the figures behind `choose_solver`, in words."""
     if objective.penalty.has_kinks:
         most = largest_working_set(objective)
         return f"proximal-newton up to {most} parameters at a time, proximal-lbfgs beyond"
@@ -160,7 +164,7 @@ def expectation(objective):
 
 
 def choose_solver(objective):
-    """The solver of the least expected cost."""
+    """Return the name of the solver of the least expected cost."""
     if objective.penalty.has_kinks:
         least = objective.n_rows * (np.count_nonzero(objective.penalty.weight == 0) + 1)
         fits = least <= largest_working_set(objective)

@@ -40,12 +40,12 @@ import numpy as np
 from scipy.linalg import eigh, solve_triangular
 from scipy.linalg.lapack import dpotrf
 
-# The smallest class curvature taken for real, as a fraction of the largest over
-# the number of classes: the softmax's own null direction has none.
+# Smallest class curvature, as a fraction of the largest over the number of classes: the null
+# direction of the softmax has none.
 _CLASS_FLOOR = 1e-3
-# Decomposing a p x p matrix takes as long as so many times p^3 operations of a product, an
-# iteration as long as so many beside its evaluation. Eigenvectors of the current covariance
-# instead of an earlier one save so many iterations.
+# Cost of decomposing a p x p matrix, over p^3 flops of a product; cost of an iteration beside
+# its evaluation, in such flops; number of iterations that eigenvectors of the current covariance
+# save over those of an earlier one.
 _EIGEN_FLOPS = 30
 _ITERATION_FLOPS = 4e7
 _SAVED_ITERATIONS = 10
@@ -153,7 +153,7 @@ class KroneckerTransform:
         )
 
     def _variances(self, covariance):
-        """Of the coordinates that the basis of the features stands for."""
+        """Return the variances of the coordinates in the basis of the features."""
         basis = self._feature_basis
         if basis is None:
             return np.diag(covariance)
@@ -182,12 +182,12 @@ class KroneckerTransform:
         return out
 
     def _times(self, basis, columns):
-        """basis @ columns; `basis` is the identity if None."""
+        """Compute basis @ columns; `basis` is the identity if None."""
         return columns if basis is None else self._product(basis, columns)
 
 
 def kronecker_transform(objective, theta, previous=None):
-    """The transform at `theta`; one pass over the rows.
+    """Return the transform at `theta`; one pass over the rows.
 
     previous : KroneckerTransform, optional
         Kept in part, where eigenvectors cost more than the iterations that they save.

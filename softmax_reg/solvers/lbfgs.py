@@ -6,17 +6,18 @@ from scipy.linalg.lapack import dtrtrs
 from .line_search import inner, line_search
 from .preconditioner import Preconditioner
 
+# Number of pairs (s, y) kept.
 MEMORY = 20
-# Steps far below 1 come in series: the next is tried at so many times the last.
+# First trial of a step, as a multiple of the last step: steps far below 1 come in series.
 _GROWTH = 2.0
-# Evaluations of so many operations are worth doing in float32, until L-BFGS estimates its
-# distance from the optimum at this fraction of the objective.
+# Smallest cost in flops of an evaluation that is done in float32, and suboptimality that L-BFGS
+# estimates, as a fraction of the objective, from which on float64 is used.
 _SINGLE_FLOPS = 1e8
 _SINGLE_UNTIL = 1e-10
 _TINY = np.finfo(np.float64).tiny
 _LEAST_COSINE = 1e-6
-# Standard deviations of features, around 1, whose squares and inverses float32 can hold
-# with room to spare.
+# Range of standard deviations of features whose squares and inverses float32 can hold with
+# room to spare.
 _SINGLE_RANGE = 1e-8, 1e8
 
 
@@ -59,6 +60,7 @@ class PairMemory:
         self._new_rows = []    # not in _products yet
 
     def __len__(self):
+        """Return the number of pairs."""
         return len(self._slots)
 
     def clear(self):

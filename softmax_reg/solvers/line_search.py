@@ -13,7 +13,7 @@ def inner(left, right):
 
 
 def line_search(objective, point, direction, slope, first=1.0, with_hessian=False, single=False):
-    """A step along `direction` that meets the (approximate) Wolfe conditions.
+    """Find a step along `direction` that meets the (approximate) Wolfe conditions.
 
     Along a line the slope of a convex function only grows. A point where it is
     still negative therefore lies below the start, whatever rounding does to the

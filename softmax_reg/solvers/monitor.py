@@ -10,20 +10,21 @@ HISTORY_DTYPE = np.dtype(
     [("iteration", np.int64), ("seconds", np.float64), ("objective", np.float64),
      ("gap", np.float64)]
 )
-# Newton's decrement that falls by less than this factor converges linearly, if at all: along a
-# direction that separates classes by about 1/e with every step, along one whose curvature is
-# near rounding at a rate of its own.
+# Ratio of the squared Newton decrements of successive steps above which convergence is linear,
+# if there is any: about 1/e along a direction that separates classes, and some other rate along
+# one whose curvature is near rounding.
 _SLOW = 0.1
-# Slow steps in succession, or steps that move a row by more than this, after which a proof of
-# separation is tried. Half the squared decrement is then below this fraction of the objective,
-# or below tol: farther out the steps towards a finite optimum are slow too.
+# Number of suspect steps in succession after which a proof of separation is tried, largest half
+# squared decrement of such a step as a fraction of the objective (or tol, if larger), and move
+# of a row above which a step that is not slow is suspect. Farther out the steps towards a finite
+# optimum are slow too.
 _SLOW_STEPS = 3
 _SLOW_FROM = 1e-6
 _MOVED = 0.5
 # Number of attempts at a proof before a fit within tol ends without one.
 _ATTEMPTS = 2
-# A gap of this fraction of the objective is worth one more step of exact Newton:
-# it squares the gap, and the coefficients gain half of those digits.
+# Relative duality gap above which exact Newton takes one more step: it squares the gap, and the
+# coefficients gain half of those digits.
 _POLISHED = 1e-12
 
 
@@ -130,7 +131,7 @@ class Monitor:
         return True
 
     def gap_at(self, point):
-        """The duality gap; `point` is likely to be the one looked at last."""
+        """Return the duality gap of `point`, which is likely to be the one looked at last."""
         if point is not self._seen:
             self._seen = point
             self.gap = self.objective.gap(point)

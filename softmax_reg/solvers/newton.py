@@ -7,13 +7,13 @@ from .kronecker import kronecker_transform
 from .line_search import inner, line_search
 
 _MAX_CG = 200
-# Half a squared decrement of this times what is asked for says that the step to come will
-# be the last, and no Hessian needed after it.
+# Fraction of the tolerance below which half the squared decrement shows that the next step is
+# the last, and needs no Hessian after it.
 _LAST = 1e-2
-# First trial of a step, in lengths of the last one.
+# First trial of a step, as a multiple of the last step.
 _GROWTH = 2.0
-# Squared pivot, of a unit diagonal, at which rounding has a say in a factor, and conjugate
-# gradients that may mend its step.
+# Squared pivot, of a unit diagonal, up to which rounding affects a factor, and largest number of
+# conjugate gradients that refine its step.
 _SINGULAR = 1e-11
 _MAX_REFINEMENTS = 20
 
@@ -129,7 +129,7 @@ def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
 
 
 def newton_cg(objective, point, monitor, carry=None):
-    """Truncated Newton: conjugate gradients on Hessian products.
+    """Minimise by truncated Newton: conjugate gradients on Hessian products.
 
     The inner iterations run in the Kronecker variables, rebuilt at every outer
     iteration. Cost per outer iteration: one curvature pass, one evaluation, and

@@ -10,22 +10,22 @@ from .working_set import WorkingSet
 
 _ARMIJO = 1e-4
 _MAX_HALVINGS = 40
-# How well a model is minimised follows from what the last iteration gained: roughly far
-# out, else to rounding.
+# Range of the accuracy of a model's minimum, which follows from the gain of the last iteration;
+# accuracy above which the effort is rough; limits on the effort.
 _ACCURACY = 1e-16, 1e-3
 _ROUGH_ABOVE = 1e-6
 _QUICKLY = {"sweeps": 2, "rounds": 6, "newton_steps": 6}
 _ROUGHLY = {"sweeps": 128, "rounds": 6, "newton_steps": 6}
 _CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 1000}
-# Newton's method cannot end at a norm's kink: groups on their way out are for descent.
+# Limits for groups: Newton's method cannot end at a norm's kink, so descent removes groups.
 _GROUPS_CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 6}
 
 
-# A step with a new Hessian takes the suboptimality down by some such factor. An old one serves
-# as long as its steps gain as much for what they cost.
+# Factor by which a step with a new Hessian reduces the suboptimality, roughly. An old Hessian
+# serves as long as its steps gain as much for their cost.
 _GAIN = 1e4
 _ROUNDING = 16 * np.finfo(np.float64).eps
-# A Hessian of a fit whose penalty was up to so many times as strong, or as weak, is tried.
+# Largest ratio of the penalties of two fits, either way, for which the Hessian is carried over.
 _NEAR = 2.0
 
 
@@ -141,7 +141,7 @@ def _inherited(objective, carry):
 
 
 def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
-    """Of the model around `start`, a `ModelMinimum`."""
+    """Return the `ModelMinimum` of the model around `start`."""
     closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
     if effort is None:
         effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
@@ -152,17 +152,18 @@ def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
 
 
 def _searched(objective, point, working, start, minimum):
-    """The `Point` that a search towards a model's minimum ends at, or None."""
+    """Return the `Point` that a search towards a model's minimum ends at, or None."""
     if not np.any(minimum.x != start):
         return None
     return search(objective, point, working.scatter(minimum.x), minimum.slope)
 
 
 def search(objective, point, end, slope):
-    """The first of the steps 1, 1/2, 1/4, ... towards `end` that lowers the objective enough.
+    """Return the `Point` of the first step towards `end` that lowers the objective enough.
 
-    None if there is none. Where the slope is within rounding, values that tie are enough: the
-    duality gap of an L1 penalty has digits to gain when the objective has none.
+    The steps are 1, 1/2, 1/4, ...; None if there is no such step. Where the slope is within
+    rounding, values that tie are enough: the duality gap of an L1 penalty has digits to gain
+    when the objective has none.
     """
     rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     step, theta = 1.0, end    # at step 1 what the model sets to zero is zero

@@ -22,23 +22,25 @@ from .newton import conjugate_gradients
 from .quadratic import QuadraticModel, minimise_model
 from .working_set import WorkingSet
 
+# Number of pairs (s, y) kept.
 _MEMORY = 10
-# More on a model than this saves fewer evaluations than it costs.
+# Effort on a model's minimum: more saves fewer evaluations than it costs.
 _EFFORT = {"sweeps": 1, "rounds": 1, "newton_steps": 1, "accuracy": 1e-4}
 _MAX_CG = 10
 _CG_REDUCTION = 0.03
-# Iterations after which the factors are taken anew, as in `lbfgs`.
+# Number of iterations after which the factors are taken anew, growth of this number, and ratio
+# of the objective to that at the last refresh up to which they are; as in `lbfgs`.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
 _REFRESH_BELOW = 0.9
-# The least eigenvalue of the classes' factor, as a fraction of their mean over their number.
+# Smallest eigenvalue of the classes' factor, as a fraction of their mean over their number.
 _CLASS_FLOOR = 1e-3
 _LEAST_COSINE = 1e-8
 _ARMIJO = 1e-4
-# Times that a model may be made to bend more, and the least that it is made to.
+# Largest number of dampings tried in one iteration, and smallest damping of the next.
 _MAX_DAMPINGS = 20
 _LEAST_DAMPING = 0.5
-# Rounding may take the diagonal of B below that of B0 by no more than this factor.
+# Smallest ratio of the diagonal of B to that of B0, which rounding may take lower.
 _LEAST_CURVATURE = 1e-6
 
 
@@ -48,7 +50,7 @@ class Metric:
     Parameters
     ----------
     objective : Objective
-        Of the working set.
+        Objective in the working set.
     theta : ndarray
         Where to take the curvature; one pass over the rows.
     """
@@ -76,6 +78,7 @@ class Metric:
         self.clear()
 
     def __len__(self):
+        """Return the number of pairs."""
         return len(self._pairs)
 
     def clear(self):
@@ -84,13 +87,13 @@ class Metric:
         self.left = self.right = np.zeros((self.shape[1], self.shape[0], 0))
 
     def spread(self, change):
-        """d moments."""
+        """Compute d moments."""
         if len(self.moments) == 1:
             return change * self.moments
         return self.algebra.product(change, self.moments)
 
     def base_times(self, change):
-        """B0 d."""
+        """Compute B0 d."""
         return self.algebra.product(self.classes, self.spread(change)) + change * self.ridge
 
     def inherit(self, other):
@@ -142,9 +145,9 @@ class BlockBound:
     Attributes
     ----------
     values : (width, n_rows)
-        Of the bound, in the eigenvectors.
+        Diagonal of the bound, in the eigenvectors.
     diagonal : (width, n_rows)
-        Of the bound, in the coefficients.
+        Diagonal of the bound, in the coefficients.
     starts : (n_blocks + 1,) int
     class_basis : (n_rows, n_rows)
     vectors : (sum of squared sizes of blocks,)
@@ -216,9 +219,11 @@ class KroneckerModel(QuadraticModel):
         )
 
     def curvature(self, shape):
+        """See `QuadraticModel.curvature`."""
         return np.broadcast_to(self._curvature.T, shape)
 
     def times(self, change):
+        """See `QuadraticModel.times`."""
         metric = self._metric
         rank = metric.right.shape[2]
         seen = np.ascontiguousarray(change.T).ravel() @ metric.right.reshape(change.size, rank)
@@ -226,6 +231,7 @@ class KroneckerModel(QuadraticModel):
         return metric.base_times(change) - correction
 
     def descend(self, start, x, n_sweeps):
+        """See `QuadraticModel.descend`."""
         metric = self._metric
         rank = metric.right.shape[2]
         start, end = np.ascontiguousarray(start.T), np.ascontiguousarray(x.T)
@@ -308,18 +314,18 @@ def proximal_lbfgs(objective, point, monitor, carry=None):
 
 
 def _step(objective, point, working, metric, start, grad, damping):
-    """A point that is low enough, with a metric of so many times B; None without success.
+    """Return a point that is low enough, in a metric of damping times B, or None.
 
-    Shorter steps on the way to a minimum would lose its zeros: a metric that bends too little
-    is multiplied instead, by what the step has shown.
+    Shorter steps on the way to a minimum would lose its zeros. Where a step fails, the damping
+    is raised instead, to the curvature that the step has shown.
 
     Returns
     -------
     new : Point or None
     decrement : float
-        What the first model promised. Later ones promise the less, the more they bend.
+        Decrease that the first model promised. Models of a larger damping promise less.
     damping : float
-        For the next iteration.
+        Damping for the next iteration.
     """
     rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     decrement = None

@@ -1,8 +1,8 @@
 """The minimum of a quadratic model with an L1 or grouped penalty: descent, and Newton between.
 
 Coordinate descent finds the support of the minimum from anywhere but is slow where coordinates
-are correlated; Newton's method on the support does not mind, and tells nothing about the
-rest. So they take turns. What the Hessian looks like only the models know.
+are correlated. Newton's method on the support is fast there, and tells nothing about the
+rest. The two take turns. Only the models know the form of the Hessian.
 """
 
 from abc import ABC, abstractmethod
@@ -13,11 +13,12 @@ import numpy as np
 from .factor import newton_step
 from .line_search import inner
 
-# Steps that change signs are shortened by halves down to this, then to the first change.
+# Smallest length of a step that changes signs, before it ends at the first change: lengths are
+# halved. Largest number of halvings of a step on groups.
 _SHORTEST = 1e-3
 _MAX_HALVINGS = 12
-# Coordinates that change by less than this fraction of themselves follow rounding: that of
-# h x, from which descent takes the slope to get the new x.
+# Relative change of a coordinate below which it follows rounding: that of h x, from which
+# descent takes the slope to get the new x.
 _FLOOR = 16 * np.finfo(np.float64).eps
 # Largest support whose Hessian is factorised.
 _MAX_SUPPORT = 3000
@@ -30,9 +31,9 @@ class ModelMinimum(NamedTuple):
     ----------
     x : ndarray, shape of the parameters
     slope : float
-        Of the objective from the start to x, its kinks taken at x: negative but for rounding.
+        Slope of the objective from the start to x, kinks taken at x: negative but for rounding.
     decrease : float
-        By how much the model is lower at x than at the start.
+        Decrease of the model from the start to x.
     """
 
     x: np.ndarray
@@ -64,33 +65,36 @@ class QuadraticModel(ABC):
 
     @abstractmethod
     def curvature(self, shape):
-        """Diagonal of H, or what descent takes for it, broadcast to the shape of x."""
+        """Return the diagonal of H, or what descent takes for it, broadcast to x's shape."""
 
     @abstractmethod
     def times(self, change):
-        """H d."""
+        """Compute H d."""
 
     @abstractmethod
     def descend(self, start, x, n_sweeps):
-        """Passes of descent over all of x, overwritten; the largest change's h d^2."""
+        """Run passes of descent over all of x, overwritten; return the largest h d^2."""
 
     @abstractmethod
     def newton(self, x, support, slope):
-        """The step on the support, a mask, that takes the slope there to zero; or None."""
+        """Return the step on the support, a mask, that takes the slope there to zero, or None."""
 
     def kinks_gained(self, old, new):
-        """What the penalty's kinks gain; close points cost few digits."""
+        """Return the penalty's kinks at `new` minus those at `old`.
+
+        The difference of close points loses few digits.
+        """
         if self.grouped:
             gained = self.threshold * (self.blocks.norms(new) - self.blocks.norms(old))
             return self.blocks.one_each(gained).sum()
         return (self.threshold * (np.abs(new) - np.abs(old))).sum()
 
     def pull(self, x):
-        """Gradient of the kinks where x is not zero."""
+        """Return the gradient of the kinks where x is not zero."""
         return self.threshold * (self.blocks.unit(x) if self.grouped else np.sign(x))
 
     def bend(self, x, change):
-        """Hessian of the kinks there times a change: threshold (I - u u') / |x_j| of groups."""
+        """Compute the Hessian of the kinks times a change: threshold (I - u u') / |x_j|."""
         if not self.grouped:
             return 0.0
         norms, unit = self.blocks.norms(x), self.blocks.unit(x)
@@ -104,7 +108,7 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
     Parameters
     ----------
     sweeps, rounds, newton_steps : int
-        Passes of descent and Newton steps, at most, of each of at most so many rounds.
+        Largest number of passes of descent in a round, of rounds, and of Newton steps in a round.
     accuracy : float
         Ends where no coordinate moves the model by more than this fraction of the most that
         one did at first, or by more than rounding.
@@ -130,7 +134,7 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
 
 
 def _newton(model, start, x):
-    """A Newton step on the support of x, overwritten, as far as it lowers the model.
+    """Take a Newton step on the support of x, overwritten, as far as it lowers the model.
 
     Returns
     -------
@@ -158,7 +162,10 @@ def _newton(model, start, x):
 
 
 def _candidates(model, x, step):
-    """Changes of x to try: the step, or with what would change its sign at 0, and shorter."""
+    """Yield changes of x to try: the step and shorter ones.
+
+    Coordinates that would change their sign end at 0.
+    """
     if model.grouped:
         for halving in range(_MAX_HALVINGS):
             yield step / 2**halving if halving else step
@@ -197,15 +204,18 @@ class DenseModel(QuadraticModel):
             self._groups = _decomposed(hessian, blocks, len(grad))
 
     def curvature(self, shape):
+        """See `QuadraticModel.curvature`."""
         return np.diag(self._hessian).reshape(shape)
 
     def times(self, change):
+        """See `QuadraticModel.times`."""
         moved = np.flatnonzero(change)
         if 2 * len(moved) > change.size:
             return (self._hessian @ change.ravel()).reshape(change.shape)
         return (change.ravel()[moved] @ self._hessian[moved]).reshape(change.shape)
 
     def descend(self, start, x, n_sweeps):
+        """See `QuadraticModel.descend`."""
         slope = (self.grad + self.times(x - start)).ravel()
         flat = x.ravel()
         if self.grouped:
@@ -222,6 +232,7 @@ class DenseModel(QuadraticModel):
         return largest
 
     def newton(self, x, support, slope):
+        """See `QuadraticModel.newton`."""
         index = np.flatnonzero(support)
         if len(index) > _MAX_SUPPORT:
             return None

@@ -7,7 +7,7 @@ where the coefficients are penalised. Two ways to such a D:
 
 - The parameters themselves, where all margins are positive: complete separation.
 - The linear programme of Konis (2007): the largest mean margin of all D in a box, no margin
-  negative. Its variables are coefficients of whitened columns, so that columns that are nearly
+  negative. The variables are coefficients of whitened columns, so that columns that are nearly
   collinear are as good as others. Constraints are few at first and added where they are violated.
   An optimum of 0 proves that the classes overlap.
 
@@ -26,7 +26,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 _EPS = np.finfo(np.float64).eps
-# Numbers of a dense block of rows.
+# Number of entries of a dense block of rows.
 _BLOCK_SIZE = 2**18
 # Largest number of variables and of nonzeros of the linear programme, pivots of the simplex
 # method, and times that constraints are added: a proof never costs more than a long fit.
@@ -201,7 +201,7 @@ def _margins(logits, y):
 
 
 def _bounds(sizes, y):
-    """Sums of the sizes of the two logits that a margin is the difference of."""
+    """Return the sums of the sizes of the two logits whose difference is a margin."""
     return sizes[np.arange(len(y)), y][:, np.newaxis] + sizes
 
 
@@ -279,7 +279,7 @@ def _smallest_margins(rows, basis, direction, below):
 
 
 def _on_the_boundary(rows, basis, direction):
-    """The direction closest to `direction` whose small margins are zero."""
+    """Return the direction closest to `direction` whose small margins are zero."""
     size = direction[1:].size
     factor, n_active = np.zeros((0, size)), 0
     for design, y in rows.blocks():

@@ -4,11 +4,11 @@ import numpy as np
 
 from .factor import fill_null_space
 
-# Let in at a time: at least so many, and at most this multiple of those in the model.
+# Largest growth of the set at a time: by this many, or to this multiple if that is more.
 _LEAST_ROOM = 256
 _GROWTH = 2
 _ROUNDING = 16 * np.finfo(np.float64).eps
-# Along a path those whose gradients are this close to the threshold are let in too: few are
+# Relative distance from the threshold of gradients that are let in early along a path: few are
 # left to enter at the next strengths of the penalty.
 _CLOSE = 0.25
 
@@ -23,7 +23,7 @@ class WorkingSet:
     Parameters
     ----------
     objective : Objective
-        Of all features.
+        Objective in all features.
     by_feature : bool
         Let in features with their coefficients for all classes.
     everything : bool, default=False
@@ -35,7 +35,7 @@ class WorkingSet:
     ----------
     members : ndarray of bool, (n_rows, n_features) or by feature (1, n_features)
     shape : (int, int)
-        Of what `gather` gives: (n_rows, features in the set + 1), or (1, parameters).
+        Shape of what `gather` gives: (n_rows, features in the set + 1), or (1, parameters).
     """
 
     def __init__(self, objective, *, by_feature, everything=False, members=None):
@@ -121,17 +121,17 @@ class WorkingSet:
         return True
 
     def gather(self, theta):
-        """Parameters in the working set, of `shape`."""
+        """Return the parameters in the working set, of `shape`."""
         return theta.ravel()[self._index].reshape(self.shape)
 
     def scatter(self, values):
-        """The inverse: zero elsewhere."""
+        """Return theta of these parameters, zero elsewhere: the inverse of `gather`."""
         out = np.zeros(self._whole.shape)
         out.ravel()[self._index] = values.ravel()
         return out
 
     def hessian(self, theta):
-        """Of the objective's smooth part, in what `gather` gives, at theta of all features."""
+        """Return the smooth part's Hessian in what `gather` gives, at theta of all features."""
         columns = np.append(self._features, self._whole.n_features)
         out = self.objective.hessian(np.ascontiguousarray(theta[:, columns]), self._inside)
         fill_null_space(

@@ -9,17 +9,18 @@ from ..solvers.line_search import inner, line_search
 from ..solvers.newton import conjugate_gradients
 from .dual import LogitObjective, dual_flops, minimise_dual
 
-# The last Newton step promises less than this, relative to the value at the start.
+# Decrease promised by the last Newton step, relative to the value at the start, and largest
+# number of steps.
 _ENOUGH = 1e-9
 _MAX_STEPS = 100
-# The same with Kronecker factors, which are good to far less than that.
+# Same with Kronecker factors, which are good to far less than that.
 _ENOUGH_FACTORED = 1e-5
 _MAX_STEPS_FACTORED = 10
 _REDUCTION = 0.1
 _MAX_CG = 10
-# Numbers in an array of `dual`, at most: 32 MiB.
+# Largest number of entries of an array of `dual`: 32 MiB.
 _MAX_DUAL_NUMBERS = 2**22
-# Relative difference of the values in theta and in the logits up to which they are one.
+# Largest relative difference of the values in theta and in the logits that is rounding.
 _AGREEMENT = 1e-8
 _OVERFLOW = (
     "X or sample_weight holds values whose products overflow float64. Scale them down, or leave "
@@ -43,7 +44,7 @@ class NewClasses:
 
     @classmethod
     def after(cls, past, theta, is_new):
-        """Of the stream `past`, in rows of theta (all that are in the model now)."""
+        """Return the past of the stream `past`, in all rows of theta now in the model."""
         mean = np.append(past.mean - past.shift, 1.0)
         if len(theta) == 1:    # its logit is that of class 1
             return cls(np.array([[1.0 if past.seen[0] else -1.0]]), 0.0, mean, past.weight_seen)
@@ -53,7 +54,7 @@ class NewClasses:
         return cls(rows, -entr(proba).sum(), mean, past.weight_seen)
 
     def of_logits(self, logits):
-        """Value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits of that row."""
+        """Return value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits at m."""
         rows, weight = self._rows, self._weight
         added = np.append(rows @ logits + self._offset, 0.0)
         largest = added.max()
@@ -64,12 +65,12 @@ class NewClasses:
         return weight * value, weight * (proba @ rows), weight / 2 * (curvature + curvature.T)
 
     def value_grad(self, theta):
-        """Value and gradient, (n_rows, n_features + 1)."""
+        """Return value and gradient, (n_rows, n_features + 1)."""
         value, grad, _ = self.of_logits(theta @ self.mean)
         return value, np.outer(grad, self.mean)
 
     def factors(self, theta):
-        """A and m: the Hessian is A (x) m m'."""
+        """Return A and m of the Hessian A (x) m m'."""
         return self.of_logits(theta @ self.mean)[2], self.mean
 
 
@@ -96,7 +97,7 @@ class BatchObjective:
         self._fit_intercept = fit_intercept
 
     def evaluate(self, theta, with_hessian=False):
-        """A `Point`; one pass over the batch, as `Objective.evaluate`."""
+        """Return a `Point`, as `Objective.evaluate`; one pass over the batch."""
         data = self._sample, self._shift, theta
         hessian = None
         if with_hessian:
@@ -238,7 +239,10 @@ def minimise_exactly(objective, theta, shifts):
 
 
 def minimise_nearly(objective, theta, transform):
-    """Truncated Newton from theta in the variables of a `KroneckerTransform`; `Point`."""
+    """Run truncated Newton from theta in the variables of `transform`; return a `Point`.
+
+    transform : KroneckerTransform
+    """
     point = objective.evaluate(theta)
     enough = _ENOUGH_FACTORED * point.value
     for _ in range(_MAX_STEPS_FACTORED):
@@ -261,7 +265,7 @@ def minimise_nearly(objective, theta, transform):
 
 
 def _checked(point):
-    """A `Point` in which nothing has overflown."""
+    """Return `point`, or raise ValueError where any of it has overflowed."""
     for part in (point.value, point.grad, point.hessian):
         if part is not None and not np.all(np.isfinite(part)):
             raise ValueError(_OVERFLOW)

@@ -19,20 +19,21 @@ from ..problem.objective import (
 from ..rows.algebra import HOST_ALGEBRA
 from ..solvers.factor import factorisations
 
-# Steps of the Newton method on a batch, and products with its Hessian where it is inexact.
+# Number of steps of Newton's method on a batch, and of products with its Hessian where it is
+# inexact.
 _NEWTON_STEPS = 5
 _PRODUCTS = 60
 
 
 def _packed(matrix):
-    """The lower triangle of a symmetric matrix as a vector; other shapes as they are."""
+    """Return the lower triangle of a symmetric matrix as a vector; other shapes as they are."""
     if matrix.ndim == 1 or matrix.shape[0] != matrix.shape[1]:
         return matrix
     return matrix[np.tril_indices(len(matrix))]
 
 
 def _unpacked(packed, shape):
-    """The symmetric matrix of `_packed`, or what was no such matrix."""
+    """Return the array of this shape that `_packed` packed."""
     if packed.shape == shape:
         return packed
     matrix = np.empty(shape)
@@ -60,20 +61,20 @@ class DensePrecision(NamedTuple):
 
     @classmethod
     def prior(cls, n_rows, n_features, l2, fit_intercept):
-        """P_0; without an intercept its last columns are those of the identity."""
+        """Return P_0; without an intercept, the last columns are those of the identity."""
         row = np.append(np.broadcast_to(l2, n_features), 0.0 if fit_intercept else 1.0)
         start = np.tile(row, n_rows)
         return cls(np.diag(start), start)
 
     def of_rows(self, kept):
-        """That of some rows of theta, a mask; the others do not move."""
+        """Return the precision of some rows of theta, a mask; the others do not move."""
         if kept.all():
             return self
         index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
         return DensePrecision(self.matrix[np.ix_(index, index)], self.start[index])
 
     def with_rows(self, kept, part):
-        """With `part` in the place of these rows and columns."""
+        """Return the precision with `part` in the place of these rows and columns."""
         if kept.all():
             return part
         index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
@@ -82,13 +83,13 @@ class DensePrecision(NamedTuple):
         return self._replace(matrix=matrix)
 
     def scaled(self, factor):
-        """With what has come since P_0 times a factor."""
+        """Return the precision with P - P_0 multiplied by a factor."""
         matrix = factor * self.matrix
         np.einsum("ii->i", matrix)[:] += (1 - factor) * self.start
         return self._replace(matrix=matrix)
 
     def operator(self):
-        """The function that gives P times a change of theta."""
+        """Return the function that gives P times a change of theta."""
         return lambda change: (self.matrix @ change.ravel()).reshape(change.shape)
 
     def plus_rows(self, X, blocks):
@@ -148,6 +149,7 @@ class DensePrecision(NamedTuple):
         return HOST_ALGEBRA.product(half.T, half), change
 
     def __reduce__(self):
+        """Return what is pickled: the lower triangle of P."""
         return _unpacked_dense, (_packed(self.matrix), self.start)
 
 
@@ -176,7 +178,7 @@ class KroneckerPrecision(NamedTuple):
 
     @classmethod
     def prior(cls, n_rows, n_features, l2, fit_intercept):
-        """P_0."""
+        """Return P_0."""
         classes = np.zeros((n_rows, n_rows) if n_rows <= MAX_FULL_CLASSES else n_rows)
         height = n_features + 1 if n_features <= MAX_FULL_COVARIANCE else 2
         return cls(classes, np.zeros((height, n_features + 1)), l2, fit_intercept)
@@ -187,27 +189,27 @@ class KroneckerPrecision(NamedTuple):
         return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
 
     def of_rows(self, kept):
-        """As `DensePrecision.of_rows`."""
+        """See `DensePrecision.of_rows`."""
         index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
         return self._replace(classes=self.classes[index])
 
     def with_rows(self, kept, part):
-        """As `DensePrecision.with_rows`."""
+        """See `DensePrecision.with_rows`."""
         index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
         classes = self.classes.copy()
         classes[index] = part.classes
         return part._replace(classes=classes)
 
     def scaled(self, factor):
-        """As `DensePrecision.scaled`."""
+        """See `DensePrecision.scaled`."""
         return self._replace(classes=factor * self.classes, moments=factor * self.moments)
 
     def plus(self, classes, moments):
-        """With these added to the sums."""
+        """Return the precision with these added to the sums."""
         return self._replace(classes=self.classes + classes, moments=self.moments + moments)
 
     def halfway_to(self, other):
-        """The mean of two sums."""
+        """Return the mean of two sums."""
         return self._replace(
             classes=(self.classes + other.classes) / 2, moments=(self.moments + other.moments) / 2
         )
@@ -302,6 +304,7 @@ class KroneckerPrecision(NamedTuple):
         return gram, change
 
     def __reduce__(self):
+        """Return what is pickled: the lower triangles of the factors."""
         factors = self.classes, self.moments
         packed, shapes = tuple(map(_packed, factors)), tuple(a.shape for a in factors)
         return _unpacked_kronecker, (packed, shapes, self.l2, self.fit_intercept)

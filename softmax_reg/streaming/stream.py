@@ -1,7 +1,7 @@
 """Learning from batches of rows, one pass: the past is a quadratic function of theta.
 
-Of the batches 1..t a stream keeps the point theta_t and a precision P_t. The next one, with
-rows i of weights s_i, is taken in by
+A stream keeps the point theta_t and a precision P_t of the batches 1..t. The next batch, with
+rows i of weights s_i, enters by
 
     theta_{t+1} = argmin  sum_i s_i CE_i(theta) + 1/2 (theta - theta_t)' P_t (theta - theta_t),
     P_{t+1}     = P_t + H_{t+1},
@@ -12,10 +12,10 @@ objective, and later ones that of their own loss plus the second-order Taylor ex
 all before: recursive least squares, were the loss quadratic, the online Laplace approximation
 in Bayesian terms.
 
-What that loses is how the curvatures of past rows change as theta moves on: mostly they
+This ignores how the curvatures of past rows change as theta moves on: mostly they
 fall, for models get surer, and sums of the old ones hold theta back. A batch that has not
-been learned from tells by how much: before it is, P_t - P_0, of the weight that came before
-the last batch, is multiplied by
+been learned from measures the change: before the batch is learned, P_t - P_0, of the weight
+that came before the last batch, is multiplied by
 
     sum_i s_i trace(A_i(theta_t)) / sum_i s_i trace(A_i(theta_{t-1})),  A_i = diag(q_i) - q_i q_i',
 
@@ -67,7 +67,7 @@ from .posterior import DensePrecision, KroneckerPrecision
 MAX_DENSE_SIZE = 650
 # Growth of the weight seen at which the factors are decomposed anew.
 _REFRESH = 1.3
-# By which one batch may scale the curvatures of the past, at most.
+# Largest factor, up or down, by which one batch scales the curvatures of the past.
 _MAX_DRIFT = 3.0
 
 
@@ -86,7 +86,7 @@ class Stream(NamedTuple):
     mean : (n_features,)
         Weighted mean row of all batches.
     weight_seen : float
-        Of all rows so far.
+        Sum of the weights of all rows so far.
     l2 : float, or (n_features,)
         Penalty factor over C.
     fit_intercept : bool
@@ -110,7 +110,7 @@ class Stream(NamedTuple):
 
     @classmethod
     def start(cls, n_features, n_classes, *, C, fit_intercept, penalty_factor=1.0):
-        """Before the first batch.
+        """Return the stream before the first batch.
 
         penalty_factor : (n_features,) float64, finite, or 1.0
         """
@@ -130,7 +130,7 @@ class Stream(NamedTuple):
         )
 
     def after(self, X, y, weight):
-        """The stream after one more batch.
+        """Return the stream after one more batch.
 
         Parameters
         ----------
@@ -257,7 +257,7 @@ class Stream(NamedTuple):
         return [np.arange(j, n_rows * width, width) for j in free]
 
     def _transform(self, after, precision):
-        """The last one, or where much has come since, that of this precision."""
+        """Return the last transform, or where much has come since, that of this precision."""
         n_seen = np.count_nonzero(after.seen)
         if self.transform is not None:
             _, weight, n_rows = self.transform
@@ -285,7 +285,7 @@ class Stream(NamedTuple):
 
 
 def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
-    """The stream after a batch; None starts one.
+    """Return the stream after a batch; None starts one.
 
     Parameters
     ----------
