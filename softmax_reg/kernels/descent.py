@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .jit import kernel
+from .jit import inner_kernel, kernel
 
 # Largest number of Newton iterations on the equation for the length of a group.
 _MAX_LENGTHS = 60
@@ -102,17 +102,7 @@ def group_descent(hessian, members, starts, values, vectors, slope, x, threshold
                     turned[i] += basis[k, i] * slope[group[k]]
                     lengths[i] += basis[k, i] * x[group[k]]
                 turned[i] -= value[i] * lengths[i]
-            t = threshold[g]
-            r = length_of(value, turned, t) if t > 0 else 1.0
-            moved = 0.0
-            for i in range(size):
-                new = lengths[i]
-                if t > 0:
-                    new = -turned[i] * r / (value[i] * r + t)
-                elif value[i] > size * EPS * top:
-                    new = -turned[i] / value[i]
-                turned[i] = new - lengths[i]
-                moved += value[i] * turned[i] * turned[i]
+            r, moved = shrink(value, turned, lengths, threshold[g], top)
             if r == 0:    # exactly, not by rotation and back
                 for k in range(size):
                     lengths[k] = -x[group[k]]
@@ -132,6 +122,43 @@ def group_descent(hessian, members, starts, values, vectors, slope, x, threshold
         if largest == 0:
             break
     return largest
+
+
+@inner_kernel
+def shrink(values, turned, lengths, t, top):
+    """Replace `turned` by the change that takes a group to its minimum, in its eigenvectors.
+
+    Parameters
+    ----------
+    values : (size,)
+        Eigenvalues of the group's block.
+    turned : (size,) or more
+        c of `group_descent`, then the change.
+    lengths : (size,) or more
+        The group before.
+    t : float
+        Threshold of the group.
+    top : float
+        Largest eigenvalue.
+
+    Returns
+    -------
+    r : float
+        Norm at the minimum: 0 where the group is left out.
+    moved : float
+        h d^2 of the change.
+    """
+    r = length_of(values, turned, t) if t > 0 else 1.0
+    moved = 0.0
+    for i in range(len(values)):
+        new = lengths[i]
+        if t > 0:
+            new = -turned[i] * r / (values[i] * r + t)
+        elif values[i] > len(values) * EPS * top:
+            new = -turned[i] / values[i]
+        turned[i] = new - lengths[i]
+        moved += values[i] * turned[i] * turned[i]
+    return r, moved
 
 
 @kernel

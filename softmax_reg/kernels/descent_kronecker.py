@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .descent import EPS, length_of
+from .descent import shrink
 from .jit import inner_kernel, kernel
 
 
@@ -194,19 +194,9 @@ def kronecker_block_descent(
                     )
             _turn(slopes, basis, class_basis, changes, turned)
             _turn(x[first:first + size], basis, class_basis, changes, lengths)
-            t = threshold[g]
             for i in range(size * n_rows):
                 turned[i] -= value[i] * lengths[i]
-            r = length_of(value, turned[:size * n_rows], t) if t > 0 else 1.0
-            moved = 0.0
-            for i in range(size * n_rows):
-                new = lengths[i]
-                if t > 0:
-                    new = -turned[i] * r / (value[i] * r + t)
-                elif value[i] > size * n_rows * EPS * top:
-                    new = -turned[i] / value[i]
-                turned[i] = new - lengths[i]
-                moved += value[i] * turned[i] * turned[i]
+            r, moved = shrink(value, turned, lengths, threshold[g], top)
             largest = max(largest, moved)
             if moved == 0:
                 continue
