@@ -50,6 +50,7 @@ class TestOptimum:
         {"solver": "lbfgs"}, {"solver": "newton-cg"}, {"solver": "newton-cholesky"},
         {"fit_intercept": False}, {"l1_ratio": 1.0, "C": 0.05}, {"l1_ratio": 0.5, "C": 0.1},
         {"l1_ratio": 1.0, "C": 0.05, "grouped": True}, {"C": np.inf, "tol": 1e-10},
+        {"l1_ratio": 1.0, "C": 0.05, "grouped": True, "groups": [0, 1, 0, 1]},
         {"class_weight": "balanced"}, {"class_weight": {0: 3.0, 2: 0.5}},
         {"penalty_factor": [1.0, np.inf, 0.5, 2.0]},
         {"l1_ratio": 1.0, "C": 0.05, "penalty_factor": [0.0, 1.0, 1.0, np.inf]},

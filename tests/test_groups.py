@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
+from softmax_reg import RowBlocks, SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 
 from .problems import EPS
 from .sparse_reference import group_sizes, reference_optimum, value_and_bound
@@ -76,9 +76,9 @@ def test_the_optimum_is_the_references(monkeypatch, n_classes, l1_ratio, C, solv
     assert np.all(model.coef_[:, out] == 0)
 
 
-@pytest.mark.parametrize("form", [np.array, sparse.csr_array, np.float32])
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array, RowBlocks, np.float32])
 def test_every_form_of_X(form):
-    """CSR is dense; float32 to its rounding."""
+    """CSR and rows on disk are dense; float32 to its rounding."""
     X, y, labels = problem(3)
     options = {"C": 0.1, "l1_ratio": 1.0, "grouped": True, "groups": labels, "tol": 1e-10}
     expected = SoftmaxRegression(**options).fit(X.astype(np.float32).astype(float), y)
