@@ -58,16 +58,16 @@ def test_factors_of_one_row_are_the_hessian(fit_intercept, form, monkeypatch):
         expected[:, -1] = 0
     expected[:, :-1] += change[:, :-1] / 0.5
     if form == "factors":
-        precision = stream.precision.plus(*row.curvature(*data, True))
+        posterior = stream.posterior.plus(*row.curvature(*data, True))
     else:
         hessian = row.value_grad_hessian(*data)[3]
-        precision = stream.precision._replace(matrix=stream.precision.matrix + hessian)
-    product = precision.operator()(change)
+        posterior = stream.posterior._replace(matrix=stream.posterior.matrix + hessian)
+    product = posterior.operator()(change)
     if not fit_intercept:
         product[:, -1] = 0
     np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(
-        precision.scaled(0.25).operator()(change)[:, :-1],
+        posterior.scaled(0.25).operator()(change)[:, :-1],
         0.25 * product[:, :-1] + 0.75 * change[:, :-1] / 0.5, rtol=1e-12,
     )
 
@@ -89,7 +89,7 @@ def test_the_minimum_in_logits_is_that_in_theta(
 ):
     """The gradient in theta vanishes there, also with classes that come late."""
     monkeypatch.setattr(stream_module, "MAX_DENSE_SIZE", 1000 if form == "matrix" else 0)
-    for each in (posterior.DensePrecision, posterior.KroneckerPrecision):
+    for each in (posterior.DensePosterior, posterior.KroneckerPosterior):
         monkeypatch.setattr(each, "minimisation_flops", lambda self, rows: np.inf)
     minimise, n_found = BatchObjective.minimise_in_logits, 0
 

@@ -83,16 +83,16 @@ class BatchObjective:
     sample : Sample
     shift : (n_features,)
     center : (n_rows, n_features + 1), theta_t
-    precision : DensePrecision or KroneckerPrecision, P_t
+    posterior : DensePosterior or KroneckerPosterior, P_t
     new_classes : NewClasses or None
     fit_intercept : bool
     """
 
-    def __init__(self, rows, sample, shift, center, precision, new_classes, fit_intercept):
+    def __init__(self, rows, sample, shift, center, posterior, new_classes, fit_intercept):
         self._rows, self._sample, self._shift = rows, sample, shift
         self._center = center
-        self._precision = precision
-        self._pull = precision.operator()
+        self._posterior = posterior
+        self._pull = posterior.operator()
         self._new = new_classes
         self._fit_intercept = fit_intercept
 
@@ -102,7 +102,7 @@ class BatchObjective:
         hessian = None
         if with_hessian:
             loss, loss_grad, n_errors, hessian = self._rows.value_grad_hessian(*data)
-            hessian += self._precision.matrix
+            hessian += self._posterior.matrix
             if self._new is not None:
                 classes, mean = self._new.factors(theta)
                 hessian += np.kron(classes, np.outer(mean, mean))
@@ -130,21 +130,21 @@ class BatchObjective:
         Returns
         -------
         Point or None
-            With its Hessian where the precision is dense. None where it takes more flops, or
+            With its Hessian where the posterior is dense. None where it takes more flops, or
             rounding is too large.
         """
         rows, (n_rows, width) = self._rows, theta.shape
         n = rows.n_samples + (self._new is not None) + len(free)
-        flops = dual_flops(n, n_rows) + self._precision.dual_flops(n, width)
+        flops = dual_flops(n, n_rows) + self._posterior.dual_flops(n, width)
         is_large = n * n_rows * max(width, n * n_rows) > _MAX_DUAL_NUMBERS
-        if is_large or flops > self._precision.minimisation_flops(rows):
+        if is_large or flops > self._posterior.minimisation_flops(rows):
             return None
         X = self._centred_rows()
         share = np.einsum("i,ij->j", self._sample.weight, X[:, free] ** 2)
         deltas = np.where(share > 0, share, self._sample.weight.sum())
         if self._new is not None:
             X = np.concatenate([X, self._new.mean[np.newaxis]])
-        dual = self._precision.dual(X, free, deltas)
+        dual = self._posterior.dual(X, free, deltas)
         if dual is None:
             return None
         gram, change = dual
@@ -159,9 +159,9 @@ class BatchObjective:
         # Rounding in the Gram matrix shows as a difference between the two.
         if not abs(point.value - found.value) <= _AGREEMENT * abs(found.value):
             return None
-        if self._precision.is_dense:
+        if self._posterior.is_dense:
             blocks = found.hessian[:len(X)]    # not of the anchors
-            point = point._replace(hessian=self._precision.plus_rows(X, blocks))
+            point = point._replace(hessian=self._posterior.plus_rows(X, blocks))
         return _checked(point)
 
     def _centred_rows(self):
@@ -182,8 +182,8 @@ class BatchObjective:
         return out + self._pull(direction)
 
     def grown(self, theta):
-        """`KroneckerPrecision` P_t with the factors at theta; one pass over the batch."""
-        past = self._precision
+        """`KroneckerPosterior` P_t with the factors at theta; one pass over the batch."""
+        past = self._posterior
         classes, moments = self._rows.curvature(
             self._sample, self._shift, theta, past.full, past.classes.ndim == 2
         )

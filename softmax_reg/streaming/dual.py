@@ -12,8 +12,8 @@ matrix of the f_i'', a Newton step from a is a+ - a, where
 
 (Rasmussen & Williams, algorithm 3.1, without the square roots of B: some blocks are negative).
 
-A precision P of the past has no curvature along an intercept whose class is new, along an
-unpenalised feature, or along a shift of all classes' intercepts. Q adds delta_j > 0 to these
+The curvature P of the past is zero along an intercept whose class is new, along an
+unpenalised feature, and along a shift of all classes' intercepts. Q adds delta_j > 0 to these
 coefficients j. A further row of J per j, with a one in column j, then has
 
     f_j(u) = -delta_j / 2 ||u - mean(u)||^2    (two classes: -delta_j / 2 u^2),

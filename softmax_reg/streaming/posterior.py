@@ -51,7 +51,7 @@ def _with_anchors(X, free):
     return rows
 
 
-class DensePrecision(NamedTuple):
+class DensePosterior(NamedTuple):
     """P as a matrix in theta.ravel(), (size, size), and the diagonal of P_0."""
 
     matrix: np.ndarray
@@ -67,14 +67,14 @@ class DensePrecision(NamedTuple):
         return cls(np.diag(start), start)
 
     def of_rows(self, kept):
-        """Return the precision of some rows of theta, a mask; the others do not move."""
+        """Return the posterior of some rows of theta, a mask; the others do not move."""
         if kept.all():
             return self
         index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
-        return DensePrecision(self.matrix[np.ix_(index, index)], self.start[index])
+        return DensePosterior(self.matrix[np.ix_(index, index)], self.start[index])
 
     def with_rows(self, kept, part):
-        """Return the precision with `part` in the place of these rows and columns."""
+        """Return the posterior with `part` in the place of these rows and columns."""
         if kept.all():
             return part
         index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
@@ -83,7 +83,7 @@ class DensePrecision(NamedTuple):
         return self._replace(matrix=matrix)
 
     def scaled(self, factor):
-        """Return the precision with P - P_0 multiplied by a factor."""
+        """Return the posterior with P - P_0 multiplied by a factor."""
         matrix = factor * self.matrix
         np.einsum("ii->i", matrix)[:] += (1 - factor) * self.start
         return self._replace(matrix=matrix)
@@ -154,11 +154,11 @@ class DensePrecision(NamedTuple):
 
 
 def _unpacked_dense(packed, start):
-    """`DensePrecision` from its pickle."""
-    return DensePrecision(_unpacked(packed, 2 * start.shape), start)
+    """`DensePosterior` from its pickle."""
+    return DensePosterior(_unpacked(packed, 2 * start.shape), start)
 
 
-class KroneckerPrecision(NamedTuple):
+class KroneckerPosterior(NamedTuple):
     """P as P_0 and the sums of `curvature` over all batches, each at its own theta.
 
     Attributes
@@ -189,23 +189,23 @@ class KroneckerPrecision(NamedTuple):
         return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
 
     def of_rows(self, kept):
-        """See `DensePrecision.of_rows`."""
+        """See `DensePosterior.of_rows`."""
         index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
         return self._replace(classes=self.classes[index])
 
     def with_rows(self, kept, part):
-        """See `DensePrecision.with_rows`."""
+        """See `DensePosterior.with_rows`."""
         index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
         classes = self.classes.copy()
         classes[index] = part.classes
         return part._replace(classes=classes)
 
     def scaled(self, factor):
-        """See `DensePrecision.scaled`."""
+        """See `DensePosterior.scaled`."""
         return self._replace(classes=factor * self.classes, moments=factor * self.moments)
 
     def plus(self, classes, moments):
-        """Return the precision with these added to the sums."""
+        """Return the posterior with these added to the sums."""
         return self._replace(classes=self.classes + classes, moments=self.moments + moments)
 
     def halfway_to(self, other):
@@ -221,7 +221,7 @@ class KroneckerPrecision(NamedTuple):
         )
 
     def operator(self):
-        """As `DensePrecision.operator`; 2 n_rows n_features (n_rows + n_features) flops."""
+        """As `DensePosterior.operator`; 2 n_rows n_features (n_rows + n_features) flops."""
         classes, mean, covariance = self.factors()
 
         def product(change):
@@ -247,7 +247,7 @@ class KroneckerPrecision(NamedTuple):
         return _PRODUCTS * 6 * n_rows * (rows.n_entries + of_factors)
 
     def dual_flops(self, n, width):
-        """As `DensePrecision.dual_flops`: the factorisations of one matrix per class."""
+        """As `DensePosterior.dual_flops`: the factorisations of one matrix per class."""
         if self.classes.ndim == 1:    # thousands of classes
             return np.inf
         n_rows, size = len(self.classes), width - 1
@@ -255,7 +255,7 @@ class KroneckerPrecision(NamedTuple):
         return n_rows * (factor + n**2 * (size + n_rows**2))
 
     def dual(self, X, free, deltas):
-        """As `DensePrecision.dual`.
+        """As `DensePosterior.dual`.
 
         With A = U diag(gamma) U', and intercepts b~ = b + W mu at the mean mu of the past,
         Q is block-diagonal in (U' W, U' b~): gamma_k Sigma + l2 and gamma_k, with deltas.
@@ -311,6 +311,6 @@ class KroneckerPrecision(NamedTuple):
 
 
 def _unpacked_kronecker(packed, shapes, l2, fit_intercept):
-    """`KroneckerPrecision` from its pickle."""
+    """`KroneckerPosterior` from its pickle."""
     classes, moments = map(_unpacked, packed, shapes)
-    return KroneckerPrecision(classes, moments, l2, fit_intercept)
+    return KroneckerPosterior(classes, moments, l2, fit_intercept)

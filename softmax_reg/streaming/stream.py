@@ -1,6 +1,6 @@
 """Learning from batches of rows, one pass: the past is a quadratic function of theta.
 
-A stream keeps the point theta_t and a precision P_t of the batches 1..t. The next batch, with
+A stream keeps the point theta_t and the curvature P_t of the batches 1..t. The next batch, with
 rows i of weights s_i, enters by
 
     theta_{t+1} = argmin  sum_i s_i CE_i(theta) + 1/2 (theta - theta_t)' P_t (theta - theta_t),
@@ -25,8 +25,8 @@ held-out loss from 1.09, 1.31 and 1.31 times that of a fit to all rows (C = 0.01
 
 A batch of few rows is minimised in the space of its logits (`dual`), others in theta.
 
-Two forms of P: the matrix itself (`DensePrecision`), or where that gets too large the sums
-of Kronecker factors of `solvers.kronecker` (`KroneckerPrecision`), A (x) M / trace(A) + P_0.
+Two forms of P: the matrix itself (`DensePosterior`), or where that gets too large the sums
+of Kronecker factors of `solvers.kronecker` (`KroneckerPosterior`), A (x) M / trace(A) + P_0.
 The factors of a batch are the mean of those at theta_t and theta_{t+1}: once learned, few rows
 of many features are predicted far too surely, and factors cannot tell in which directions.
 
@@ -60,9 +60,9 @@ from ..rows.base import Sample
 from ..rows.memory import MemoryRows
 from ..solvers.kronecker import KroneckerTransform
 from .batch import BatchObjective, NewClasses, minimise_exactly, minimise_nearly
-from .posterior import DensePrecision, KroneckerPrecision
+from .posterior import DensePosterior, KroneckerPosterior
 
-# Number of parameters up to which the precision is one matrix: digits with an intercept. A
+# Number of parameters up to which the curvature is one matrix: digits with an intercept. A
 # batch of 10 rows then costs up to 3 times what it does just above, for the Cholesky factor.
 MAX_DENSE_SIZE = 650
 # Growth of the weight seen at which the factors are decomposed anew.
@@ -78,7 +78,7 @@ class Stream(NamedTuple):
     ----------
     theta : (n_rows, n_features + 1) float64
         theta_t, of rows x - shift; 0 for classes that have not come.
-    precision : DensePrecision or KroneckerPrecision
+    posterior : DensePosterior or KroneckerPosterior
     seen : (n_classes,) bool
         Classes that have come, with a weight; without an intercept all are in the model.
     shift : (n_features,)
@@ -97,7 +97,7 @@ class Stream(NamedTuple):
     """
 
     theta: np.ndarray
-    precision: DensePrecision | KroneckerPrecision
+    posterior: DensePosterior | KroneckerPosterior
     seen: np.ndarray
     shift: np.ndarray
     mean: np.ndarray
@@ -117,10 +117,10 @@ class Stream(NamedTuple):
         n_rows = 1 if n_classes == 2 else n_classes
         l2 = penalty_factor / C
         size = n_rows * (n_features + 1)
-        form = DensePrecision if size <= MAX_DENSE_SIZE else KroneckerPrecision
+        form = DensePosterior if size <= MAX_DENSE_SIZE else KroneckerPosterior
         return cls(
             theta=np.zeros((n_rows, n_features + 1)),
-            precision=form.prior(n_rows, n_features, l2, fit_intercept),
+            posterior=form.prior(n_rows, n_features, l2, fit_intercept),
             seen=np.full(n_classes, not fit_intercept),
             shift=np.zeros(n_features),
             mean=np.zeros(n_features),
@@ -178,32 +178,32 @@ class Stream(NamedTuple):
         return past._solved(after, rows, sample, of_classes)
 
     def _solved(self, after, rows, sample, of_classes):
-        """`after`, with its theta and its precision."""
+        """`after`, with its theta and its posterior."""
         binary = len(self.theta) == 1
         kept = np.ones(1, dtype=bool) if binary else after.seen
         theta, new_classes = self._entered(after.seen, kept, of_classes)
         target = sample.target if binary else (np.cumsum(kept) - 1)[sample.target]
         objective = BatchObjective(
             rows, sample._replace(target=target.astype(np.int32)), self.shift, theta,
-            self.precision.of_rows(kept), new_classes, self.fit_intercept,
+            self.posterior.of_rows(kept), new_classes, self.fit_intercept,
         )
         point, transform = objective.minimise_in_logits(theta, self._free_columns()), None
-        if self.precision.is_dense:
+        if self.posterior.is_dense:
             if point is None:
                 point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
-            precision = self.precision.of_rows(kept)._replace(matrix=point.hessian)
+            posterior = self.posterior.of_rows(kept)._replace(matrix=point.hessian)
         else:
-            precision = objective.grown(theta)
+            posterior = objective.grown(theta)
             if point is None:
-                transform = self._transform(after, precision)
+                transform = self._transform(after, posterior)
                 point = minimise_nearly(objective, theta, transform[0])
-            precision = precision.halfway_to(objective.grown(point.theta))
+            posterior = posterior.halfway_to(objective.grown(point.theta))
         whole = self.theta.copy()
         whole[kept] = point.theta
         before = self.theta.copy()
         before[kept] = theta
         return after._replace(
-            theta=whole, precision=self.precision.with_rows(kept, precision),
+            theta=whole, posterior=self.posterior.with_rows(kept, posterior),
             transform=transform, before=before, weight_before=self.weight_seen,
         )
 
@@ -220,7 +220,7 @@ class Stream(NamedTuple):
         if not (before > 0 and np.isfinite(now)):
             return self
         ratio = np.clip(now / before, 1 / _MAX_DRIFT, _MAX_DRIFT)
-        return self._replace(precision=self.precision.scaled(1 - (1 - ratio) * share))
+        return self._replace(posterior=self.posterior.scaled(1 - (1 - ratio) * share))
 
     def _entered(self, seen, kept, of_classes):
         """(theta, NewClasses or None): intercepts of classes that are new, by their share."""
@@ -256,15 +256,15 @@ class Stream(NamedTuple):
         free = np.union1d(self._free_columns(), width - 1)
         return [np.arange(j, n_rows * width, width) for j in free]
 
-    def _transform(self, after, precision):
-        """Return the last transform, or where much has come since, that of this precision."""
+    def _transform(self, after, posterior):
+        """Return the last transform, or where much has come since, that of this posterior."""
         n_seen = np.count_nonzero(after.seen)
         if self.transform is not None:
             _, weight, n_rows = self.transform
             if n_rows == n_seen and after.weight_seen <= _REFRESH * weight:
                 return self.transform
         transform = KroneckerTransform(
-            precision.factors(), self.l2, self.fit_intercept, HOST_ALGEBRA
+            posterior.factors(), self.l2, self.fit_intercept, HOST_ALGEBRA
         )
         return transform, after.weight_seen, n_seen
 
