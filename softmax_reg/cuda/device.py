@@ -1,28 +1,30 @@
-"""What rows on a device stand on: CuPy's arrays on a GPU, NumPy's under Numba's simulator.
+"""Arrays, launches and transfers on a device: CuPy on a GPU, NumPy in Numba's simulator.
 
-Nothing imports this before somebody asks for ``device="cuda"``.
+This module is not imported before a user asks for ``device="cuda"``.
 """
 
 import numpy as np
 from numba import config, cuda
 
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)
-# Threads of a block where a row is one thread; the simulator takes milliseconds a thread.
+# Number of threads of a block in kernels of one thread a row. The simulator takes milliseconds
+# for each thread.
 ROWS_A_BLOCK = 4 if IS_SIMULATED else 128
-# Blocks of a launch, at least, those without rows to return at once: Numba warns below.
+# Least number of blocks of a launch. Numba warns of fewer; blocks without rows return at once.
 _LEAST_BLOCKS = 1 if IS_SIMULATED else 128
+# Instructions for installation in error messages.
 _HOW = "python -m pip install 'softmax_reg[cuda12]', or 'softmax_reg[cuda13]' with CUDA 13"
 
 
 def array_module():
-    """CuPy, or NumPy in the simulator.
+    """Return the module CuPy, or NumPy in the simulator.
 
     Raises
     ------
     ImportError
-        Without CuPy.
+        If CuPy is not installed.
     RuntimeError
-        Without a GPU that CUDA can use.
+        If there is no GPU that CUDA can use.
     """
     if IS_SIMULATED:
         return np
@@ -39,7 +41,7 @@ def array_module():
 
 
 def free_bytes():
-    """Memory of the device that nobody uses; also what CuPy keeps for its next arrays."""
+    """Return the free memory of the device in bytes, with the free part of CuPy's pool."""
     if IS_SIMULATED:
         return np.inf
     xp = array_module()
@@ -47,26 +49,26 @@ def free_bytes():
 
 
 def to_device(array):
-    """As an array of `array_module()`; without a copy where it is on the device already."""
+    """Return `array` as one of `array_module()`, without a copy if it is on the device."""
     xp = array_module()
     if isinstance(array, xp.ndarray):
         return array
     if not hasattr(array, "__cuda_array_interface__"):
         return xp.asarray(array)
-    if hasattr(array, "detach"):    # PyTorch exports nothing that gradients may flow to
+    if hasattr(array, "detach"):    # PyTorch does not export tensors that require gradients
         array = array.detach()
     return xp.from_dlpack(array) if hasattr(array, "__dlpack__") else xp.asarray(array)
 
 
 def to_host(array):
-    """As a NumPy array."""
+    """Return `array` as a NumPy array."""
     return array if isinstance(array, np.ndarray) else array.get()
 
 
 def launch(kernel, n_blocks, n_threads, *arrays):
-    """Run a kernel of Numba's on CuPy's current stream, after what is under way there.
+    """Launch a Numba kernel on CuPy's current stream, in the order of the stream.
 
-    Numba by itself would wait for that stream, once for each array, before it launches.
+    By default, Numba would wait for the stream before the launch, once for each array.
     """
     stream = 0
     if not IS_SIMULATED:
@@ -77,7 +79,7 @@ def launch(kernel, n_blocks, n_threads, *arrays):
 
 
 def n_threads(n_classes):
-    """Threads of a block for rows of so many classes, a power of two."""
+    """Return the number of threads of a block for a row of `n_classes`, a power of two."""
     if IS_SIMULATED:
         return 2
     return 32 if n_classes <= 128 else 128
@@ -86,8 +88,8 @@ def n_threads(n_classes):
 def moved(X, parts):
     """Yield (part, X[part] on the device) for rows of an X on the host, or in a file.
 
-    Through two buffers of pinned memory and two on the device: a block is read and moved
-    while the device works on the one before. It is the caller's until the next is asked for.
+    There are two buffers in pinned memory and two on the device: a block is read and moved
+    while the device works on the one before. A block is valid until the generator resumes.
 
     Parameters
     ----------
@@ -106,14 +108,14 @@ def moved(X, parts):
     pinned = [empty_pinned(shape, X.dtype) for _ in range(2)]
     blocks = [xp.empty(shape, X.dtype) for _ in range(2)]
     arrived = [None, None]
-    # The pool may have given memory that kernels under way still read.
+    # The pool may return memory that kernels already launched still read.
     worked = [working.record()] * 2
     for i, part in enumerate(parts):
         turn, n_rows = i % 2, part.stop - part.start
         if arrived[turn] is not None:
             arrived[turn].synchronize()    # before the pinned buffer is overwritten
         pinned[turn][:n_rows] = X[part]
-        copying.wait_event(worked[turn])    # before the device's is
+        copying.wait_event(worked[turn])    # before the device's buffer is overwritten
         blocks[turn][:n_rows].set(pinned[turn][:n_rows], stream=copying)
         arrived[turn] = copying.record()
         working.wait_event(arrived[turn])

@@ -1,9 +1,9 @@
 """CUDA kernels on the logits of a block of rows, in place.
 
-One thread block a row, whose threads share its classes; a row of the binary model is one
-thread. There may be more of them than rows. All arithmetic but the arrays themselves is
-float64. Sums run over threads in a tree of fixed shape: no atomics, the same bits every time.
-NaN and infinities go where they would in NumPy.
+A row is one thread block, whose threads share the classes; in the binary model a row is one
+thread. A launch may have more blocks or threads than rows. Arrays may be float32; all arithmetic
+is float64. Sums run over threads in a tree of fixed shape, without atomics: the results have the
+same bits every time. NaN and infinities propagate as in NumPy.
 
 Shapes
 ------
@@ -19,15 +19,15 @@ import math
 import numpy as np
 from numba import cuda, float64
 
-# Threads of a block, at most; a power of two.
+# Largest number of threads of a block, a power of two.
 MAX_THREADS = 128
 
 
 @cuda.jit(device=True, inline="always")
 def _sum_of_block(shared, value):
-    """Sum of `value` over the threads of the block, the same in all of them."""
+    """Return the sum of `value` over the threads of the block, to all of them."""
     thread = cuda.threadIdx.x
-    cuda.syncthreads()    # the last result has been read
+    cuda.syncthreads()    # until all threads have read the last result
     shared[thread] = value
     cuda.syncthreads()
     stride = cuda.blockDim.x // 2
@@ -41,7 +41,7 @@ def _sum_of_block(shared, value):
 
 @cuda.jit(device=True, inline="always")
 def _largest_of_block(shared, value):
-    """Largest `value` of the threads of the block, the same in all of them."""
+    """Return the largest `value` of the threads of the block, to all of them."""
     thread = cuda.threadIdx.x
     cuda.syncthreads()
     shared[thread] = value
@@ -57,7 +57,7 @@ def _largest_of_block(shared, value):
 
 @cuda.jit(device=True, inline="always")
 def _softmax_of_block(shared, logits, row):
-    """logits[row] becomes exp(z - largest); returns their sum."""
+    """Replace the logits z = logits[row] with exp(z - max(z)) and return the sum of these."""
     n_classes = logits.shape[1]
     first, step = cuda.threadIdx.x, cuda.blockDim.x
     top = -np.inf
@@ -74,7 +74,7 @@ def _softmax_of_block(shared, logits, row):
 
 @cuda.jit
 def residuals(logits, y, weight, loss, wrong):
-    """Weighted cross-entropy of each row; logits become its gradient.
+    """Compute the weighted cross-entropy of each row, and its gradient in place of the logits.
 
     loss[i]   = s (logsumexp(z) - z[y[i]])        in nats, s = weight[i]
     logits[i] = s (softmax(z) - onehot(y[i]))
@@ -92,7 +92,7 @@ def residuals(logits, y, weight, loss, wrong):
             rival = max(rival, float64(logits[row, k]))
     rival = _largest_of_block(shared, rival)
     top = max(rival, own)
-    # What is not the right class's is summed on its own: q - 1 would cancel where q is near 1.
+    # Sum the exponentials of the other classes separately: q - 1 would cancel for q near 1.
     others = 0.0
     for k in range(first, n_classes, step):
         if k != right:
@@ -112,7 +112,7 @@ def residuals(logits, y, weight, loss, wrong):
 
 @cuda.jit
 def binary_residuals(logits, y, weight, loss, wrong):
-    """`residuals` of the sigmoid; logits (n_rows, 1) are those of class 1."""
+    """Compute `residuals` of the binary model; logits (n_rows, 1) are those of class 1."""
     row = cuda.grid(1)
     if row < logits.shape[0]:
         s = weight[row]
@@ -129,7 +129,7 @@ def binary_residuals(logits, y, weight, loss, wrong):
 
 @cuda.jit
 def hessian_rows(logits, change, weight):
-    """change[i] becomes s (diag(q) - q q') change[i], with q the softmax of logits[i]."""
+    """Replace change[i] with s (diag(q) - q q') change[i], with q the softmax of logits[i]."""
     shared = cuda.shared.array(MAX_THREADS, float64)
     row, n_classes = cuda.blockIdx.x, logits.shape[1]
     first, step = cuda.threadIdx.x, cuda.blockDim.x
@@ -147,7 +147,7 @@ def hessian_rows(logits, change, weight):
 
 @cuda.jit
 def binary_hessian_rows(logits, change, weight):
-    """`hessian_rows` of the sigmoid."""
+    """Compute `hessian_rows` of the binary model."""
     row = cuda.grid(1)
     if row < logits.shape[0]:
         small = math.exp(-abs(float64(logits[row, 0])))
@@ -156,15 +156,16 @@ def binary_hessian_rows(logits, change, weight):
 
 @cuda.jit
 def spreads(logits, weight, spread):
-    """logits[i] becomes its softmax q; spread[i] = s sum_k q_k (1 - q_k)."""
+    """Replace logits[i] with its softmax q, and set spread[i] = s sum_k q_k (1 - q_k)."""
     shared = cuda.shared.array(MAX_THREADS, float64)
     row, n_classes = cuda.blockIdx.x, logits.shape[1]
     first, step = cuda.threadIdx.x, cuda.blockDim.x
     if row >= logits.shape[0]:
         return
     total = _softmax_of_block(shared, logits, row)
-    # With e_k = exp(z_k - largest), 1 for the largest: sum_k e_k (total - e_k), where the
-    # largest's total - 1 is summed on its own. Of several that tie, each is one.
+    # Compute sum_k e_k (total - e_k) with e_k = exp(z_k - max(z)). For a largest logit e_k = 1,
+    # and the sum of the other exponentials replaces total - 1, which would cancel. Several
+    # logits may tie.
     rest, own, n_largest = 0.0, 0.0, 0.0
     for k in range(first, n_classes, step):
         value = float64(logits[row, k])
@@ -184,7 +185,7 @@ def spreads(logits, weight, spread):
 
 @cuda.jit
 def binary_spreads(logits, weight, spread):
-    """`spreads` of the sigmoid: q of class 1, and s q (1 - q)."""
+    """Compute `spreads` of the binary model: q of class 1, and s q (1 - q)."""
     row = cuda.grid(1)
     if row < logits.shape[0]:
         odds = float64(logits[row, 0])

@@ -1,4 +1,4 @@
-"""The regularisation path: one fit for each of many values of C, each from the last."""
+"""The regularisation path: a fit for each value of C, warm-started from the one before."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ from .parameters import problem_options
 from .regression import SoftmaxRegression
 from .validation import check_training_data
 
-# Share of L1 that the start of a default grid is for where the penalty has less.
+# Smallest share of L1 in the penalty for which the start of a default grid is computed.
 _LEAST_L1 = 1e-3
 
 
 class SoftmaxPath(NamedTuple):
-    """Fits along a grid of C, in its order.
+    """Fits along a grid of C, in the order of the grid.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class SoftmaxPath(NamedTuple):
         As `objective_` and `dual_gap_` of `SoftmaxRegression`, in nats.
     n_iters : ndarray of shape (n_Cs,), int32
     degrees_of_freedom : ndarray of shape (n_Cs,), int64
-        Coefficients that are not zero.
+        Number of nonzero coefficients.
     deviances_explained : ndarray of shape (n_Cs,)
         1 - loss / loss of the model without features.
     classes : ndarray of shape (n_classes,)
@@ -63,23 +63,25 @@ def softmax_path(
     device="cpu",
     precision="auto",
 ):
-    """Fit softmax regressions for many values of C, each started from the last.
+    """Fit softmax regressions for many values of C, each warm-started from the one before.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     Cs : array-like of shape (n_Cs,), default=None
-        Positive and finite. None takes `n_Cs` values, evenly spaced in the logarithm, from
-        the largest C at which all penalised coefficients are zero to 1 / eps times that. With
-        l1_ratio < 0.001 as if it were 0.001: ridge never gives zeros.
+        Positive and finite values. None takes `n_Cs` values, evenly spaced in the logarithm,
+        from the largest C at which all penalised coefficients are zero to 1 / eps times that
+        C. An l1_ratio < 0.001 counts as 0.001 there: ridge never gives zeros.
     n_Cs : int, default=100
+        Number of values where `Cs` is None.
     eps : float in (0, 1), default=1e-3
+        Ratio of the first value to the last where `Cs` is None.
     l1_ratio : float in [0, 1], default=1.0
     sample_weight : array-like of shape (n_samples,) or float, default=None
     class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, groups, \
 device, precision
-        As in `SoftmaxRegression`. What is returned is NumPy's, wherever X is.
+        As in `SoftmaxRegression`. The results are NumPy arrays, wherever X is.
 
     Returns
     -------
@@ -88,12 +90,13 @@ device, precision
     Raises
     ------
     ValueError
-        On what `SoftmaxRegression` refuses, and on a grid that is empty or not positive.
+        On arguments that `SoftmaxRegression` refuses, and on a grid that is empty or not
+        positive.
 
     Warns
     -----
     ConvergenceWarning
-        Once, if fits ended short of `tol`.
+        Once, if any fits ended short of `tol`.
 
     References
     ----------
@@ -144,9 +147,10 @@ device, precision
 
 
 def path_fits(problem, Cs, solver, tol, max_iter):
-    """Yield a `Fit` for each C, in ascending order, each started from the last.
+    """Yield a `Fit` for each C, in ascending order, each warm-started from the one before.
 
-    Or from the line through the last two, in log C, where the objective is lower there.
+    A second candidate for the start is the extrapolation of the last two fits, linear in log C.
+    The candidate with the lower objective is used.
     """
     fits = []
     for C in Cs:
@@ -160,10 +164,20 @@ def path_fits(problem, Cs, solver, tol, max_iter):
 
 
 def _continued(fits, at, has_kinks):
-    """[(coef, intercept)] on the line through two of [(log C, (coef, intercept)), ...].
+    """Extrapolate the last two fits linearly to log C = `at`.
 
-    At log C = at; none where there are not two. With kinks what was zero stays zero, and
-    nothing changes its sign.
+    With kinks, zero coefficients stay zero and no coefficient changes sign.
+
+    Parameters
+    ----------
+    fits : list of (log C, (coef, intercept))
+    at : float
+    has_kinks : bool
+
+    Returns
+    -------
+    list of (coef, intercept)
+        One entry, or none where there are fewer than two fits.
     """
     if len(fits) == 2 and fits[0][0] < fits[1][0] < at < np.inf:
         (before, (old, old_intercept)), (last, (new, new_intercept)) = fits
@@ -176,7 +190,7 @@ def _continued(fits, at, has_kinks):
 
 
 def default_grid(problem, n_Cs, eps, l1_ratio):
-    """n_Cs values from the largest C at which nothing penalised is in the model."""
+    """Return `n_Cs` values, from the largest C at which all penalised coefficients are zero."""
     _check(n_Cs >= 1 and n_Cs == int(n_Cs), "n_Cs", "a positive integer", n_Cs)
     _check(0 < eps < 1, "eps", "between 0 and 1", eps)
     first = problem.sparsest_C(l1_ratio)
@@ -184,7 +198,11 @@ def default_grid(problem, n_Cs, eps, l1_ratio):
 
 
 def check_grid(Cs, finite=True):
-    """Values of C as a float64 array, positive and finite or infinite, at least one."""
+    """Return the values of C as a float64 array, at least one and all positive.
+
+    finite : bool
+        Whether to refuse infinite values.
+    """
     grid = np.array(Cs, dtype=np.float64)
     _check(grid.ndim == 1 and grid.size > 0, "Cs", "a list of at least one number", Cs)
     if finite:

@@ -1,4 +1,4 @@
-"""Scores of the rows that a fold left out: what scorers are told, and which scores count."""
+"""Scores of the rows left out of a fold: arguments of the scorers, and the scores that count."""
 
 import copy
 import inspect
@@ -8,12 +8,12 @@ import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils.validation import _check_method_params
 
-# Folds that a message names one by one.
+# Largest number of folds that a message names one by one.
 _MOST_NAMED = 5
 
 
 def scorer_of(scoring):
-    """Return scikit-learn's scorer of that name, or the callable as it is; None is accuracy."""
+    """Return scikit-learn's scorer for a name, or a callable unchanged; None means accuracy."""
     return get_scorer("accuracy" if scoring is None else scoring)
 
 
@@ -23,10 +23,11 @@ def fold_scorer(scorer, data, params):
     Parameters
     ----------
     scorer : callable
-        (estimator, X, y, **params) -> float.
+        Function (estimator, X, y, **params) -> float.
     data : TrainingData
     params : dict
-        Other arguments of the scorer; one with an entry for each row is cut to the rows.
+        Other arguments of the scorer. An argument with an entry for each row is restricted to
+        the rows to score.
     """
     scorer = knowing_classes(scorer, data.classes)
 
@@ -41,17 +42,17 @@ def fold_scorer(scorer, data, params):
 
 
 def knowing_classes(scorer, classes):
-    """Return the scorer, told of the classes that `fit` knew: rows to score may lack some.
+    """Return the scorer with the labels of all classes of the fit: rows to score may lack some.
 
-    Metrics of probabilities, and those without averages, are told all labels. Averages over
-    classes stay averages over the classes present, as in scikit-learn. Of two classes the
-    positive one is the metric's default, if that is a class, and otherwise ``classes[1]``,
-    whose probability scorers pass on. What the scorer was made with stays.
+    Metrics of probabilities, and metrics without averages, get all labels. Averages over
+    classes stay averages over the classes present, as in scikit-learn. With two classes the
+    positive one is the metric's default, if it is a class. Otherwise it is ``classes[1]``,
+    whose probability scorers pass to metrics. Arguments given to `make_scorer` stay.
 
     Parameters
     ----------
     scorer : callable
-        Only scorers from scikit-learn's `make_scorer` are told.
+        Scorers that scikit-learn's `make_scorer` did not create are returned unchanged.
     classes : ndarray of shape (n_classes,), sorted
     """
     metric = getattr(scorer, "_score_func", None)
@@ -68,28 +69,33 @@ def knowing_classes(scorer, classes):
     if "pos_label" in accepted and defaults["pos_label"] not in known:
         average = given.get("average", defaults.get("average", "binary"))
         if of_predictions and average != "binary":
-            told["pos_label"] = None    # not used, and scikit-learn refuses the default's label
+            told["pos_label"] = None    # unused, and scikit-learn would refuse the default
         elif len(known) == 2:
             told["pos_label"] = known[1]
-    scorer = copy.copy(scorer)    # with its requests for metadata
+    scorer = copy.copy(scorer)    # keeps its metadata requests
     scorer._kwargs = told | given
     return scorer
 
 
 def folds_that_count(scores, Cs, l1_ratios, lacking):
-    """Return which folds have a finite score, (n_folds,) bool; warn of scores that do not count.
+    """Return the mask of the folds with a finite score, (n_folds,); warn of scores not finite.
 
     Parameters
     ----------
     scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
     Cs, l1_ratios : ndarray
     lacking : list of lists
-        Classes that no row left out of a fold has.
+        Classes missing from the rows left out of each fold.
 
     Raises
     ------
     ValueError
-        If no candidate has a finite score in all folds that count.
+        If no candidate has a finite score in all folds that have one.
+
+    Warns
+    -----
+    UserWarning
+        If any score is not finite.
     """
     is_finite = np.isfinite(scores)
     counts = is_finite.any(axis=(1, 2))

@@ -1,6 +1,6 @@
-"""Descent on quadratic models whose Hessian is a Kronecker product, and low rank, never formed.
+"""Descent on quadratic models whose Hessian is a Kronecker product plus low rank, never formed.
 
-As `descent`, in the metric of `solvers.proximal_lbfgs`.
+The methods are those of `descent`, for the metric of `solvers.proximal_lbfgs`.
 """
 
 import math
@@ -13,7 +13,7 @@ from .jit import inner_kernel, kernel
 
 @inner_kernel
 def _slope(j, k, classes, ridge, left, grad, start, x, spread, seen):
-    """Return the slope of the model below in one coordinate."""
+    """Return the slope of the model of `kronecker_descent` in coordinate (j, k)."""
     out = grad[j, k] + ridge[j] * (x[j, k] - start[j, k])
     for m in range(classes.shape[0]):
         out += classes[k, m] * spread[j, m]
@@ -27,10 +27,10 @@ def kronecker_descent(
     classes, moments, ridge, left, right, grad, curvature, start, x, threshold, spread, seen,
     n_sweeps,
 ):
-    """Coordinate descent where H = moments (x) classes + diag(ridge) - left right'.
+    """Minimise by coordinate descent, for H = moments (x) classes + diag(ridge) - left right'.
 
-    Never forms H: with d = x - start, keeps moments d and right' d up to date. Features in
-    order, and the classes of one after the other.
+    H is never formed: with d = x - start, moments d and right' d are kept up to date.
+    Coordinates are in the order of features, and of classes within a feature.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def kronecker_descent(
     moments : (width, width), symmetric, or its diagonal (1, width)
     ridge : (width,)
     left, right : (width, n_rows, rank)
-        Whose product, over the last axis, is symmetric; rank may be 0.
+        The product over the last axis is symmetric; rank may be 0.
     grad : (width, n_rows), at start
     curvature : (width, n_rows), the diagonal of H, positive where x may move
     start, x : (width, n_rows)
-        x is overwritten.
+        Centre of the model, and the initial point; x is overwritten.
     threshold : (width,)
     spread : (width, n_rows), moments d; overwritten
     seen : (rank,), right' d; overwritten
@@ -96,11 +96,11 @@ def kronecker_group_descent(
     classes, moments, ridge, left, right, grad, curvature, start, x, threshold, spread, seen,
     n_sweeps,
 ):
-    """As `kronecker_descent`, for the Euclidean norm of every feature's coefficients.
+    """Minimise as `kronecker_descent`, for the Euclidean norm of every feature's coefficients.
 
-    Minimises a bound on the model over one feature after the other: its block of H is at most
-    `curvature`, (width,), times the identity, and the minimum of that a step along the
-    gradient, shortened by threshold / curvature. The others are as there.
+    A bound on the model is minimised over one feature after the other. The feature's block of H
+    is at most `curvature`, (width,), times the identity. The minimum of this bound is a gradient
+    step, shortened by threshold / curvature. Other arguments are as in `kronecker_descent`.
     """
     width, n_rows = grad.shape
     rank = left.shape[2]
@@ -147,23 +147,23 @@ def kronecker_block_descent(
     classes, moments, ridge, left, right, grad, bound, start, x, threshold, spread, seen, starts,
     class_basis, vectors, n_sweeps,
 ):
-    """As `kronecker_descent`, for the Euclidean norm of blocks of features.
+    """Minimise as `kronecker_descent`, for the Euclidean norm of blocks of features.
 
-    Minimises a bound on the model over one block after the other: its part of H is at most a
-    matrix that is diagonal, `bound`, in the eigenvectors of the block's moments and of the
-    classes. There the minimum is that of `group_descent`.
+    A bound on the model is minimised over one block after the other. The block's part of H is at
+    most a matrix that is diagonal, `bound`, in the basis of the eigenvectors of the block's
+    moments and of the classes. In this basis the minimum is that of `group_descent`.
 
     Parameters
     ----------
     bound : (width, n_rows)
-        0 where nothing can move.
+        Diagonal of the bound; 0 for a block that cannot move.
     threshold : (n_blocks,)
     starts : (n_blocks + 1,) int
         First feature of every block, and `width`.
     class_basis : (n_rows, n_rows)
         Eigenvectors as columns.
     vectors : (sum of squared sizes,)
-        Eigenvectors of the blocks' moments, as the columns of one matrix after the other.
+        Eigenvectors of each block's moments, as the columns of one matrix after another.
     others : as in `kronecker_descent`
     """
     width, n_rows = grad.shape
@@ -203,7 +203,7 @@ def kronecker_block_descent(
             _turn_back(turned, basis, class_basis, slopes, changes)
             for j in range(size):
                 for k in range(n_rows):
-                    if r == 0:    # exactly, not by rotation and back
+                    if r == 0:    # set to exactly zero, without the errors of a rotation
                         changes[j, k] = -x[first + j, k]
                         x[first + j, k] = 0.0
                     else:
@@ -226,7 +226,7 @@ def kronecker_block_descent(
 def _turn(block, basis, class_basis, work, out):
     """Compute out = basis' block class_basis, raveled.
 
-    basis : (size, size), where `size` is the number of rows of `block` to use
+    basis : (size, size), with `size` the number of rows of `block` in use
     """
     size, n_rows = len(basis), len(class_basis)
     for i in range(size):

@@ -1,4 +1,4 @@
-"""The Hessian in some of the coefficients, by whatever takes the least work."""
+"""The Hessian in some of the coefficients, by the method of the least work."""
 
 import numpy as np
 
@@ -16,19 +16,20 @@ from .passes import (
 from .registers import REGISTER_BYTES
 from .tiles import padded
 
-# Operations of products of blocks in the time of one pair of stored entries, and of one
-# addition to a row of sums.
+# Cost of one pair of stored entries, in operations of products of dense blocks.
 _PAIR = 80
+# Cost of one addition to a row of sums, in operations of products of dense blocks.
 _TERM = 4
-# Of the squares of a column, what its shift must leave.
+# Smallest ratio of a diagonal entry after the shift to that before it.
 _LEAST_LEFT = 1e-6
 
 
 def hessian_of(rows, weight, shift, theta, index, whole):
-    """See `Rows.hessian`.
+    """Return the Hessian in theta.ravel()[index]; see `Rows.hessian`.
 
     whole : callable
-        Gives the Hessian in all coefficients, for half as much work if all are asked for.
+        Returns the Hessian in all coefficients. If `index` is all of them, this takes half the
+        work of the other methods.
     """
     n_rows, width = theta.shape
     index = np.asarray(index, dtype=np.int64)
@@ -58,7 +59,11 @@ def hessian_of(rows, weight, shift, theta, index, whole):
 
 
 def _by_blocks(rows, weight, shift, theta, columns, counts, work):
-    """From dense blocks of rows; `counts` coefficients of each row of theta."""
+    """Return the Hessian by products of dense blocks of rows.
+
+    counts : (n_rows,) int
+        Number of coefficients in each row of theta.
+    """
     m, present = len(columns), np.flatnonzero(counts)
     counts = counts[present]
     m_cross = m if len(counts) > 1 else 0
@@ -87,7 +92,7 @@ def _by_blocks(rows, weight, shift, theta, columns, counts, work):
 
 
 def _by_pairs(rows, weight, shift, theta, of_row, columns, most, work):
-    """From pairs of stored entries; None where the shift leaves them few digits."""
+    """Return the Hessian by pairs of stored entries; None where the shift leaves few digits."""
     n_rows, width = theta.shape
     first = count_classes(theta) - n_rows
     is_coef = columns < width - 1
@@ -109,11 +114,11 @@ def _by_pairs(rows, weight, shift, theta, of_row, columns, most, work):
     k = of_row[coefs] + first
     strip = strip[:, :count_classes(theta)]
     classes = mirrored(np.tril(classes[:, :count_classes(theta)], -1))
-    # Rows sum to zero.
+    # Rows sum to zero: fill in the entries of the classes themselves.
     for sums, at in ((strip, (np.arange(len(coefs)), k)), (classes, np.diag_indices(shape[0]))):
         sums[at] = 0.0
         sums[at] = -sums.sum(axis=1)
-    # From x to x - shift: what the intercepts see of every coefficient goes over to them.
+    # Change columns from x to x - shift, by the sums between coefficients and intercepts.
     mean = shift[columns[coefs]]
     out = mirrored(own)
     seen = strip[:, k] * mean

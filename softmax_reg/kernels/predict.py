@@ -9,18 +9,27 @@ from .jit import kernel
 from .softmax import exponentials, load_block, products
 from .tiles import aligned_empty, transpose
 
-# What to write; see `predictions`.
+# Kinds of output of `predictions`.
 LOGITS, PROBABILITIES, LOG_PROBABILITIES = range(3)
 
 
 @kernel
 def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop, out):
-    """out[start:stop] = logits, probabilities or their logarithms; (n_samples, n_classes).
+    """Write the logits, probabilities or log-probabilities of rows start to stop.
 
-    Returns how many logits are not finite.
-
+    Parameters
+    ----------
     theta_t : (n_features + 1, n_classes padded)
-    width : features and intercept, padded to whole vector registers
+    width : int
+        Number of features and intercept, padded to whole vector registers.
+    kind : {LOGITS, PROBABILITIES, LOG_PROBABILITIES}
+    out : (n_samples, n_classes)
+        out[start:stop] is overwritten.
+
+    Returns
+    -------
+    n_not_finite : int
+        Number of logits that are not finite.
     """
     x = aligned_empty(0 if rows.is_sparse else block, width, theta_t)
     by_row, padded_logits, work = logit_space(theta_t, block)

@@ -1,9 +1,8 @@
 """Run one kernel on many row ranges at once, from any thread or process.
 
-A kernel releases the GIL, so plain Python threads are all the parallelism it
-needs. One set of workers serves the whole process: fits that run at the same time, each in
-a thread of its own, share them. A forked child starts with none and makes its own at its
-first launch.
+A kernel releases the GIL, so Python threads suffice for parallelism. One set of workers serves
+the whole process: fits that run at the same time, each in its own thread, share the workers.
+A forked child starts without workers and creates its own at its first launch.
 """
 
 import contextlib
@@ -18,30 +17,31 @@ import joblib
 from .blas import n_blas_threads
 from .workers import Job, Workers
 
-# Accumulators are private to a chunk and added in chunk order, so their number
-# must follow from the shapes alone: then a result does not depend on how many
-# threads computed it.
+# Largest number of chunks. Each chunk has private accumulators, which are added in chunk order.
+# The number of chunks depends on shapes alone, so results do not depend on the number of threads.
 MAX_CHUNKS = 16
+# Largest size in bytes of the accumulators of all chunks.
 MAX_ACCUMULATOR_BYTES = 32 * 2**20
-# Below this many floating-point operations, waking a worker costs more than
-# it saves.
+# Least number of floating-point operations of a parallel launch. With fewer, waking a worker
+# costs more than it saves.
 SERIAL_WORK = 1_000_000
-# A call from Python takes about as long as a tenth of so many of them.
+# Least number of floating-point operations of a chunk. A kernel call from Python takes about as
+# long as a tenth of them.
 MIN_CHUNK_WORK = 1_000_000
 
-# size -> Workers, of one size but for an instant. Every change is a single call of C code, so
-# that neither another thread nor an interrupt can come amid one.
+# Map from size to Workers. It holds more than one size only for an instant. Every change is a
+# single call of C code, which neither another thread nor an interrupt can split.
 _workers = {}
 
 
 def environment_limit(environ):
-    """Return the number of threads that environment variables allow; None where none does.
+    """Return the number of threads that environment variables allow; None without a limit.
 
     Parameters
     ----------
     environ : mapping of str to str
         NUMBA_NUM_THREADS and OMP_NUM_THREADS are read. The latter may list one number per
-        nesting level: "4,2". What is no positive integer is no limit.
+        nesting level: "4,2". A value other than a positive integer sets no limit.
     """
     names = ["NUMBA_NUM_THREADS"]
     if not _is_left_by_local_cluster(environ):
@@ -51,10 +51,10 @@ def environment_limit(environ):
 
 
 def _is_left_by_local_cluster(environ):
-    """Tell whether Dask put its workers' variables into this process, which is no worker.
+    """Tell whether Dask set its workers' variables in this process, which is no worker.
 
-    A `distributed.LocalCluster` sets OMP_NUM_THREADS=1 and others where it starts its
-    workers, for these to inherit, and leaves them there.
+    A `distributed.LocalCluster` sets OMP_NUM_THREADS=1 and other variables in the process that
+    starts its workers. The workers inherit them, and the variables stay set.
     """
     config = sys.modules.get("dask.config")
     if config is None or multiprocessing.parent_process() is not None:
@@ -64,29 +64,29 @@ def _is_left_by_local_cluster(environ):
     return bool(put) and all(environ.get(name) == value for name, value in put.items())
 
 
-# Read once: workers of joblib and Dask have their share in the environment when they start,
-# whereas a variable that changes later, as by a `LocalCluster`, is meant for other processes.
+# Limit by the environment at import. Workers of joblib and Dask have their share in the
+# environment when they start. A later change, as by a `LocalCluster`, is for other processes.
 _ENVIRONMENT_LIMIT = environment_limit(os.environ)
 
 
 @functools.lru_cache(maxsize=1)
 def _usable_cpus(affinity, most):
-    """`joblib.cpu_count`; `affinity` and `most` are what it depends on.
+    """Return `joblib.cpu_count`, cached by the `affinity` and `most` that it depends on.
 
-    It reads files of the cgroup, which takes as long as a small evaluation. The quota
-    found there is taken to stay.
+    `joblib.cpu_count` reads files of the cgroup, which takes as long as a small evaluation. The
+    cache assumes that the quota in these files is constant.
     """
     return joblib.cpu_count()
 
 
 def n_threads():
-    """Return the number of kernel threads: CPUs this process may use, or fewer if asked.
+    """Return the number of kernel threads: CPUs that this process may use, or a lower limit.
 
-    `joblib.cpu_count` knows CPU affinity, cgroup quotas and LOKY_MAX_CPU_COUNT;
-    NUMBA_NUM_THREADS and OMP_NUM_THREADS, as they were when this module was imported, lower
-    it further. joblib's and Dask's workers start with at least one of these set to their own
-    share. So does a limit on BLAS: the kernels do here what BLAS does elsewhere, and
-    `threadpoolctl.threadpool_limits` is the way to lower the number later.
+    `joblib.cpu_count` respects CPU affinity, cgroup quotas and LOKY_MAX_CPU_COUNT. The values
+    of NUMBA_NUM_THREADS and OMP_NUM_THREADS at the import of this module lower the number
+    further. joblib's and Dask's workers start with at least one of these set to their own
+    share. A limit on BLAS lowers the number too, because the kernels take the place of BLAS:
+    `threadpoolctl.threadpool_limits` lowers it after the import.
     """
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     limits = [_usable_cpus(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))]
@@ -99,7 +99,7 @@ def _shared_workers(size):
     if workers is None:
         new = Workers(size)
         workers = _workers.setdefault(size, new)
-        if workers is not new:    # another thread was faster
+        if workers is not new:    # another thread set them first
             new.close()
         for other in [key for key in list(_workers) if key != size]:
             old = _workers.pop(other, None)
@@ -120,17 +120,17 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work):
     ----------
     n_samples : int
     block : int
-        Rows per block; every bound but the last is a multiple of it.
+        Rows per block; every bound but the last is a multiple of `block`.
     accumulator_bytes : int
-        Memory one chunk needs for its private sums. All chunks together stay
-        under `MAX_ACCUMULATOR_BYTES`, but that leaves at least two.
+        Size of the private sums of one chunk in bytes. The sums of all chunks stay under
+        `MAX_ACCUMULATOR_BYTES`, which never lowers the number of chunks below two.
     work : float
         Floating-point operations on all rows; a chunk has `MIN_CHUNK_WORK` or more.
 
     Returns
     -------
     list of (start, stop)
-        Depends on the arguments only, never on the number of threads.
+        A function of the arguments only, never of the number of threads.
     """
     n_blocks = -(-n_samples // block)
     by_memory = max(2, MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
@@ -140,20 +140,20 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work):
 
 
 def launch(kernel, calls, work):
-    """Call ``kernel(*args)`` for every args of `calls`; results in order.
+    """Call ``kernel(*args)`` for every args of `calls`; return the results in order.
 
-    The caller works too: it and the workers take calls from one queue, so workers that are
-    busy with other fits delay nothing.
+    The calling thread and the workers take calls from one queue, so workers that are busy with
+    other fits delay nothing.
 
     Parameters
     ----------
     kernel : callable that releases the GIL
     calls : list of tuple
     work : float
-        Floating-point operations of all calls together; little work, a single
-        call or a single thread runs in the caller alone.
+        Floating-point operations of all calls together. Below `SERIAL_WORK`, with a single call
+        or with a single thread, the calling thread works alone.
     """
-    # Asking for the number of CPUs takes tens of microseconds: small work goes first.
+    # `n_threads` takes tens of microseconds: skip it for little work.
     budget = 1 if work < SERIAL_WORK else n_threads()
     size = min(budget, len(calls))
     if size == 1:
@@ -170,7 +170,7 @@ def launch(kernel, calls, work):
             results[c] = kernel(*calls[c])
 
     jobs = [Job(drain) for _ in range(size - 1)]
-    # RuntimeError: the interpreter is shutting down and starts no threads any more.
+    # RuntimeError: the interpreter is shutting down and starts no more threads.
     with contextlib.suppress(RuntimeError):
         workers = _shared_workers(budget - 1)
         for job in jobs:
@@ -178,7 +178,7 @@ def launch(kernel, calls, work):
     try:
         drain()
     finally:
-        queue.clear()    # after an exception nobody needs to go on
+        queue.clear()    # after an exception, skip the remaining calls
     for job in jobs:
         job.finish()
     return results

@@ -23,7 +23,7 @@ class Blocks:
 
     @classmethod
     def single(cls, n_columns):
-        """Every column a block of its own."""
+        """Return blocks of one column each."""
         return cls(np.arange(n_columns), n_columns)
 
     @classmethod
@@ -39,41 +39,41 @@ class Blocks:
 
     @property
     def ends(self):
-        """(n_blocks,) first column after every block."""
+        """First column after every block, (n_blocks,)."""
         return np.append(self.starts[1:], self.n_columns)
 
     @property
     def labels(self):
-        """(n_columns,) number of the block of every column."""
+        """Index of the block of every column, (n_columns,)."""
         return self.spread(np.arange(len(self.starts)))
 
     def spread(self, values):
-        """(n_columns,) from one value a block."""
+        """Return the value of the block of every column, (n_columns,), from one a block."""
         return values if self.are_single else np.repeat(values, self.ends - self.starts)
 
     def totals(self, columns):
-        """(n_blocks,) sums of one value a column."""
+        """Return the sum over each block, (n_blocks,), of one value a column."""
         return columns if self.are_single else np.add.reduceat(columns, self.starts)
 
     def inner(self, left, right):
-        """(n_columns,) inner product of the block of every column."""
+        """Return the inner product over the block of every column, (n_columns,)."""
         return self.spread(self.totals(np.einsum("kj,kj->j", left, right)))
 
     def norms(self, array):
-        """(n_columns,) Euclidean norm of the block of every column."""
+        """Return the Euclidean norm of the block of every column, (n_columns,)."""
         return np.sqrt(self.inner(array, array))
 
     def unit(self, array):
-        """Every block over its norm; zeros stay."""
+        """Return the array with every block divided by its norm; zero blocks stay zero."""
         norms = self.norms(array)
         return np.divide(array, norms, out=np.zeros_like(array), where=norms > 0)
 
     def one_each(self, columns):
-        """(n_blocks,) from values that are equal within blocks, one a column."""
+        """Return one value a block, (n_blocks,), from one a column, equal within blocks."""
         return columns[self.starts]
 
     def restricted(self, features):
-        """Blocks of some of the columns, an index or a slice."""
+        """Return the blocks of some of the columns, an index or a slice."""
         if self.are_single:
             if isinstance(features, slice):
                 features = range(*features.indices(self.n_columns))
@@ -81,15 +81,15 @@ class Blocks:
         return Blocks.of_labels(self.labels[features])
 
     def whole(self, mask):
-        """Mask of the columns whose block has a column in `mask`, (n_columns,) bool."""
+        """Return the mask of the columns whose block has a column in `mask`, (n_columns,) bool."""
         return self.spread(self.totals(mask.astype(np.intp))) > 0
 
     def with_column(self):
-        """One more column, a block of its own: that of the intercept."""
+        """Return the blocks with one more column, the intercept, as a block of its own."""
         return Blocks(np.append(self.starts, self.n_columns), self.n_columns + 1)
 
     def slices(self, width):
-        """Slices of about `width` columns that cut no block."""
+        """Yield slices of about `width` columns that cut no block."""
         ends = self.ends
         start = 0
         while start < self.n_columns:

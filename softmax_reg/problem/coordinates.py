@@ -1,7 +1,7 @@
 """Maps between the user's columns and classes and the theta that solvers work on.
 
-From the outside in: `Selection` leaves out absent classes and forbidden features, `RowSpace`
-turns many columns into few, `Centring` shifts columns to their means.
+From the outside in: `Selection` leaves out absent classes and excluded features, `RowSpace`
+replaces many columns by few, `Centring` shifts columns to their means.
 """
 
 from dataclasses import dataclass
@@ -10,26 +10,27 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import eigh
 
-# Intercept of a class without any weight, where the others average 0. The optimum
-# is minus infinity. With this value the class adds less than a rounding error to the
-# loss and, with no coefficients, is never predicted.
+# Intercept of a class of weight 0, where the other intercepts average 0. At the optimum it is
+# minus infinity. With this value the class adds less than a rounding error to the loss. With
+# zero coefficients it is never predicted.
 ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
 class Centring:
-    """Theta of columns x - shift, in which constant columns have no coefficient.
+    """Map from the coefficients of columns x to the theta of columns x - shift.
 
     Solvers work on theta (n_rows, n_features + 1), C-ordered float64, intercept last. n_rows is
     n_classes, or 1 for the binary model. With an intercept the features are centred at their
-    weighted means (dense blocks on the fly, CSR implicitly): the same model, for
-    W x + b = W (x - m) + (b + W m) and the intercept is not penalised, but a far better
-    conditioned one on raw columns. Without an intercept the last column of theta stays zero.
+    weighted means (dense blocks on the fly, CSR implicitly). The model is the same, because
+    W x + b = W (x - m) + (b + W m) and the intercept is not penalised. On raw columns the
+    centred problem is far better conditioned. Without an intercept the last column of theta
+    stays zero.
 
-    A column that is constant among the rows of positive weight can do nothing that the
-    intercept cannot do without a penalty. The coefficients of such a column stay exactly zero:
-    the optimum, and the one of least norm where nothing penalises them. Without an intercept
-    this holds for columns of zeros.
+    A column that is constant among the rows of positive weight has the effect of the intercept,
+    which has no penalty. The coefficients of such a column stay exactly zero. This is the
+    optimum, and the optimum of least norm where the column is not penalised. Without an
+    intercept this holds for columns of zeros.
 
     Attributes
     ----------
@@ -46,12 +47,12 @@ class Centring:
 
     @classmethod
     def of(cls, mean, ranges, fit_intercept, n_rows):
-        """Centre at the means of columns of these ranges, a `ColumnRange`."""
+        """Return the coordinates centred at `mean`, for columns of `ranges`, a `ColumnRange`."""
         if not fit_intercept:
             is_zero = (ranges.low == 0) & (ranges.high == 0)
             return cls(np.zeros(len(mean)), is_zero, False, n_rows)
         is_constant = ranges.is_constant
-        # Not the mean, whose rounding would leave something of a constant column.
+        # The value of a constant column itself: its rounded mean would leave a remainder.
         return cls(np.where(is_constant, ranges.low, mean), is_constant, True, n_rows)
 
     @cached_property
@@ -66,43 +67,46 @@ class Centring:
         )
 
     def feasible(self, theta):
-        """theta, or a copy in which all that stays zero is zero."""
+        """Return theta, or a copy with zeros in the columns that stay zero."""
         if len(self.zeros) and np.any(theta[:, self.zeros]):
             theta = theta.copy()
             theta[:, self.zeros] = 0.0
         return theta
 
     def project(self, change):
-        """Make derivatives of the loss sum to zero over the classes, as all but rounding does.
+        """Make derivatives of the loss sum to zero over the classes, in place.
 
-        In place. Nothing but rounding would speak against a shift common to all intercepts:
-        near the optimum solvers would follow it to where the loss has no digits left.
+        In exact arithmetic the sum is zero. Rounding errors in the sum would lead solvers, near
+        the optimum, along a shift common to all intercepts, until the loss had no digits left.
         """
         if len(change) > 1:
             change -= np.add.reduce(change) / len(change)
         change[:, self.zeros] = 0.0
 
     def fix_zeros(self, hessian, index):
-        """Make what stays zero the identity's, in the Hessian in theta.ravel()[index]."""
+        """Set rows and columns of parameters that stay zero to the identity's, in place.
+
+        hessian : (m, m), in theta.ravel()[index]
+        """
         zeros = np.flatnonzero(np.isin(index % (len(self.shift) + 1), self.zeros))
         hessian[zeros] = 0.0
         hessian[:, zeros] = 0.0
         hessian[zeros, zeros] = 1.0
 
     def to_coef(self, theta, dtype=np.float64, centre_classes=True):
-        """Return (coef, intercept) of the columns as they are, rounded to `dtype`.
+        """Return (coef, intercept) of the columns x, rounded to `dtype`.
 
-        The intercept makes up for what rounding the coefficients does to the mean logits.
+        The intercept compensates for the effect of rounded coefficients on the mean logits.
 
         Parameters
         ----------
         theta : (n_rows, n_features + 1)
         dtype : dtype of the results
         centre_classes : bool
-            Whether coefficients are made to sum to zero over the classes. A shift common to all
-            classes changes no probability: without a penalty the sum is free and this is the
-            representative of least norm, with L2 it is zero at the optimum and rounding before.
-            With L1 sums are what they are.
+            Whether to shift coefficients to a sum of zero over the classes. A shift common to
+            all classes changes no probability. Without a penalty the sum is free, and zero
+            gives the least norm. With L2 the sum is zero at the optimum, except for rounding.
+            With L1 it need not be zero.
         """
         coef = theta[:, :-1].copy()
         if self.n_rows > 1 and centre_classes:
@@ -114,33 +118,34 @@ class Centring:
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
-        """Inverse of `to_coef`."""
+        """Return theta from (coef, intercept), the inverse of `to_coef`."""
         shifted = intercept + np.einsum("kj,j->k", coef, self.shift)
         return np.column_stack([coef, shifted if self.fit_intercept else np.zeros(self.n_rows)])
 
 
 @dataclass(frozen=True)
 class RowSpace:
-    """Fewer columns where X has more of them than rows, exactly.
+    """Exact reduction of an X of n rows and p > n columns to at most n columns.
 
     With an L2 penalty the optimal W is a combination of the (centred) rows of X: a component
-    orthogonal to all of them changes no logit and costs penalty. Let Xc Xc' = V diag(s^2) V'
-    with the positive eigenvalues only. The rows of R = diag(1/s) V' Xc are an orthonormal basis
-    of the row space, Xc = V diag(s) R, and for W = U R
+    orthogonal to all rows changes no logit and increases the penalty. Let
+    Xc Xc' = V diag(s^2) V' with the positive eigenvalues only. The rows of R = diag(1/s) V' Xc
+    are an orthonormal basis of the row space, Xc = V diag(s) R, and for W = U R
 
-        W x_i = U (V diag(s))_i,    ||W||_F = ||U||_F:
+        W x_i = U (V diag(s))_i,    ||W||_F = ||U||_F.
 
-    the same problem for U with the n columns V diag(s) instead of the p of X. One product of
-    n^2 p operations and an eigendecomposition, and n instead of p sets the cost of every
-    evaluation, and of every value of C.
+    So U solves the same problem with the n columns V diag(s) instead of the p columns of X. The
+    reduction takes one product of n^2 p operations and an eigendecomposition. Then n instead of
+    p sets the cost of every evaluation, for every value of C.
 
-    Eigenvalues that are rounding errors of the largest are left out: what the columns they
-    stand for could add is found by evaluating the result on X itself.
+    Eigenvalues that are rounding errors of the largest are left out. An evaluation of the
+    result on X itself accounts for the effect of their columns.
 
     Attributes
     ----------
     X : (n_samples, n_features), on the host
     mean : (n_features,)
+        Centre of the rows.
     scale : (rank,), s
     basis : (n_samples, rank), V
     algebra : HostAlgebra
@@ -158,18 +163,18 @@ class RowSpace:
         with algebra.one_blas_thread():
             squares, basis = eigh(algebra.centred_gram(X, mean), driver="evd")
         enough = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
-        # One column of zeros where X is constant.
+        # Keep one column, of zeros where X is constant.
         enough[-1] = True
         scale = np.sqrt(np.maximum(squares[enough], np.finfo(np.float64).tiny))
         return cls(X, mean, scale, basis[:, enough], algebra)
 
     @property
     def columns(self):
-        """V diag(s), (n_samples, rank)."""
+        """Columns of the reduced problem, V diag(s), (n_samples, rank)."""
         return np.ascontiguousarray(self.basis * self.scale)
 
     def to_coef(self, reduced, intercept, dtype=np.float64):
-        """Coefficients of the columns of X, rounded to `dtype`, from those of `columns`."""
+        """Return (coef, intercept) of X, rounded to `dtype`, from those of `columns`."""
         weights = (reduced / self.scale) @ self.basis.T
         with self.algebra.one_blas_thread():
             coef = self.algebra.centred_product(weights, self.X, self.mean)
@@ -178,7 +183,7 @@ class RowSpace:
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
-        """Return the point of the row space closest to `coef`, with the same logits."""
+        """Return the (coef, intercept) of `columns` closest to those of X, with equal logits."""
         offsets = np.einsum("kj,j->k", coef, self.mean)
         with self.algebra.one_blas_thread():
             logits = self.algebra.product(coef, self.X.T) - offsets[:, np.newaxis]
@@ -186,7 +191,7 @@ class RowSpace:
 
 
 def reduction_pays(n_samples, n_features, n_rows):
-    """Whether fitting in the row space, 100 evaluations assumed, takes fewer flops."""
+    """Tell whether a fit in the row space, of 100 evaluations, takes fewer flops."""
     if n_features <= n_samples:
         return False
     evaluations = 400 * n_samples * n_rows
@@ -196,14 +201,15 @@ def reduction_pays(n_samples, n_features, n_rows):
 
 @dataclass(frozen=True)
 class Selection:
-    """The classes that carry weight and the features allowed, among those of the user.
+    """Selection of the classes with weight and of the allowed features, among the user's.
 
     Attributes
     ----------
     absent : (n_classes,) bool
-        Classes that are left out: their coefficients are 0, their intercepts
-        `ABSENT_INTERCEPT`.
+        Mask of the classes that are left out. The coefficients of an absent class are 0 and
+        its intercept is `ABSENT_INTERCEPT`.
     features : slice or (m,) int
+        Indices of the allowed features.
     n_features : int
         Number of the user's features.
     """
@@ -219,27 +225,27 @@ class Selection:
 
     @property
     def n_present(self):
-        """Number of classes that are fitted."""
+        """Number of fitted classes."""
         return len(self.absent) - int(np.count_nonzero(self.absent))
 
     @property
     def new_index(self):
-        """(n_classes,) index of every class among those fitted.
+        """Index of every class among the fitted ones, (n_classes,).
 
-        Rows of an absent class weigh nothing; any index in range will do.
+        Rows of an absent class have weight 0: the value for it is any index in range.
         """
         return np.maximum(np.cumsum(~self.absent) - 1, 0)
 
     @property
     def absent_loss(self):
-        """Bound on what the absent classes add to the loss, in nats.
+        """Upper bound on the part of the loss from absent classes, in nats.
 
-        The present logits of a row average 0, so their logsumexp is at least log(n_present).
+        The fitted logits of a row average 0, so their logsumexp is at least log(n_present).
         """
         return (len(self.absent) - self.n_present) / self.n_present * np.exp(ABSENT_INTERCEPT)
 
     def to_user(self, coef, intercept):
-        """coef_ and intercept_ of all classes and features, of the dtype of `coef`."""
+        """Return coef_ and intercept_ for all classes and features, in the dtype of `coef`."""
         dtype = coef.dtype
         if self.is_binary:
             whole = np.zeros((1, self.n_features), dtype=dtype)
@@ -247,7 +253,7 @@ class Selection:
             return whole, intercept
         n_classes = len(self.absent)
         whole = np.zeros((n_classes, self.n_features), dtype=dtype)
-        # One index at a time: two would be taken for pairs.
+        # Index one axis at a time: NumPy pairs the entries of two index arrays.
         present = np.zeros((len(coef), self.n_features), dtype=dtype)
         present[:, self.features] = coef
         whole[~self.absent] = present
@@ -266,11 +272,12 @@ class Selection:
         return np.ascontiguousarray(coef[present][:, self.features]), intercept[present]
 
     def from_user(self, coef, intercept, centre_classes):
-        """Parameters that are fitted, from coef_ and intercept_.
+        """Return the fitted parameters (coef, intercept) from coef_ and intercept_.
 
         centre_classes : bool
-            Whether to take away shifts common to all classes, which change no probability and
-            cost penalty; those of the intercepts in any case.
+            Whether to remove a shift common to all classes from coefficients. Such a shift
+            changes no probability and increases the penalty. The shift of the intercepts is
+            always removed.
         """
         coef = coef[:, self.features]
         if self.is_binary:

@@ -1,4 +1,4 @@
-"""The function that solvers minimise: rows, sample, penalty and coordinates together."""
+"""The objective of solvers, from rows, sample, penalty and coordinates."""
 
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -9,10 +9,11 @@ from ..rows.base import Rows, Sample
 from .certificate import duality_gap
 from .coordinates import Centring
 
-# Largest number of features for which the preconditioner takes their full covariance,
-# n_features x n_features. Above it the diagonal serves: the rest costs more than it saves.
+# Largest number of features with a full covariance, n_features x n_features, in the
+# preconditioner. With more features it takes the diagonal: the full matrix costs more than it
+# saves.
 MAX_FULL_COVARIANCE = 2000
-# Largest number of classes for which it takes their full matrix, n_classes x n_classes.
+# Largest number of classes with a full matrix, n_classes x n_classes, in the preconditioner.
 MAX_FULL_CLASSES = 2000
 
 
@@ -29,7 +30,10 @@ class Point(NamedTuple):
 
 
 class Curvature(NamedTuple):
-    """Factors of the approximation Hessian ~ classes (x) covariance of the features."""
+    """Factors of the approximation Hessian ~ classes (x) covariance of the features.
+
+    The matrices are full up to MAX_FULL_CLASSES classes and MAX_FULL_COVARIANCE features.
+    """
 
     classes: np.ndarray    # (n_rows, n_rows), or its diagonal (n_rows,)
     mean: np.ndarray    # (n_features,)
@@ -38,15 +42,15 @@ class Curvature(NamedTuple):
 
 @dataclass
 class Passes:
-    """Number of passes over the rows so far, of any kind."""
+    """Counter of the passes over the rows, of any kind."""
 
     n: int = 0
 
 
 def mean_and_covariance(moments, full, fit_intercept):
-    """(mean, covariance or its diagonal) from the moments of `Rows.curvature`.
+    """Return the mean, and the covariance or its diagonal, from moments of `Rows.curvature`.
 
-    Without an intercept the mean is zero, and the covariance the second moments.
+    Without an intercept the mean is zero, and the covariance is the matrix of second moments.
     """
     total = moments[-1, -1]
     if total > 0:
@@ -61,24 +65,26 @@ def mean_and_covariance(moments, full, fit_intercept):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W).
+    """Mean loss plus penalty, as a function of theta.
 
-    Nothing is assigned after it is made: `with_penalty` and `restricted` make others. Points
-    are those of one objective; `repenalised` takes them to another.
+        f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W)
+
+    No attribute is assigned after construction: `with_penalty` and `restricted` return new
+    objectives. A `Point` belongs to one objective; `repenalised` converts it to another penalty.
 
     Attributes
     ----------
     rows : Rows
     sample : Sample
-        As ``rows.place`` has given it; with an intercept every class has positive weight.
+        Result of ``rows.place``. With an intercept every class has positive weight.
     penalty : `L2Penalty` or `SparsePenalty`
-        On the scale of the mean loss.
+        Penalty on the scale of the mean loss.
     coordinates : Centring
-        What theta stands for.
+        Map between theta and the coefficients of X.
     passes : Passes
-        Counted over everything made from this objective but restrictions.
+        Counter that objectives made from this one share, except restrictions.
     null_point : Point
-        At W = 0, with intercepts that give every class its share.
+        Null model: W = 0, with intercepts that predict each class at its share.
     """
 
     rows: Rows
@@ -92,21 +98,22 @@ class Objective:
 
     @classmethod
     def of(cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None):
-        """Return the objective of new rows; two passes.
+        """Return the objective for new rows; two passes.
 
         Parameters
         ----------
         rows : Rows
-            Finite, float32 or float64.
+            Finite values, float32 or float64.
         sample : Sample
-            As ``rows.place`` takes it.
+            Argument of ``rows.place``.
         n_classes : int
         binary : bool
-            One row of parameters and the sigmoid instead of two and the softmax.
+            Whether the model is one row of parameters with the sigmoid, instead of two rows
+            with the softmax.
         penalty : `L2Penalty` or `SparsePenalty`
         fit_intercept : bool
         passes : Passes, optional
-            Counter that these two are added to.
+            Counter for these two passes and later ones.
         """
         passes = Passes() if passes is None else passes
         sample, shares = rows.place(sample, n_classes)
@@ -121,8 +128,8 @@ class Objective:
             null_theta[:, -1] = (
                 log_shares[1] - log_shares[0] if binary else log_shares - log_shares.mean()
             )
-        # At W = 0 all rows have the same probabilities, so the gradient there
-        # also tells the sums of every class that the certificate needs.
+        # At W = 0 all rows have the same probabilities. So the gradient at W = 0 also gives the
+        # sums over the rows of every class that the certificate needs.
         null_point = bare.evaluate(null_theta)
         row_mean = np.where(coordinates.is_constant, 0.0, mean - coordinates.shift)
         null_proba = shares[1:] if binary else shares
@@ -134,14 +141,14 @@ class Objective:
         return replace(bare, null_point=null_point, _row_mean=row_mean, _class_sums=class_sums)
 
     def with_penalty(self, penalty):
-        """Return the objective of the same loss with another penalty."""
-        # Without coefficients no penalty adds anything.
+        """Return the objective with the same loss and another penalty."""
+        # The null point is the same: every penalty is 0 at W = 0.
         return replace(self, penalty=penalty)
 
     def restricted(self, features):
-        """Return the objective in the coefficients of some features, the others being zero.
+        """Return the objective in the coefficients of some features; the others are zero.
 
-        The result holds a copy of their columns.
+        The result holds a copy of the columns of these features.
 
         features : (m,) integers, ascending
         """
@@ -169,27 +176,27 @@ class Objective:
 
     @property
     def n_entries(self):
-        """Numbers that X stores."""
+        """Number of entries that X stores."""
         return self.rows.n_entries
 
     @property
     def is_sparse(self):
-        """Whether X is."""
+        """Whether X is sparse."""
         return self.rows.is_sparse
 
     @property
     def rates(self):
-        """Speed of the passes, `Rates`."""
+        """`Rates` of the passes."""
         return self.rows.rates
 
     @property
     def algebra(self):
-        """Long vectors and large matrices, `HostAlgebra`."""
+        """`HostAlgebra` for long vectors and large matrices."""
         return self.rows.algebra
 
     @property
     def n_rows(self):
-        """Rows of theta: the number of classes, or 1 for the binary model."""
+        """Number of rows of theta: the number of classes, or 1 for the binary model."""
         return self.coordinates.n_rows
 
     @property
@@ -204,15 +211,15 @@ class Objective:
 
     @property
     def is_penalised(self):
-        """Whether all features are penalised and the duality gap finite."""
+        """Whether all features are penalised, which makes the duality gap finite."""
         return self.penalty.is_strict
 
     @property
     def free_shifts(self):
-        """Parameters that may all move by the same amount at no change: arrays of indices.
+        """Sets of parameters whose common shift changes nothing, a list of arrays of indices.
 
-        The intercepts of all classes, and their coefficients of a feature without a penalty.
-        Indices are those of theta.ravel().
+        A set is the intercepts of all classes, or all classes' coefficients of a feature
+        without a penalty. Indices are those of theta.ravel().
         """
         if self.n_rows == 1:
             return []
@@ -223,29 +230,30 @@ class Objective:
 
     @property
     def evaluation_flops(self):
-        """Floating-point operations of `evaluate`, the products only."""
+        """Number of floating-point operations of `evaluate`, products only."""
         return 4.0 * self.n_entries * self.n_rows
 
     @property
     def has_full_covariance(self):
-        """Whether `curvature` gives the covariance of the features or its diagonal."""
+        """Whether `curvature` gives the full covariance of the features, or its diagonal."""
         return self.n_features <= MAX_FULL_COVARIANCE
 
     def evaluate(self, theta, with_hessian=False, dtype=np.float64):
-        """Value and gradient at theta; one pass, 4 n_samples n_features n_rows flops.
+        """Return the `Point` at theta; one pass, 4 n_samples n_features n_rows flops.
 
-        What stays zero in theta is taken for zero, and is in the `Point` that is returned.
+        Columns of theta that stay zero count as zero, and are zero in the `Point`.
 
         Parameters
         ----------
         theta : (n_rows, n_features + 1)
         with_hessian : bool
-            Also the dense Hessian in theta.ravel(), about n_samples theta.size^2 flops.
-            The rows and columns of what stays zero are those of the identity.
+            Whether to compute the dense Hessian in theta.ravel() too, about
+            n_samples theta.size^2 flops. For parameters that stay zero its rows and columns
+            are those of the identity.
         dtype : float32 or float64
-            Arithmetic within blocks of rows. float32 is twice as fast; values and gradients
-            are then good to some 1e-7 of their terms, which serves until the end is near.
-            Certificates are for float64.
+            Arithmetic within blocks of rows. float32 is twice as fast. The error of values and
+            gradients is then about 1e-7 of their terms, which suffices until the last
+            iterations. Certificates require float64.
         """
         self.passes.n += 1
         hessian = None
@@ -268,7 +276,7 @@ class Objective:
         return point._replace(value=value, grad=grad, hessian=None)
 
     def _with_penalty(self, theta, loss, loss_grad):
-        """Value and gradient, from those of the loss."""
+        """Return the value and gradient of the objective, from those of the loss."""
         coef = theta[:, :-1]
         grad = loss_grad.copy()
         grad[:, :-1] += self.penalty.grad(coef)
@@ -277,7 +285,7 @@ class Objective:
     def delivered_value(self, coef, intercept):
         """Return the objective of (coef, intercept) as predictions compute it; one pass.
 
-        Columns are not centred. The arithmetic is float32 where X, coef and intercept are.
+        Columns are not centred. The arithmetic is float32 if X, coef and intercept are float32.
 
         Parameters
         ----------
@@ -287,7 +295,7 @@ class Objective:
         Returns
         -------
         value : float
-            In nats; inf or NaN where logits overflow.
+            Objective in nats; inf or NaN where logits overflow.
         """
         self.passes.n += 1
         theta = np.column_stack([coef, intercept])
@@ -301,8 +309,8 @@ class Objective:
     def hessian(self, theta, index):
         """Return the Hessian in theta.ravel()[index], index ascending; one pass.
 
-        The cost is about n_samples len(index)^2 flops, or that of the whole Hessian if lower.
-        Entries that stay zero are as in `evaluate`.
+        The cost is about n_samples len(index)^2 flops, or the cost of the whole Hessian if this
+        is lower. Parameters that stay zero are treated as in `evaluate`.
         """
         self.passes.n += 1
         out = self.rows.hessian(self.sample, self.coordinates.shift, theta, index)
@@ -310,13 +318,16 @@ class Objective:
         return out
 
     def _penalise(self, hessian, index):
-        """Add the penalty's part to the Hessian of the loss in theta.ravel()[index]."""
+        """Add the penalty's Hessian to that of the loss in theta.ravel()[index], in place."""
         curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
         np.einsum("ii->i", hessian)[:] += curvature[index % (self.n_features + 1)]    # a view
         self.coordinates.fix_zeros(hessian, index)
 
     def hess_prod(self, theta, direction):
-        """Hessian at theta times direction; one pass, 6 n_samples n_features n_rows flops."""
+        """Return the Hessian at theta times `direction`; one pass.
+
+        The cost is 6 n_samples n_features n_rows flops.
+        """
         self.passes.n += 1
         out = self.rows.hess_prod(self.sample, self.coordinates.shift, theta, direction)
         self.coordinates.project(out)
@@ -324,7 +335,13 @@ class Objective:
         return out
 
     def curvature(self, theta):
-        """Kronecker factors of the Hessian of the loss at theta; one pass."""
+        """Return the Kronecker factors of the Hessian of the loss at theta; one pass.
+
+        Raises
+        ------
+        ValueError
+            If squares of X overflow.
+        """
         self.passes.n += 1
         full, is_constant = self.has_full_covariance, self.coordinates.is_constant
         classes, moments = self.rows.curvature(
@@ -343,10 +360,10 @@ class Objective:
         return Curvature(classes, mean, covariance)
 
     def gap(self, point):
-        """Certified bound on point.value minus the optimum; no pass over the rows.
+        """Return a certified bound on point.value minus the optimum; no pass over the rows.
 
-        The optimum is not negative, so point.value itself is one where rounding leaves
-        nothing better. Without a penalty it is infinite.
+        The bound is at most point.value, because the optimum is not negative. Without a
+        penalty on every feature the bound is infinite.
         """
         if not self.is_penalised:
             return np.inf
@@ -357,7 +374,10 @@ class Objective:
         return gap if gap < point.value else point.value
 
     def on_host(self):
-        """(X, y, weight, shift), NumPy's or SciPy's in memory; None where they are elsewhere."""
+        """Return (X, y, weight, shift) as arrays in memory; None where they are elsewhere.
+
+        Arrays are NumPy's, and a sparse X is SciPy's.
+        """
         found = self.rows.on_host(self.sample)
         if found is None:
             return None
@@ -365,9 +385,9 @@ class Objective:
         return X, target, weight, self.coordinates.shift
 
     def to_coef(self, theta, dtype=np.float64):
-        """(coef, intercept) of the columns of X; see `Centring.to_coef`."""
+        """Return (coef, intercept) of the columns of X; see `Centring.to_coef`."""
         return self.coordinates.to_coef(theta, dtype, not self.penalty.has_kinks)
 
     def from_coef(self, coef, intercept):
-        """Inverse of `to_coef`."""
+        """Return theta from (coef, intercept), the inverse of `to_coef`."""
         return self.coordinates.from_coef(coef, intercept)

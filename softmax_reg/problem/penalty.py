@@ -1,8 +1,8 @@
-"""Penalties on the coefficients: value, gradient, and their share of the duality gap.
+"""Penalties on the coefficients: value, gradient, and part of the duality gap.
 
-A penalty h acts on coef (n_rows, n_features), never on the intercept. `factor` weighs its
-share of every feature: 0 leaves one unpenalised. Where h has a kink at 0, ``grad`` is that of
-its smooth part.
+A penalty h acts on coef (n_rows, n_features), never on the intercept. `factor` scales the
+penalty of every feature; 0 leaves a feature unpenalised. Where h has a kink at 0, ``grad`` is
+the gradient of the smooth part of h.
 """
 
 from typing import NamedTuple
@@ -11,19 +11,19 @@ import numpy as np
 
 from .blocks import Blocks
 
-# Largest relative excess over a threshold that scaling to it may leave by rounding.
+# Largest relative excess over a threshold by rounding, after scaling to the threshold.
 _ROUNDING = 4 * np.finfo(np.float64).eps
 
 
 class L2Penalty(NamedTuple):
-    """h(W) = l2 / 2 sum_j v_j ||W_j||^2, W_j the coefficients of feature j.
+    """L2 penalty, h(W) = l2 / 2 sum_j v_j ||W_j||^2, W_j the coefficients of feature j.
 
     Attributes
     ----------
     l2 : float >= 0
-        On the scale of the mean loss: 1 / (C * sum of weights). 0 is no penalty.
+        Strength on the scale of the mean loss, 1 / (C * sum of weights). 0 is no penalty.
     factor : array of shape (n_features,), finite and non-negative, or 1.0
-        v above.
+        The v_j.
     """
 
     l2: float
@@ -41,7 +41,7 @@ class L2Penalty(NamedTuple):
 
     @property
     def weight(self):
-        """0 where a feature is not penalised; a number or (n_features,)."""
+        """Weight of the penalty, 0 for an unpenalised feature; a number or (n_features,)."""
         return self.curvature
 
     has_kinks = False
@@ -52,18 +52,19 @@ class L2Penalty(NamedTuple):
         return self._replace(factor=_some(self.factor, features))
 
     def value(self, coef):
-        """h(W)."""
+        """Return h(W)."""
         return 0.5 * self.l2 * _weighted_squares(self.factor, coef)
 
     def grad(self, coef):
-        """Gradient of h at W."""
+        """Return the gradient of h at W."""
         return self.curvature * coef
 
     def fenchel_gap(self, coef, loss_grad):
-        """<G, W> + h(W) + h*(-G) = sum_j ||G_j + l2 v_j W_j||^2 / (2 l2 v_j), no cancellation.
+        """Return <G, W> + h(W) + h*(-G), without cancellation.
 
-        Zero exactly when -G is the gradient of h at W. Without a penalty h* is
-        infinite everywhere but at 0, and so is the gap.
+        The formula is sum_j ||G_j + l2 v_j W_j||^2 / (2 l2 v_j), with G = `loss_grad`. It is
+        zero if and only if -G is the gradient of h at W. Without a penalty h* is infinite
+        everywhere but at 0, and inf is returned.
         """
         if self.l2 == 0:
             return np.inf
@@ -71,19 +72,20 @@ class L2Penalty(NamedTuple):
 
 
 class SparsePenalty(NamedTuple):
-    """h(W) = sum_j v_j (l1 |W_j| + l2 / 2 ||W_j||^2): elastic net, pure L1 where l2 = 0.
+    """Elastic-net penalty, h(W) = sum_j v_j (l1 |W_j| + l2 / 2 ||W_j||^2); L1 where l2 = 0.
 
-    |W_j| is the sum of the absolute coefficients of feature j. With blocks, there is one term
-    v l1 ||W_G|| for every block G of features instead, the Euclidean norm of all their
-    coefficients: a block is then in for all features and classes or for none.
+    |W_j| is the sum of the absolute coefficients of feature j. With blocks, every block G of
+    features has one term v l1 ||W_G|| instead, the Euclidean norm of all coefficients of the
+    block. So a block is in the model for all its features and classes, or for none.
 
     Attributes
     ----------
     l1, l2 : float, positive and non-negative
-        On the scale of the mean loss.
+        Strengths on the scale of the mean loss.
     factor : array of shape (n_features,), finite and non-negative, or 1.0
-        The same within a block.
+        The v_j, equal within a block.
     blocks : Blocks or None
+        Blocks of features that share a norm.
     """
 
     l1: float
@@ -98,7 +100,7 @@ class SparsePenalty(NamedTuple):
 
     @property
     def threshold(self):
-        """Size of a gradient that leaves a feature out; a number or (n_features,)."""
+        """Largest gradient at which a zero coefficient is optimal; a number or (n_features,)."""
         return self.l1 * self.factor
 
     @property
@@ -108,7 +110,7 @@ class SparsePenalty(NamedTuple):
 
     @property
     def weight(self):
-        """0 where a feature is not penalised; a number or (n_features,)."""
+        """Weight of the penalty, 0 for an unpenalised feature; a number or (n_features,)."""
         return self.factor
 
     has_kinks = True
@@ -126,44 +128,46 @@ class SparsePenalty(NamedTuple):
         )
 
     def sizes(self, array):
-        """Sizes to compare with `threshold`: of every entry, or of the block of every column.
+        """Return the sizes of entries, or of columns' blocks, to compare with `threshold`.
 
         Returns
         -------
         sizes : (n_rows, n_features), or (1, n_features) with blocks
+            Absolute value of every entry, or norm of the block of every column.
         """
         if self.blocks is None:
             return np.abs(array)
         return self.blocks.norms(array)[np.newaxis]
 
     def kinks(self, coef):
-        """Return the part of h that is not smooth, at W."""
+        """Return the nonsmooth part of h at W."""
         terms = self.threshold * self.sizes(coef)
         return float(terms.sum() if self.blocks is None else self.blocks.one_each(terms[0]).sum())
 
     def value(self, coef):
-        """h(W)."""
+        """Return h(W)."""
         return self.kinks(coef) + 0.5 * self.l2 * _weighted_squares(self.factor, coef)
 
     def grad(self, coef):
-        """Gradient of the smooth part of h at W."""
+        """Return the gradient of the smooth part of h at W."""
         return self.curvature * coef
 
     def dual_norm(self, grad):
-        """Largest gradient over its threshold; features without a threshold do not count."""
+        """Return the largest ratio of gradient to threshold, over features with a threshold."""
         threshold = np.broadcast_to(self.threshold, grad.shape[1:])
         sizes = self.sizes(grad).max(axis=0)
         return float(np.divide(sizes, threshold, out=np.zeros_like(sizes),
                                where=threshold > 0).max(initial=0.0))
 
     def fenchel_gap(self, coef, loss_grad):
-        """<G, W> + h(W) + h*(-G), a sum of non-negative terms.
+        """Return <G, W> + h(W) + h*(-G) as a sum of non-negative terms.
 
-        With P the part of G within the threshold (clipped, or the block shortened to it):
+        Let G = `loss_grad`, and P the part of G within the threshold: entries are clipped to
+        it, or blocks shortened to it. The sum is
 
-            <P, W> + l1 v |W|  +  ||G - P + l2 v W||^2 / (2 l2 v),
+            <P, W> + l1 v |W|  +  ||G - P + l2 v W||^2 / (2 l2 v).
 
-        whose last term is infinite for l2 = 0 unless G = P.
+        The last term is infinite for l2 = 0 unless G = P.
         """
         sizes = self.sizes(loss_grad)
         excess = np.maximum(sizes - self.threshold, 0.0)
@@ -175,12 +179,12 @@ class SparsePenalty(NamedTuple):
         gap = np.maximum(products + terms, 0.0).sum()
         if self.l2 > 0:
             return gap + _scaled_squares(beyond + self.grad(coef), self.curvature)
-        # What is beyond by rounding only is for the caller to scale away.
+        # The caller scales away an excess by rounding.
         return gap if not np.any(excess > _ROUNDING * sizes) else np.inf
 
 
 def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None):
-    """Return the penalty of total strength 1 / (C * sum of weights), l1_ratio of it L1."""
+    """Return the penalty of strength 1 / (C * sum of weights), a share `l1_ratio` of it L1."""
     if strength == 0 or not np.any(factor):
         return L2Penalty(0.0)
     if np.ndim(factor) and np.all(factor == 1):
@@ -195,14 +199,14 @@ def _some(factor, features):
 
 
 def _weighted_squares(factor, array):
-    """sum_j factor_j ||array_j||^2."""
+    """Return sum_j factor_j ||array_j||^2."""
     if not np.ndim(factor):
         return factor * np.einsum("kj,kj->", array, array)
     return (factor * np.einsum("kj,kj->j", array, array)).sum()
 
 
 def _scaled_squares(array, curvature):
-    """sum_j ||array_j||^2 / (2 curvature_j)."""
+    """Return sum_j ||array_j||^2 / (2 curvature_j)."""
     # Divide first: squares could underflow where the sum does not.
     scaled = array / np.sqrt(2 * curvature)
     return np.einsum("kj,kj->", scaled, scaled)

@@ -1,4 +1,4 @@
-"""One training problem: from validated data to what a fit delivers."""
+"""One training problem, from validated data to the result of a fit."""
 
 from typing import NamedTuple
 
@@ -13,37 +13,38 @@ from .objective import Objective, Passes
 from .penalty import penalty_of
 from .sampled_start import sampling_pays, start_from_sample
 
-# Relative error of the gradients that decide which feature enters a model first: the error of
-# rounding alone, and that at an optimum over the unpenalised features.
+# Relative error, by rounding, of the gradients that decide which feature enters a model first.
 _MARGIN = 16 * np.finfo(np.float64).eps
+# Relative error of these gradients at an optimum over the unpenalised features.
 _MARGIN_OF_OPTIMUM = 1e-6
-# Fraction of tol that solvers have to reach where coef_ is to be float32. The rest is left for
-# the error of rounding to float32.
+# Fraction of tol for solvers where coef_ is float32. The rest is for the rounding to float32.
 _SHARE_OF_SOLVER = 0.9
 # Largest relative change of the objective by rounding without a warning: half of the digits.
 _SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
 
 
 class Fit(NamedTuple):
-    """What a fit delivers, and how it got there.
+    """The result of a fit, with the record of its course.
 
     Attributes
     ----------
     coef : (1 or n_classes, n_features)
     intercept : (1 or n_classes,)
-        Both of the dtype of X, or float64 where rounding to that would cost more than tol.
+        `coef` and `intercept` have the dtype of X, or float64 where rounding to the dtype of X
+        would exceed tol.
     value : float
-        The objective of these two as predictions compute it, in nats.
+        Objective of `coef` and `intercept` as predictions compute it, in nats.
     gap : float
         Certified bound on `value` minus the optimum; inf where nothing is certified.
     loss : float
-        Mean loss where the solver ended.
+        Mean loss at the last point of the solver.
     newton_decrement, n_iter, status, solver
-        As in `SolverResult`; the status may also be "rounded": the end was within the
-        tolerance, and what float64 makes of its coefficients is not.
+        As in `SolverResult`. The status may also be "rounded": the last point was within the
+        tolerance, but its coefficients in float64 are not.
     history : structured ndarray
+        `Monitor.history`.
     n_evaluations : int
-        Passes over the rows, everything counted.
+        Number of passes over the rows, of any kind.
     """
 
     coef: np.ndarray
@@ -60,13 +61,13 @@ class Fit(NamedTuple):
 
 
 class Problem:
-    """One training problem, reduced to the classes that carry weight and the features allowed.
+    """One training problem, reduced to the classes with weight and the allowed features.
 
-    A class whose rows all weigh nothing has W_k = 0 and b_k -> -inf at the optimum,
-    so the problem over the other classes has the same minimum. It is solved
-    instead, and the absent classes get `ABSENT_INTERCEPT`. Without an intercept
-    they stay in: only their coefficients can then make them unlikely. Features with an
-    infinite penalty factor are left out.
+    A class whose rows all have weight 0 is absent: W_k = 0 and b_k -> -inf at the optimum. So
+    the problem over the other classes has the same minimum. It is solved instead, and absent
+    classes get `ABSENT_INTERCEPT`. Without an intercept all classes are fitted: only
+    coefficients can then make absent classes unlikely. Features with an infinite penalty
+    factor are left out.
 
     Parameters
     ----------
@@ -74,16 +75,17 @@ class Problem:
     C, l1_ratio, fit_intercept, grouped, device, precision
         As in `SoftmaxRegression`.
     penalty_factor : (n_features,) float64, or 1.0
-        The same for all features of a group, but for those that are infinite.
+        Factors are equal within a group, except infinite ones.
     groups : (n_features,) int, or None
-        Features of the same number share a norm, where there is an L1 part. Columns that are
-        not next to the others of their group are copied there.
+        Group of each feature. Features of a group share a norm where the penalty has an L1
+        part. Columns are copied where a group is not contiguous.
 
     Attributes
     ----------
     objective : Objective, or None if a single class carries all the weight
-        What the next fit minimises.
+        Objective of the next fit.
     absent : ndarray of bool, (n_classes,)
+        Mask of the absent classes.
     """
 
     def __init__(
@@ -117,13 +119,13 @@ class Problem:
         self.objective = self._objective_of(penalty)
 
     def _weigh(self, data):
-        """Weight of every class; keeps what `_strength` needs."""
+        """Return the weight of every class; store the total weight for `_strength`."""
         self._largest_weight = data.weight.max()
         self._relative_total = (data.weight / self._largest_weight).sum()
         return np.bincount(data.index, weights=data.weight, minlength=len(data.classes))
 
     def _rows_and_sample(self, data, penalty, device, precision):
-        """`Rows` of the features allowed, and their `Sample` of the classes that are fitted."""
+        """Return the `Rows` of the allowed features and the `Sample` of the fitted classes."""
         X = data.X
         if not isinstance(self._selection.features, slice):
             X = some_columns(X, self._selection.features)
@@ -131,7 +133,7 @@ class Problem:
         return rows, Sample(self._selection.new_index[data.index], data.weight)
 
     def _objective_of(self, penalty):
-        """Return the objective to start with, in the row space of X where that is smaller."""
+        """Return the first objective, in the row space of X where the reduction saves time."""
         rows, sample, X = self._rows, self._sample, None
         self._on_X = None
         n_rows = 1 if self._options["binary"] else self._options["n_classes"]
@@ -139,7 +141,7 @@ class Problem:
         if penalty.is_strict and is_plain and reduction_pays(*rows.shape, n_rows):
             X = rows.as_dense()
         if X is not None:
-            # There are few rows then; their products with each other are the host's.
+            # There are few rows here, so the host computes the products between them.
             placed, _ = rows.place(sample, self._options["n_classes"])
             mean, ranges = rows.column_summary(placed)
             centre = np.where(ranges.is_constant, ranges.low, mean)
@@ -153,13 +155,13 @@ class Problem:
         return penalty_of(self._strength(C), **self._penalty)
 
     def _strength(self, C):
-        """1 / (C S), S the sum of weights, which could overflow."""
+        """Return 1 / (C S), S the sum of weights, although S may overflow."""
         return 1 / C / self._largest_weight / self._relative_total
 
     def set_C(self, C):
-        """Another strength of the same penalty; what the rows alone decide is kept.
+        """Set another strength of the same penalty; results of the rows alone are kept.
 
-        Only where there is an objective.
+        `objective` must not be None.
         """
         self.objective = self.objective.with_penalty(self._penalty_of(C))
 
@@ -173,9 +175,10 @@ class Problem:
         return self._on_X.with_penalty(penalty)
 
     def sparsest_C(self, l1_ratio):
-        """Largest C at which, with this share of L1, all penalised coefficients are zero.
+        """Return the largest C at which all penalised coefficients are zero, for `l1_ratio`.
 
-        Then the gradient at the optimum over what is not penalised is within the threshold.
+        At this C the gradient, at the optimum over the unpenalised parameters, is within the
+        threshold of the penalty.
         """
         if self.objective is None:
             return 1.0
@@ -192,22 +195,22 @@ class Problem:
         grad = objective.evaluate(theta).loss_grad[:, :-1]
         unit = penalty_of(1.0, l1_ratio=1.0, factor=factor, blocks=self._penalty["blocks"])
         largest = unit.dual_norm(grad) if unit.has_kinks else 0.0
-        # On the scale of the mean loss the strength of C = 1 is that of one row's weight.
+        # On the scale of the mean loss, C = 1 has the strength 1 / (sum of weights).
         strength = self._strength(1.0)
         return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
 
     def fit(self, solver, starts, *, tol, max_iter, callbacks=None, goes_on=False):
-        """Minimise from the best of some starts, and round to what the user holds.
+        """Minimise from the best of several starting points, and round the result.
 
         Parameters
         ----------
         solver : str
         starts : list of (coef, intercept), of all classes and features
-            Those that are worse than the null model are not used.
+            Starting points. A start with a higher objective than the null model is not used.
         tol, max_iter : as in `SoftmaxRegression`
         callbacks : as in `Monitor`
         goes_on : bool
-            Whether where the last fit ended, at another C, is a start too.
+            Whether the last fit's point, at another C, is a starting point too.
 
         Returns
         -------
@@ -231,28 +234,28 @@ class Problem:
         )
 
     def _delivered(self, objective, result, tol):
-        """(coef, intercept, value, gap) as they are handed out.
+        """Return the rounded (coef, intercept, value, gap) for the user.
 
-        In the dtype of X where that keeps within the tolerance, else in float64.
+        The dtype is that of X if this keeps within the tolerance, else float64.
 
         objective : Objective
-            On X.
+            Objective on X.
         result : SolverResult
-            A point of that.
+            Result for `objective`.
         """
         for dtype in (self._dtype, np.float64):
             coef, intercept = self._selection.to_user(*objective.to_coef(result.theta, dtype))
             value = objective.delivered_value(*self._selection.rows_of(coef, intercept))
-            change = abs(value - result.value)    # by luck it may be lower
+            change = abs(value - result.value)    # rounding may also lower the value
             proven = result.gap if result.gap <= tol * result.value else 0.0
             if proven + change <= tol * value:
                 break
-        # A bound on the optimum stays one, whatever is handed out, and no optimum is negative.
+        # The bound on the optimum holds for any rounding, and the optimum is not negative.
         gap = max(result.gap + value - result.value, 0.0)
         return coef, intercept, value, min(gap, value) if np.isfinite(gap) else gap
 
     def _solved(self, solver, starts, monitor, goes_on):
-        """Minimise from the best start; the objective on X and a `SolverResult` of it."""
+        """Minimise from the best start; return the objective on X and its `SolverResult`."""
         objective = self.objective
         points = [self._point(*start) for start in starts]
         if goes_on and self._last is not None:
@@ -260,12 +263,12 @@ class Problem:
         start = min(points, key=lambda point: _comparable(point.value), default=None)
         if start is None or not start.value <= objective.null_point.value:
             start = self._sampled(solver, monitor.max_iter)
-        carry, self._carry = self._carry, None    # it may be large, and is used up
+        carry, self._carry = self._carry, None    # possibly large, and overwritten by the solver
         result = minimise(objective, start, monitor, solver, carry)
         self._last, self._carry = result.point, result.carry
         if self._row_space is None:
             return objective, result
-        # The certificate must hold on X itself, whatever the reduction left out.
+        # The certificate must hold on X itself, including columns outside the reduction.
         whole = self._whole()
         coef, intercept = self._row_space.to_coef(*objective.to_coef(result.theta))
         point = whole.evaluate(whole.from_coef(coef, intercept))
@@ -275,7 +278,7 @@ class Problem:
         return whole, result._replace(point=point, gap=gap)
 
     def _sampled(self, solver, max_iter):
-        """Return a point to start from, by a fit to a sample of the rows, or None."""
+        """Return a starting point from a fit to a sample of the rows, or None."""
         if max_iter == 0 or not sampling_pays(self.objective):
             return None
         n_classes = self._options["n_classes"]
@@ -287,11 +290,11 @@ class Problem:
 
     @property
     def absent_loss(self):
-        """Bound on what the absent classes add to the loss, in nats."""
+        """Upper bound on the part of the loss from absent classes, in nats."""
         return self._selection.absent_loss
 
     def _point(self, coef, intercept):
-        """Evaluate the objective at (coef_, intercept_) of all classes and features."""
+        """Return the `Point` of the objective at coef_ and intercept_."""
         objective = self.objective
         coef, intercept = self._selection.from_user(
             coef, intercept, not objective.penalty.has_kinks
@@ -301,7 +304,7 @@ class Problem:
         return objective.evaluate(objective.from_coef(coef, intercept))
 
     def coef_and_intercept(self, theta, dtype=np.float64):
-        """coef_ and intercept_ of a theta of `objective`, rounded to `dtype`."""
+        """Return coef_ and intercept_ for a theta of `objective`, rounded to `dtype`."""
         if self.objective is None:
             return self._nothing(dtype)
         if self._row_space is None:
@@ -311,13 +314,13 @@ class Problem:
         )
 
     def _nothing(self, dtype):
-        """coef_ and intercept_ where a single class carries all the weight."""
+        """Return coef_ and intercept_ where a single class carries all the weight."""
         coef = np.zeros((1, self._selection.n_features), dtype)[:, self._selection.features]
         return self._selection.to_user(coef, np.zeros(1, dtype))
 
 
 def _order_of(penalty_factor, groups, n_features):
-    """Features that are allowed, groups together: an index, or a slice where all are in place."""
+    """Return the index of the allowed features, groups contiguous; a slice if it is all."""
     order = np.arange(n_features)
     if groups is not None:
         order = np.argsort(groups, kind="stable")
@@ -326,5 +329,5 @@ def _order_of(penalty_factor, groups, n_features):
 
 
 def _comparable(value):
-    """NaN is not lower than anything."""
+    """Return `value`, or inf for NaN."""
     return np.inf if np.isnan(value) else value

@@ -1,26 +1,28 @@
-"""A start from a sixteenth of the rows, where there are many more rows than parameters.
+"""A warm start from a sample of the rows, where there are many more rows than parameters.
 
-The optimum for a sample of m rows is about size / (2 m) nats above that for all rows, which
-is little when m is many times the number of parameters: most iterations are then spent
-getting to where a sample leads as well, at a sixteenth of the cost.
+The sample is about a sixteenth of the rows, or less for a large X. At the optimum for a sample
+of m rows, the objective for all rows is about size / (2 m) nats above its minimum, where size is
+the number of parameters. This is little when m is many times size: most iterations on all rows
+would only reach the sample's optimum, which costs a sixteenth on the sample.
 """
 
 from ..rows.subsample import fraction_of
 from ..solvers import Monitor, minimise
 
-# Least number of rows of the sample for each parameter.
+# Least number of sampled rows for each parameter.
 _ROWS_PER_PARAMETER = 20
-# Least number of operations of an evaluation of all rows that a sample is worth.
+# Least number of operations of an evaluation of all rows for which a sample is drawn.
 _MIN_FLOPS = 2e7
-# Relative duality gap on the sample, well below what the sampling leaves.
+# Largest relative duality gap on the sample, well below the error of the sampling.
 _TOLERANCE = 1e-3
 
 
 def sampling_pays(objective):
-    """Whether a start from a sample saves time; not without a penalty.
+    """Tell whether a warm start from a sample saves time.
 
-    Classes that overlap may be separable on a sample, and would then lead to a start far
-    beyond the optimum. Nor with an L1 penalty, where sparsity makes the first digits cheap.
+    Without a penalty it does not: classes that overlap may be separable on a sample, whose
+    optimum is then far beyond that of all rows. With an L1 penalty it does not: sparsity makes
+    the first digits cheap.
     """
     size = objective.n_rows * (objective.n_features + 1)
     return (
@@ -33,14 +35,15 @@ def sampling_pays(objective):
 
 
 def start_from_sample(objective, sampled, solver, max_iter):
-    """Point to start from: the optimum for a sample, or None where the null model is better.
+    """Return the optimum for a sample as a `Point`, or None where the null model is better.
 
     Parameters
     ----------
     objective : Objective
-        Of all rows; the evaluations of the sample are counted there.
+        Objective for all rows. Passes over the sample are added to its count, in units of
+        passes over all rows.
     sampled : Objective
-        Of the sample, with the same penalty.
+        Objective for the sample, with the same penalty.
     solver : str
     max_iter : int
     """
@@ -49,5 +52,5 @@ def start_from_sample(objective, sampled, solver, max_iter):
     passes = sampled.passes.n * sampled.n_samples
     objective.passes.n += -(-passes // objective.n_samples)
     point = objective.evaluate(objective.from_coef(*sampled.to_coef(result.theta)))
-    # Not a number is not better either.
+    # A NaN value is not lower either.
     return point if point.value < objective.null_point.value else None

@@ -1,8 +1,8 @@
 """Rows in partitions on the workers of a Dask cluster.
 
-A pass is one task for every worker that holds blocks; what they give is added in the order
-of their first blocks. Blocks are made by Dask's graph and never scattered, so those of a worker
-that is lost are made again, from their source, on another.
+A pass is one task for every worker that holds blocks. The results are added in the order of the
+workers' first blocks. Dask's graph computes the blocks, which are never scattered. So the blocks
+of a lost worker are computed again, from their source, on another worker.
 """
 
 import concurrent.futures
@@ -23,29 +23,32 @@ from .file import added
 from .memory import CPU_RATES, MemoryRows
 from .subsample import are_few, fraction_of, with_shares
 
-# What a lost worker looks like; the pass is made again.
+# Exceptions that a lost worker raises, after which the pass is repeated.
 _LOSSES = (KilledWorker, FutureCancelledError, concurrent.futures.CancelledError, OSError)
+# Largest number of attempts at a pass.
 _ATTEMPTS = 10
-# Seconds to wait for results before looking whether there are workers at all, and how often
-# there may be none.
+# Time in seconds between checks for workers while results are awaited.
 _LOOK_AFTER = 10.0
+# Number of successive checks without any worker after which a fit fails.
 _LOOKS_WITHOUT_WORKERS = 6
-# Bytes of arguments that go with every task; larger ones go to one worker, and from there.
+# Largest size in bytes of array arguments that go with every task. Larger ones go to one worker,
+# which passes them on.
 _LARGE = 2**19
 
 
 class _OtherRowsError(RuntimeError):
-    """A partition is not what it was."""
+    """The rows of a partition differ from those at the beginning of the fit."""
 
 
 class ClassTotals(NamedTuple):
-    """The sample of rows that are elsewhere: what is known of every class.
+    """Totals of every class, in place of a `Sample`, for rows on other machines.
 
     Attributes
     ----------
     weight : (n_classes,) float64
+        Total weight.
     count : (n_classes,) int
-        Rows.
+        Number of rows.
     """
 
     weight: np.ndarray
@@ -53,19 +56,19 @@ class ClassTotals(NamedTuple):
 
 
 class ClusterRows(Rows):
-    """The blocks of a fit, as futures.
+    """Rows of a fit as futures of blocks.
 
-    Passes take no sample: targets and weights are with the blocks.
+    Passes ignore the argument `sample`: the blocks hold targets and weights.
 
     Parameters
     ----------
     client : distributed.Client
     make : callable
-        Gives a list of futures of `partition.Block`; called again where those are lost.
+        Returns a list of futures of `partition.Block`; called again where futures are lost.
     fingerprints : list of int
-        Fingerprints of the rows when the fit began.
+        Fingerprint of each block at the beginning of the fit.
     shape, dtype, n_entries, is_sparse
-        Those of all rows together.
+        As in `Rows`, for all blocks together.
     """
 
     rates = CPU_RATES
@@ -78,11 +81,11 @@ class ClusterRows(Rows):
         self._groups = None
 
     def place(self, sample, n_classes):
-        """No sample, and the shares of the classes by `ClassTotals`; see `Rows.place`."""
+        """Return None for the sample, and the shares from `ClassTotals`; see `Rows.place`."""
         return None, sample.weight / sample.weight.sum()
 
     def like(self, X):
-        """Rows in memory; see `Rows.like`."""
+        """Return rows in memory; see `Rows.like`."""
         return MemoryRows(X)
 
     def columns(self, index):
@@ -135,16 +138,16 @@ class ClusterRows(Rows):
         return self.run(MemoryRows.curvature, shift, theta, full, full_classes)
 
     def predictions(self, theta, kind):
-        """Not here: `DaskSoftmaxRegression` predicts partition by partition."""
+        """Raise NotImplementedError: `DaskSoftmaxRegression` predicts partition by partition."""
         raise NotImplementedError("predictions of partitions are made where they are")
 
     def run(self, one_pass, *args):
-        """Sum a method of `MemoryRows` over all blocks, again if workers are lost.
+        """Sum a method of `MemoryRows` over all blocks; repeat the pass if workers are lost.
 
         Raises
         ------
         RuntimeError
-            Where the client is closed, or the rows cannot be had again as they were.
+            If the client is closed, or lost rows cannot be computed again as before.
         """
         for attempt in range(_ATTEMPTS):
             try:
@@ -153,7 +156,7 @@ class ClusterRows(Rows):
                 raise
             except Exception as error:
                 check_open(self.client, error)
-                # A loss shows in many ways while the scheduler is about it.
+                # A lost worker may raise any exception while the scheduler reacts to the loss.
                 if not isinstance(error, _LOSSES) and self._are_all_there():
                     raise
                 self._groups = None
@@ -175,8 +178,8 @@ class ClusterRows(Rows):
             self._groups = self._by_worker()
         shared = args
         if sum(a.nbytes for a in args if isinstance(a, np.ndarray)) > _LARGE:
-            # Not scattered: with a worker that dies meanwhile that takes minutes, and what it
-            # had is lost. A task's result is made again.
+            # Submit a task instead of scattering: if a worker dies, a scatter takes minutes and
+            # its data is lost, whereas the scheduler computes a task's result again.
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Sending large graph")
                 shared = self.client.submit(_unchanged, args, pure=False)
@@ -191,7 +194,7 @@ class ClusterRows(Rows):
         total = None
         for (worker, (members, _)), part in zip(self._groups.items(), parts, strict=True):
             if part.worker != worker:
-                self._groups = None    # its blocks are elsewhere now
+                self._groups = None    # the blocks have moved to another worker
             for i, fingerprint in zip(members, part.fingerprints, strict=True):
                 if fingerprint != self.fingerprints[i]:
                     raise _OtherRowsError(
@@ -203,21 +206,24 @@ class ClusterRows(Rows):
         return total
 
     def _are_all_there(self):
-        """Whether the workers of the last pass still are."""
+        """Tell whether all workers of the last pass are still in the cluster."""
         return self._groups is not None and set(self._groups) <= set(self.client.nthreads())
 
     def _by_worker(self):
-        """{address: (numbers of its blocks, its threads)}, by the first of them."""
+        """Return {worker's address: (indices of its blocks, number of its threads)}.
+
+        Workers are in the order of their first blocks.
+        """
         wait_for(self.client, self.blocks)
         for future in self.blocks:
             if future.status == "error":
-                future.result()    # raises what happened
+                future.result()    # raises the exception of the failed task
         held = self.client.who_has(self.blocks)
         threads = self.client.nthreads()
         members = {}
         for i, future in enumerate(self.blocks):
             workers = held.get(future.key, ())
-            # One of several that have it: that of the least blocks so far.
+            # If several workers hold the block, take the one with the fewest blocks so far.
             worker = min(workers, key=lambda w: len(members.get(w, ())), default=None)
             if worker is None or worker not in threads:
                 raise OSError(f"partition {i} is with no worker at present")
@@ -226,7 +232,7 @@ class ClusterRows(Rows):
 
 
 def alive(futures, make):
-    """They, or what ``make()`` gives where the scheduler has forgotten some of them."""
+    """Return the futures, or new ones of ``make()`` if the scheduler has lost some of them."""
     if any(future.status in ("cancelled", "lost") for future in futures):
         return make()
     return futures
@@ -237,12 +243,12 @@ def _unchanged(args):
 
 
 def _summed(one_pass, blocks, args, n_threads):
-    """`partition.summed` in a task."""
+    """Return the worker's part of a pass, by `partition.summed`, within a task."""
     return partition.summed(one_pass, blocks, args, n_threads, get_worker().address)
 
 
 def check_open(client, error=None):
-    """RuntimeError where the client is closed or has lost its scheduler."""
+    """Raise RuntimeError where the client is closed or has lost its scheduler."""
     if client.status != "running":
         raise RuntimeError(
             f"The Dask client is {client.status}: it was closed, or its scheduler lost, during "
@@ -251,11 +257,17 @@ def check_open(client, error=None):
 
 
 def wait_for(client, futures):
-    """Until all are there, or have failed; RuntimeError where nobody works on them any more."""
+    """Wait until all futures have finished or failed.
+
+    Raises
+    ------
+    RuntimeError
+        If the client is closed, or the cluster stays without workers.
+    """
     looks = 0
     while True:
         try:
-            # `wait` asks the default client, which may be another, or not there.
+            # `wait` uses the default client: another client may be the default, or none.
             with client.as_current():
                 wait(futures, timeout=_LOOK_AFTER)
             return
@@ -270,6 +282,6 @@ def wait_for(client, futures):
 
 
 def gathered(client, futures):
-    """Their results; `wait_for` them first."""
+    """Return the results of the futures, after `wait_for`."""
     wait_for(client, futures)
     return client.gather(futures)

@@ -1,11 +1,11 @@
-"""Dask's arrays and DataFrames as blocks of rows that belong together."""
+"""Dask arrays and DataFrames as aligned blocks of rows."""
 
 import dask.array
 import numpy as np
 
 
 def as_dask_array(X):
-    """(X as a Dask array with all features in one chunk, names of the features or None)."""
+    """Return X as a Dask array, all features in one chunk, and the features' names or None."""
     names = _checked_names(X)
     if _is_frame(X):
         X = X.to_dask_array()
@@ -13,13 +13,22 @@ def as_dask_array(X):
 
 
 def aligned_parts(X, others):
-    """(names, a delayed block of X for every partition, {name: as many of those, or None}).
+    """Return delayed blocks of X and of other collections, one of each for every partition.
 
     Parameters
     ----------
     X : 2-D Dask array or DataFrame
-    others : dict
-        Of 1-D Dask arrays or Series; "sample_weight" may be None.
+    others : dict of str to 1-D Dask array or Series
+        The value of "sample_weight" may be None.
+
+    Returns
+    -------
+    names : ndarray of object, or None
+        Names of the features.
+    blocks : list of delayed
+        Blocks of X.
+    other_blocks : dict of str to list of delayed
+        Blocks of `others`; None for None.
     """
     names = _checked_names(X)
     X = X if _is_frame(X) else _joined(X)
@@ -54,7 +63,13 @@ def aligned_parts(X, others):
 
 
 def _checked_names(X):
-    """Names of the features if they are strings; TypeError where X is no 2-D collection."""
+    """Return the features' names, or None unless all are strings.
+
+    Raises
+    ------
+    TypeError
+        If X is no 2-D Dask collection.
+    """
     if not hasattr(X, "dask") or getattr(X, "ndim", 0) != 2:
         raise TypeError(
             "X must be a 2-D Dask array or a Dask DataFrame, got "
@@ -70,7 +85,7 @@ def _is_frame(collection):
 
 
 def _is_known(collection):
-    """Whether the lengths of the partitions are known."""
+    """Tell whether the lengths of the partitions are known."""
     return not _is_frame(collection) and not np.isnan(collection.shape[0])
 
 
@@ -80,6 +95,6 @@ def _joined(array):
 
 def _blocks(collection):
     if _is_frame(collection):
-        # Optimised, those of one column may be fewer than those of all others.
+        # Optimised, a Series may have fewer partitions than the DataFrame.
         return list(collection.to_delayed(optimize_graph=False))
     return list(collection.to_delayed().ravel())

@@ -1,12 +1,12 @@
-"""Rows on a GPU: X stays there if it fits, rows are walked in blocks, sums come back.
+"""Rows on a GPU: X stays on the device if it fits, and only sums return to the host.
 
-For dense X and what smooth penalties need. A block of rows is centred, gets a last column of
-ones and is multiplied by cuBLAS; one kernel of ours turns logits into residuals in place
-(`cuda.softmax`). So no n_samples x n_classes array exists. The dtype of `theta` is that of the
-arithmetic in a block; sums over blocks are float64.
+X is dense, and the passes are those of smooth penalties. A pass takes rows in blocks: a block is
+centred, gets a last column of ones and is multiplied by cuBLAS. One CUDA kernel replaces logits
+with residuals in place (`cuda.softmax`). So no n_samples x n_classes array exists. The dtype of
+`theta` is that of the arithmetic in a block; sums over blocks are float64.
 
-Long vectors and large matrices that solvers keep are on the device too (`cuda.algebra`);
-factorisations and what else solvers do with vectors stay on the host.
+Long vectors and large matrices that solvers keep are on the device too (`cuda.algebra`).
+Factorisations and other work of solvers on vectors stay on the host.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ from .base import Rates, Rows
 from .device_input import as_numpy
 from .file import RowBlocks
 
-# Share of the free memory that X may take; blocks, and what cuBLAS wants, take the rest.
+# Largest share of the free memory for X. The rest is for blocks and cuBLAS's workspace.
 _SHARE_OF_X = 0.7
 
 
@@ -51,16 +51,18 @@ class DeviceRows(Rows):
     Parameters
     ----------
     X : ndarray, RowBlocks or array on the device, of shape (n_samples, n_features)
-        float32 or float64, C-ordered. Moved once, if it fits and is not there already.
+        float32 or float64, C-ordered. X is moved once, if it fits and is on the host.
     is_split : bool, default=False
         Whether products in float32 are those of `cuda.tf32`, on tensor cores, in halves.
 
     Attributes
     ----------
     is_resident : bool
+        Whether X is on the device.
     """
 
-    # Data sheets of data-centre GPUs, float64, with their hosts' factorisations; not measured.
+    # Rates of data-centre GPUs in float64 by their data sheets, not measured; factorisations are
+    # those of the host.
     rates = Rates(
         product=3e13, sparse_product=1e10, factor=3e10, memory=2e12, softmax=2e10,
         pass_seconds=1e-3,
@@ -77,7 +79,7 @@ class DeviceRows(Rows):
             self.X = self._filled(X) if isinstance(X, RowBlocks) else to_device(X)
 
     def _filled(self, source):
-        """`RowBlocks` as one array on the device."""
+        """Return `RowBlocks` as one array on the device."""
         X = array_module().empty(source.shape, source.dtype)
         for part, block in moved(source, self._parts(rows_at_a_time(2 * X.nbytes // len(X)))):
             X[part] = block
@@ -204,7 +206,7 @@ class DeviceRows(Rows):
         classes, moments = to_host(classes), to_host(moments)
         moments = moments[:width, :width] if full else moments[:, :width]
         if full_classes and n_rows > 1:
-            # Rows sum to zero. Not by q - q q, which cancels where q is close to 1.
+            # Rows sum to zero, which gives the diagonal. q - q q would cancel for q near 1.
             np.fill_diagonal(classes, 0.0)
             np.fill_diagonal(classes, -classes.sum(axis=1))
         return classes, np.ascontiguousarray(moments)
@@ -212,7 +214,7 @@ class DeviceRows(Rows):
     def predictions(self, theta, kind):
         """See `Rows.predictions`.
 
-        On the device where the rows are there.
+        The array is on the device where the rows are.
         """
         n_rows = len(theta)
         blocks = Blocks(self, np.zeros(self.n_features), theta.dtype, 2 * n_rows)
@@ -237,7 +239,7 @@ class DeviceRows(Rows):
 
 
 def _launch(multinomial, binary, logits, *arrays):
-    """Run the kernel for this number of classes on all rows of `logits`."""
+    """Launch the multinomial or the binary kernel on all rows of `logits`."""
     n_rows, n_classes = logits.shape
     if n_classes == 1:
         launch(binary, -(-n_rows // ROWS_A_BLOCK), ROWS_A_BLOCK, logits, *arrays)
@@ -246,9 +248,10 @@ def _launch(multinomial, binary, logits, *arrays):
 
 
 def _add_hessian(hessian, logits, weight, design, xp):
-    """Add a block's; between classes, and from those the diagonal blocks.
+    """Add the Hessian of a block of rows to `hessian`.
 
-    Each row's sum over the classes is zero: q - q^2 would cancel where q is near 1.
+    The parts between different classes are computed. The diagonal parts follow from them,
+    because the sum over the classes is zero: q - q^2 would cancel for q near 1.
     """
     n_rows = len(hessian)
     spread = xp.empty(len(logits))

@@ -1,9 +1,10 @@
-"""Rows in memory, dense or CSR, by the compiled kernels on the threads there are.
+"""Rows in memory, dense or CSR, with passes by compiled kernels on threads.
 
-The dtype of `theta` is that of the arithmetic within a block of rows, whatever that of X;
-float32 is twice as fast. Sums over blocks of dense rows are float64 still, sums over blocks of
-a range of sparse rows are not. Results are float64, and do not depend on the number of
-threads: rows are cut by shape alone and partial sums are added in order.
+The dtype of `theta` is that of the arithmetic within a block of rows, whatever the dtype of X;
+float32 is twice as fast. Sums over blocks are float64 for dense rows. For sparse rows, gradients
+and Hessian products are summed over the blocks of a range in the dtype of `theta`. Results are
+float64 and do not depend on the number of threads: ranges depend on shapes alone, and partial
+sums are added in order.
 """
 
 import functools
@@ -34,7 +35,7 @@ from ..parallel.launch import chunk_bounds, launch
 from .algebra import HOST_ALGEBRA
 from .base import Rates, Rows, n_entries_of, some_columns
 
-# Rates measured on an ordinary two-core machine.
+# Rates of the passes, measured on an ordinary two-core machine.
 CPU_RATES = Rates(
     product=1e11, sparse_product=1e10, factor=3e10, memory=3e10, softmax=2e8, pass_seconds=0.0
 )
@@ -52,7 +53,7 @@ class MemoryRows(Rows):
     Parameters
     ----------
     X : ndarray (C-ordered) or CSR of shape (n_samples, n_features), float32 or float64
-        Finite; the caller has checked that `indptr` and `indices` are in range.
+        Finite values. The caller has checked that `indptr` and `indices` are in range.
     """
 
     rates = CPU_RATES
@@ -64,7 +65,7 @@ class MemoryRows(Rows):
         self.matrix = make_matrix(X)
 
     def __reduce__(self):
-        """Return the class and X, all that is pickled."""
+        """Return the class and X, the only pickled state."""
         return MemoryRows, (self.X,)
 
     def on_host(self, sample):
@@ -119,9 +120,9 @@ class MemoryRows(Rows):
         return loss, grad, n_errors, _assembled(mirrored(pairs), len(theta))
 
     def _dense_value_grad(self, sample, shift, theta, n_pairs):
-        """Loss, gradient, errors and the blocks of the Hessian, as `chunks.value_grad` has them.
+        """Return the loss, gradient, number of errors and Hessian blocks of `chunks.value_grad`.
 
-        One pass over dense blocks, also of sparse rows.
+        One pass over dense blocks, also of sparse rows. The Hessian has `n_pairs` blocks.
         """
         width = theta.shape[1]
         n_rows, columns = padded_shape(theta)
@@ -165,15 +166,15 @@ class MemoryRows(Rows):
         if not full_classes:
             return classes[0, :n_classes].copy(), moments
         classes = mirrored(np.tril(classes[:, :n_classes], -1))
-        # Rows sum to zero. Not by q - q q, which cancels where q is close to 1.
+        # Rows sum to zero, which gives the diagonal. q - q q would cancel for q near 1.
         classes[np.diag_indices(n_classes)] = -classes.sum(axis=1)
         if len(theta) == 1:
-            # Of [q, -q; -q, q] (1 - q) the binary model has one entry, and half the trace.
+            # The binary model has one entry of [q, -q; -q, q] (1 - q), and half the trace.
             return classes[1:, 1:].copy(), moments / 2
         return classes, moments
 
     def _sparse_curvature(self, weight, shift, theta, full, of_classes):
-        """Negated products of classes, lower triangle, and the two rows of moments."""
+        """Return the negated products of classes, lower triangle, and the two rows of moments."""
         n_classes = count_classes(theta)
         flops = 2 * n_classes * (of_classes + entries_per_row(self.matrix))
         (classes, moments), _ = csr_pass(
@@ -188,7 +189,7 @@ class MemoryRows(Rows):
         return classes, moments
 
     def _dense_curvature(self, weight, shift, theta, full, of_classes):
-        """As `_sparse_curvature`, all moments if `full`."""
+        """Return the sums of `_sparse_curvature`, with all moments if `full`."""
         width, n_classes = theta.shape[1], count_classes(theta)
         flops = 2 * width * (width + n_classes) + 2 * n_classes * of_classes
         (classes, moments), _ = dense_pass(
@@ -219,16 +220,16 @@ class MemoryRows(Rows):
 
 
 def _assembled(pairs, n_rows):
-    """Return the Hessian from its negated blocks (k, m), k < m."""
+    """Return the Hessian from its negated blocks (k, m) with k < m."""
     width = pairs.shape[-1]
     if n_rows == 1:
         return pairs[0]
     out = np.zeros((n_rows, width, n_rows, width))
     first = 0
     for k in range(n_rows):
-        others = pairs[first:first + n_rows - 1 - k]    # of k and every m > k
+        others = pairs[first:first + n_rows - 1 - k]    # blocks (k, m) for every m > k
         first += len(others)
         np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
         np.negative(others, out=out[k + 1:, :, k])
-        out[k, :, k] = -out[k].sum(axis=1)    # still zero itself
+        out[k, :, k] = -out[k].sum(axis=1)    # block (k, k) is still zero in the sum
     return out.reshape(n_rows * width, n_rows * width)

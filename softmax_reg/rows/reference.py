@@ -1,7 +1,7 @@
-"""The definition of right: every pass as its formula, in plain NumPy.
+"""The reference implementation of the passes: every pass as its formula, in plain NumPy.
 
-Slow, and n_samples x n_classes arrays everywhere. Every other kind of rows is tested against
-this one, and this one against SciPy and finite differences. All solvers run on it.
+The passes are slow and hold n_samples x n_classes arrays. Every other kind of rows is tested
+against this one, and this one against SciPy and finite differences. All solvers run on it.
 """
 
 import numpy as np
@@ -108,7 +108,7 @@ class ReferenceRows(Rows):
         return apply(logits, axis=1), finite
 
     def _design(self, shift):
-        """[x - shift, 1] of every row."""
+        """Return [x - shift, 1] of every row, (n_samples, n_features + 1)."""
         return np.column_stack([self.X - shift, np.ones(len(self.X))])
 
     def _hessian(self, sample, shift, theta):
@@ -125,7 +125,7 @@ def _proba(logits):
 
 
 def _class_covariances(design, theta):
-    """diag(q_i) - q_i q_i' for every row, (n_samples, n_rows, n_rows)."""
+    """Return diag(q_i) - q_i q_i' for every row, (n_samples, n_rows, n_rows)."""
     q = _proba(design @ theta.T)
     if len(theta) == 1:
         return (q * (1 - q))[:, :, np.newaxis]

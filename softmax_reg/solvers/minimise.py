@@ -1,4 +1,4 @@
-"""Fallbacks from one solver to the next, and the result."""
+"""Minimisation by one solver after another, and its result."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,16 @@ from .newton import newton, newton_cg
 from .proximal import proximal_newton
 from .proximal_lbfgs import proximal_lbfgs
 
-# Those of smooth penalties, to choose from, and those that "auto" takes for kinks.
+# Solvers for smooth penalties, by the names that a user may choose.
 SOLVERS = {"lbfgs": lbfgs, "newton-cholesky": newton, "newton-cg": newton_cg}
+# Solvers for penalties with kinks, which "auto" chooses.
 _PROXIMAL = {"proximal-newton": proximal_newton, "proximal-lbfgs": proximal_lbfgs}
 _FUNCTIONS = SOLVERS | _PROXIMAL
-# The duality gap of L-BFGS falls in jumps, that of Newton's method at every step.
+# Largest number of iterations of a solver without progress, as `Monitor.next_solver` takes it.
+# The duality gap of L-BFGS falls in jumps, the gap of Newton's method at every step.
 _PATIENCE = {"lbfgs": 10, "newton-cholesky": 3, "newton-cg": 3, "proximal-newton": 5,
              "proximal-lbfgs": 25}
+# Sequence of solvers that each choice may run, itself first.
 _FALLBACKS = {
     "newton-cholesky": ("newton-cholesky", "lbfgs", "newton-cg"),
     "lbfgs": ("lbfgs", "newton-cg"),
@@ -27,25 +30,25 @@ _FALLBACKS = {
 
 
 class SolverResult(NamedTuple):
-    """What a fit found.
+    """The result of a minimisation.
 
     Attributes
     ----------
     point : Point
-        Where it ended; None where there was nothing to fit.
+        Point at which the last solver ended; None where there was nothing to fit.
     gap : float
         Certified bound on value minus the optimum; inf without a penalty.
     newton_decrement : float
-        sqrt(g' H^-1 g) last seen; half its square estimates the suboptimality.
+        Last known sqrt(g' H^-1 g); half its square estimates the suboptimality.
         NaN where no solver needed it.
     n_iter : int
-        Outer iterations, across fallbacks.
+        Number of outer iterations of all solvers.
     status : str
         As `Monitor.status`; "stalled" where rounding stops all solvers short of tol.
     solver : str
-        The solver that ended the fit.
+        Name of the solver that ended the fit.
     carry : object
-        What it leaves to the next fit on the same rows, with another penalty.
+        State for the warm start of the next fit, on the same rows with another penalty.
     """
 
     point: object
@@ -58,32 +61,33 @@ class SolverResult(NamedTuple):
 
     @property
     def theta(self):
-        """Parameters there, (n_rows, n_features + 1), in the objective's coordinates."""
+        """Parameters at `point`, (n_rows, n_features + 1), in the objective's coordinates."""
         return None if self.point is None else self.point.theta
 
     @property
     def value(self):
-        """The objective there, in nats."""
+        """Objective at `point`, in nats."""
         return 0.0 if self.point is None else self.point.value
 
 
 def minimise(objective, point, monitor, solver="auto", carry=None):
     """Minimise `objective` from `point`.
 
-    A solver that cannot go on (its Hessian does not factorise, rounding stops
-    its line search short of the tolerance) hands its point to the next of its
-    fallbacks. A start above the null model is not used, and where all of them are stuck they
-    begin again at the null model, which counts as an iteration.
+    A solver may be unable to go on: its Hessian does not factorise, or rounding stops its line
+    search short of the tolerance. Then the next of its fallbacks starts from its point. A
+    starting point with a higher objective than the null model is not used. Where all solvers
+    are stuck, the sequence runs again from the null model, which counts as an iteration.
 
     Parameters
     ----------
     objective : Objective
     point : Point of `objective`, or None for the null model
+        Starting point.
     monitor : Monitor
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}
         "auto" for penalties with kinks.
     carry : object
-        What the last fit left; used up, for solvers may overwrite it.
+        `SolverResult.carry` of the last fit. Solvers may overwrite it.
 
     Returns
     -------
@@ -92,14 +96,14 @@ def minimise(objective, point, monitor, solver="auto", carry=None):
     if solver == "auto":
         solver = choose_solver(objective)
     null = objective.null_point
-    # NaN is not better either.
+    # A NaN value is not lower either.
     point = point if point is not None and point.value <= null.value else null
     with objective.algebra.one_blas_thread():
         start = point
         point, last, carry = _chained(objective, point, monitor, _FALLBACKS[solver], carry)
         monitor.settle(point)
         if monitor.status is None and start is not null and monitor.n_iter < monitor.max_iter:
-            # Where all probabilities are 0 or 1 no solver finds a step, whatever is wrong.
+            # Where all probabilities are 0 or 1, no solver finds a step, even far from optimal.
             stuck = point
             monitor.iterated(stuck, null)
             point, last, carry = _chained(objective, null, monitor, _FALLBACKS[solver], carry)
@@ -117,7 +121,15 @@ def minimise(objective, point, monitor, solver="auto", carry=None):
 
 
 def _chained(objective, point, monitor, names, carry):
-    """(point, solver, carry) where the last of some solvers ends, each from where one gave up."""
+    """Run solvers in sequence, each from the point of the one before, until one is done.
+
+    Returns
+    -------
+    point : Point
+    solver : str
+        Name of the last solver that ran.
+    carry : object
+    """
     for left, name in enumerate(names, 1 - len(names)):
         if name == "newton-cholesky" and objective.n_rows * (objective.n_features + 1) > (
             MAX_NEWTON_SIZE

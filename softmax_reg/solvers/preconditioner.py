@@ -1,15 +1,16 @@
-"""The change of variables that L-BFGS runs in, and when it is taken anew.
+"""The change of variables of L-BFGS, and the rule for its renewal.
 
-Kronecker factors cost about as much as an evaluation and are exact where all rows have the
-same probabilities, as at the start. The Hessian itself costs as much as many evaluations
-(`costs`), and so few parameters allow it; then it pays where
+Kronecker factors cost about as much as an evaluation, and are exact where all rows have the
+same probabilities, as at the null model. A Hessian costs as much as many evaluations (`costs`)
+and is an option for small numbers of parameters only. It is taken where both conditions hold:
 
-- what is left to the tolerance, at the rate of the last iterations, would cost more than it
-  and the iterations that follow one, and
-- once there is one: the last iterations gained less each than all since then on average, it
-  counted with them. That is when to move on, by the marginal value theorem.
+- The iterations left to the tolerance, at the rate of the last ones, would cost more than the
+  Hessian and the iterations that follow it.
+- If the present transform is a Hessian: the gain per iteration of the last iterations is below
+  the average gain since that Hessian, whose cost counts as iterations. This is the time to
+  move on by the marginal value theorem.
 
-Gains are in the logarithm of the suboptimality that the search direction promises.
+A gain is a decrease of the logarithm of the suboptimality that the search direction predicts.
 
 References
 ----------
@@ -24,51 +25,54 @@ from .costs import iterations_per_hessian
 from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 
-# Kronecker factors are taken anew after so many iterations: early, since the first are of
-# equal probabilities, then ever more rarely, and only where the objective has fallen to this
-# fraction of what it was at the last time.
+# Number of iterations before the first refresh of the Kronecker factors. The first refresh is
+# early: the first factors are those of equal probabilities.
 _FIRST_REFRESH = 10
+# Growth factor of the interval between refreshes.
 _REFRESH_FACTOR = 3
+# Largest ratio of the objective to its value at the last refresh that allows another one.
 _REFRESH_BELOW = 0.9
-# Iterations that tell the present rate; the first ones are slow for want of pairs.
+# Number of iterations in the estimate of the present rate.
 _WINDOW = 4
+# Least number of iterations before the rate counts, with Kronecker factors. The first
+# iterations are slow: L-BFGS has few pairs.
 _FIRST_WINDOW = 10
-# Typical gains of an iteration in Kronecker variables and in those of a recent Hessian.
+# Typical gain of an iteration with Kronecker factors, and with a recent Hessian.
 _KRONECKER_GAIN = 0.25
 _HESSIAN_GAIN = 1.0
-# A Hessian of a fit whose penalty was up to so many times as strong, or as weak, will do.
+# Largest ratio, in either direction, between the penalty of a reused Hessian and the present one.
 _NEAR = 2.0
 
 
 @dataclass
 class CarriedFactors:
-    """What one fit leaves to the next, of the same rows with another L2 penalty.
+    """Factors for the warm start of the next fit, on the same rows with another L2 penalty.
 
-    The next fit uses it up: whoever still holds it does not hold the Hessian's memory.
+    The next fit modifies this object and releases the Hessian, also for other holders of it.
     """
 
     kronecker: KroneckerTransform | None = None
     hessian: np.ndarray | None = None
-    curvature: np.ndarray | float = 0.0    # curvature of the penalty in `hessian`
+    curvature: np.ndarray | float = 0.0    # curvature of the penalty within `hessian`
 
 
 class Preconditioner:
-    """A transform with ``apply`` and ``apply_transposed``, and when to renew it.
+    """A transform with ``apply`` and ``apply_transposed``, and the decisions to renew it.
 
     Parameters
     ----------
     objective : Objective
     point : Point
-        Where to start.
+        Starting point.
     left : float
-        Logarithm of the suboptimality there, or a bound, over what is asked for.
+        Logarithm of the ratio of the suboptimality at `point`, or a bound, to the tolerance.
     carry : object
-        What the last fit left; a `CarriedFactors` is used up.
+        State of the last fit. A `CarriedFactors` is modified; anything else is ignored.
 
     Attributes
     ----------
     carry : CarriedFactors
-        What this fit leaves.
+        State for the next fit.
     transform : KroneckerTransform or HessianTransform
     """
 
@@ -86,20 +90,25 @@ class Preconditioner:
 
     @property
     def deviations(self):
-        """Least and largest standard deviation of the features, if Kronecker factors told."""
+        """Smallest and largest standard deviation of the features by the Kronecker factors.
+
+        Without Kronecker factors they are 0 and inf.
+        """
         kronecker = self.carry.kronecker
         if kronecker is None:
             return 0.0, np.inf
         return kronecker.smallest_deviation, kronecker.largest_deviation
 
     def update(self, point, promise, left):
-        """Renew it at `point` where that pays; to be called once an iteration.
+        """Renew the transform at `point` if this saves time; called once an iteration.
 
         Parameters
         ----------
+        point : Point
         promise : float
-            By how much the next direction promises to lower the objective.
+            Decrease of the objective that the next direction predicts.
         left : float
+            As in `Preconditioner`, at `point`.
 
         Returns
         -------
@@ -123,24 +132,24 @@ class Preconditioner:
         return True
 
     def renew(self, point):
-        """Take the same kind at `point`."""
+        """Compute a transform of the same kind at `point`; Kronecker factors if this fails."""
         if not (self._is_exact and self._factorise(point)):
             self._approximate(point)
 
     def _pays(self, iterations, left):
-        """Whether a Hessian costs less than so many iterations without."""
+        """Tell whether a Hessian, with the iterations after it, costs less than `iterations`."""
         return iterations > self._price + max(left, 0.0) / _HESSIAN_GAIN
 
     def _factorise(self, point):
-        """Take the Hessian, unless it has no factor."""
+        """Compute and factorise the Hessian at `point`; tell whether it has a factor."""
         objective = self._objective
-        self.carry.hessian = None    # its memory is needed
+        self.carry.hessian = None    # free its memory for the new one
         hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         fill_null_space(hessian, objective.free_shifts)
         return self._take(point, hessian)
 
     def _adapt(self, point):
-        """Take the Hessian of the last fit, with the penalty of this one."""
+        """Factorise the last fit's Hessian under the present penalty; tell whether it serves."""
         objective = self._objective
         hessian, old = self.carry.hessian, self.carry.curvature
         new = objective.penalty.curvature

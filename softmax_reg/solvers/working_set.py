@@ -1,41 +1,44 @@
-"""What a sparse fit works on: what is in the model, and what is about to enter."""
+"""The working set of a sparse fit: coefficients in the model, and candidates to enter."""
 
 import numpy as np
 
 from .factor import fill_null_space
 
-# Largest growth of the set at a time: by this many, or to this multiple if that is more.
+# Largest number of members that enter a small set in one update.
 _LEAST_ROOM = 256
+# Largest growth factor of a larger set in one update.
 _GROWTH = 2
+# Largest relative excess of a gradient over its threshold by rounding.
 _ROUNDING = 16 * np.finfo(np.float64).eps
-# Relative distance from the threshold of gradients that are let in early along a path: few are
-# left to enter at the next strengths of the penalty.
+# Largest relative distance below the threshold of a gradient that enters early along a path. Few
+# coefficients are then left to enter at the next strengths of the penalty.
 _CLOSE = 0.25
 
 
 class WorkingSet:
-    """The coefficients, or features with all of theirs, that matter, and the intercepts.
+    """The working set: the intercepts, and the coefficients or features that may be nonzero.
 
-    A coefficient that is zero stays out as long as its gradient is within the threshold: at
-    the optimum nothing else is asked for, and most coefficients of most sparse models never
-    have to be looked at.
+    A zero coefficient stays out while its gradient is within the threshold, which is its
+    optimality condition. Most coefficients of most sparse models never enter.
 
     Parameters
     ----------
     objective : Objective
         Objective in all features.
     by_feature : bool
-        Let in features with their coefficients for all classes.
+        Whether a feature enters with its coefficients for all classes.
     everything : bool, default=False
-        Nothing stays out.
+        Whether all coefficients are members.
     members : ndarray of bool, default=None
-        To begin with, those of the last fit of a path.
+        Initial members, as a warm start from the last fit of a path.
 
     Attributes
     ----------
     members : ndarray of bool, (n_rows, n_features) or by feature (1, n_features)
+        Mask of the set.
     shape : (int, int)
-        Shape of what `gather` gives: (n_rows, features in the set + 1), or (1, parameters).
+        Shape of the result of `gather`: (n_rows, features in the set + 1) by feature, or
+        (1, parameters).
     """
 
     def __init__(self, objective, *, by_feature, everything=False, members=None):
@@ -68,7 +71,7 @@ class WorkingSet:
 
     @property
     def objective(self):
-        """Restricted to the features; holds a copy of their columns from the first use."""
+        """Objective restricted to the set's features; copies their columns at the first use."""
         if self._objective is None:
             everything = len(self._features) == self._whole.n_features
             self._objective = (
@@ -78,18 +81,20 @@ class WorkingSet:
 
     @property
     def blocks(self):
-        """`Blocks` of the columns of `gather`, the intercepts' last; None without."""
+        """`Blocks` of the columns of `gather`, the intercepts' last; None without blocks."""
         blocks = self._whole.penalty.blocks
         return None if blocks is None else blocks.restricted(self._features).with_column()
 
     @property
     def threshold(self):
-        """(shape[1],): of every parameter or column of them, the intercepts' 0."""
+        """Threshold of every column of `gather`, (shape[1],); 0 for intercepts."""
         threshold = np.broadcast_to(self._whole.penalty.threshold, self._whole.n_features)
         return np.append(threshold, 0.0)[self._columns[:self.shape[1]]]
 
     def update(self, point):
-        """Let in what violates its optimality condition at `point` the most.
+        """Add the candidates that violate their optimality conditions at `point` the most.
+
+        Other members with zero coefficients are removed at the same time.
 
         Returns
         -------
@@ -115,7 +120,7 @@ class WorkingSet:
             order = np.argsort(-excess.ravel()[entering], kind="stable")
             entering = entering[order[:room]]
         keeps.ravel()[entering] = True
-        if blocks is not None:    # what is let in is cut to size between blocks
+        if blocks is not None:    # the limit on entries may have split a block
             keeps[0] = blocks.whole(keeps[0])
         self._take(keeps)
         return True
@@ -125,13 +130,13 @@ class WorkingSet:
         return theta.ravel()[self._index].reshape(self.shape)
 
     def scatter(self, values):
-        """Return theta of these parameters, zero elsewhere: the inverse of `gather`."""
+        """Return theta with these parameters and zeros elsewhere, the inverse of `gather`."""
         out = np.zeros(self._whole.shape)
         out.ravel()[self._index] = values.ravel()
         return out
 
     def hessian(self, theta):
-        """Return the smooth part's Hessian in what `gather` gives, at theta of all features."""
+        """Return the smooth part's Hessian in the parameters of `gather`, at a full theta."""
         columns = np.append(self._features, self._whole.n_features)
         out = self.objective.hessian(np.ascontiguousarray(theta[:, columns]), self._inside)
         fill_null_space(
@@ -140,6 +145,6 @@ class WorkingSet:
         return out
 
     def add_curvature(self, hessian, change):
-        """Add to the diagonal; `change` is a number or of every feature."""
+        """Add `change`, a number or (n_features,), to the diagonal of `hessian`, in place."""
         change = np.append(np.broadcast_to(change, self._whole.n_features), 0.0)
         np.einsum("ii->i", hessian)[:] += change[self._columns]    # a view
