@@ -50,9 +50,9 @@ def fitted(peer, X, y, client):
 
         attempt = ClusterRows._attempt
 
-        def slowly(rows, name, args):
+        def slowly(rows, one_pass, args):
             time.sleep(0.5)    # or it would be over before the second kill
-            return attempt(rows, name, args)
+            return attempt(rows, one_pass, args)
 
         ClusterRows._attempt = slowly
         model = DaskSoftmaxRegression(client=client, solver="lbfgs", tol=1e-8).fit(X, y)
