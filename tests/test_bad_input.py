@@ -146,6 +146,20 @@ def test_unhashable_class_weight_keys_cannot_be_made():
         SoftmaxRegression(class_weight=Pairs([([0], 1.0)])).fit(X, y)
 
 
+@pytest.mark.parametrize("options", [
+    {"solver": "lbfgs"}, {"solver": "newton-cholesky"}, {"solver": "newton-cg"},
+    {"l1_ratio": 1.0}, {"l1_ratio": 0.5, "grouped": True}, {"C": np.inf},
+    {"fit_intercept": False},
+])
+@pytest.mark.parametrize("columns", [4, 300], ids=["tall", "wide"])
+def test_squares_that_overflow(columns, options):
+    """A column of 1e160 is an error that says so, whichever solver would have met it."""
+    large = np.resize(X, (len(X), columns))
+    large[:, 2] *= 1e160
+    with pytest.raises(ValueError, match="X holds values whose squares overflow float64"):
+        SoftmaxRegression(**options).fit(large, y)
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "score",
                                     "decision_function"])
 def test_bad_data_for_predictions(method):

@@ -192,7 +192,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         LogisticRegression
             Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
             probabilities up to rounding. The parameters ask for the same optimum, except for
-            `grouped` and `penalty_factor`, which it does not have; `n_iter_` is the largest.
+            `grouped`, `groups` and `penalty_factor`, which it does not have; `n_iter_` is the
+            largest.
 
         Raises
         ------

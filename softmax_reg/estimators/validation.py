@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -325,9 +325,7 @@ def check_groups(groups, factor, n_features, grouped, n_classes):
     """
     if groups is None:
         return None
-    labels = np.asarray(groups)
-    if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
-        labels = labels.astype(np.int64)
+    labels = np.asarray(groups, dtype=object)
     if labels.shape != (n_features,):
         raise ValueError(
             f"groups must have shape ({n_features},), one group for each feature, got shape "
@@ -338,25 +336,31 @@ def check_groups(groups, factor, n_features, grouped, n_classes):
             "groups needs grouped=True for more than two classes, got grouped=False and "
             f"{n_classes} classes."
         )
-    if labels.dtype.kind not in "iubSU":
-        if labels.dtype.kind != "O" or not all(isinstance(name, (str, int)) for name in labels):
-            raise ValueError(
-                f"groups must hold integers or names, got an array of dtype {labels.dtype}."
-            )
-        labels = labels.astype(str)
-    names, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    code_of = {}
+    codes = np.array([
+        code_of.setdefault(_group_name(label), len(code_of)) for label in labels
+    ])
     factor = np.broadcast_to(factor, n_features)
     some = np.isfinite(factor)
-    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    low, high = np.full(len(code_of), np.inf), np.full(len(code_of), -np.inf)
     np.minimum.at(low, codes[some], factor[some])
     np.maximum.at(high, codes[some], factor[some])
     if np.any(high > low):
         worst = int((high > low).argmax())
         raise ValueError(
             "penalty_factor must be the same for all features of a group, or inf, got "
-            f"{float(low[worst])!r} and {float(high[worst])!r} in group {names[worst].item()!r}."
+            f"{float(low[worst])!r} and {float(high[worst])!r} in group {list(code_of)[worst]!r}."
         )
-    return np.argsort(np.argsort(first))[codes]
+    return codes
+
+
+def _group_name(label):
+    """Return the label of a group as str or int; a ValueError for anything else."""
+    if isinstance(label, str):
+        return str(label)
+    if isinstance(label, (Integral, np.bool_)) or isinstance(label, Real) and label % 1 == 0:
+        return int(label)
+    raise ValueError(f"groups must hold integers or names, got {label!r}.")
 
 
 def check_warm_start(estimator, data):

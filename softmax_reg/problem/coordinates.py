@@ -16,6 +16,15 @@ from scipy.linalg import eigh
 ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
 
 
+def check_squares(values):
+    """Raise a ValueError unless these squares or products of columns of X are finite."""
+    if not np.all(np.isfinite(values)):
+        raise ValueError(
+            "X holds values whose squares overflow float64. Scale its columns down, or "
+            "leave out those that hold no measurements."
+        )
+
+
 @dataclass(frozen=True)
 class Centring:
     """Map from the coefficients of columns x to the theta of columns x - shift.
@@ -47,13 +56,24 @@ class Centring:
 
     @classmethod
     def of(cls, mean, ranges, fit_intercept, n_rows):
-        """Return the coordinates centred at `mean`, for columns of `ranges`, a `ColumnRange`."""
-        if not fit_intercept:
-            is_zero = (ranges.low == 0) & (ranges.high == 0)
-            return cls(np.zeros(len(mean)), is_zero, False, n_rows)
-        is_constant = ranges.is_constant
-        # The value of a constant column itself: its rounded mean would leave a remainder.
-        return cls(np.where(is_constant, ranges.low, mean), is_constant, True, n_rows)
+        """Return the coordinates centred at `mean`, for columns of `ranges`, a `ColumnRange`.
+
+        Raises
+        ------
+        ValueError
+            If squares of the centred columns overflow.
+        """
+        shift, is_constant = np.zeros(len(mean)), (ranges.low == 0) & (ranges.high == 0)
+        if fit_intercept:
+            is_constant = ranges.is_constant
+            # The value of a constant column itself: its rounded mean would leave a remainder.
+            shift = np.where(is_constant, ranges.low, mean)
+        # CSR rows give infinite ranges; their squares are checked when they are computed.
+        known = np.isfinite(ranges.low) & np.isfinite(ranges.high)
+        with np.errstate(over="ignore", invalid="ignore"):
+            span = np.maximum(ranges.high - shift, shift - ranges.low)
+            check_squares(span[known] ** 2)
+        return cls(shift, is_constant, fit_intercept, n_rows)
 
     @cached_property
     def zeros(self):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..rows.base import Rows, Sample
 from .certificate import duality_gap
-from .coordinates import Centring
+from .coordinates import Centring, check_squares
 
 # Largest number of features with a full covariance, n_features x n_features, in the
 # preconditioner. With more features it takes the diagonal: the full matrix costs more than it
@@ -319,6 +319,7 @@ class Objective:
 
     def _penalise(self, hessian, index):
         """Add the penalty's Hessian to that of the loss in theta.ravel()[index], in place."""
+        check_squares(hessian.diagonal())
         curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
         np.einsum("ii->i", hessian)[:] += curvature[index % (self.n_features + 1)]    # a view
         self.coordinates.fix_zeros(hessian, index)
@@ -347,11 +348,7 @@ class Objective:
         classes, moments = self.rows.curvature(
             self.sample, self.coordinates.shift, theta, full, self.n_rows <= MAX_FULL_CLASSES
         )
-        if not np.all(np.isfinite(moments)):
-            raise ValueError(
-                "X holds values whose squares overflow float64. Scale its columns down, or "
-                "leave out those that hold no measurements."
-            )
+        check_squares(moments)
         mean, covariance = mean_and_covariance(moments, full, self.fit_intercept)
         mean[is_constant] = 0.0
         covariance[is_constant] = 0.0

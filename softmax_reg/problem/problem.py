@@ -8,7 +8,7 @@ from ..rows.base import Sample, some_columns
 from ..rows.choice import rows_of
 from ..solvers import HISTORY_DTYPE, Monitor, minimise
 from .blocks import Blocks
-from .coordinates import RowSpace, Selection, reduction_pays
+from .coordinates import Centring, RowSpace, Selection, reduction_pays
 from .objective import Objective, Passes
 from .penalty import penalty_of
 from .sampled_start import sampling_pays, start_from_sample
@@ -94,7 +94,8 @@ class Problem:
     ):
         n_features = data.X.shape[1]
         self._dtype = np.dtype(data.X.dtype)
-        allowed = _order_of(penalty_factor, groups if l1_ratio > 0 else None, n_features)
+        groups = groups if l1_ratio > 0 else None
+        allowed = _order_of(penalty_factor, groups, n_features)
         if np.ndim(penalty_factor):
             penalty_factor = penalty_factor[allowed]
         weights = self._weigh(data)
@@ -144,10 +145,8 @@ class Problem:
             # There are few rows here, so the host computes the products between them.
             placed, _ = rows.place(sample, self._options["n_classes"])
             mean, ranges = rows.column_summary(placed)
-            centre = np.where(ranges.is_constant, ranges.low, mean)
-            if not self._options["fit_intercept"]:
-                centre = np.zeros(X.shape[1])
-            self._row_space = RowSpace.of(X, centre, rows.algebra)
+            centring = Centring.of(mean, ranges, self._options["fit_intercept"], n_rows)
+            self._row_space = RowSpace.of(X, centring.shift, rows.algebra)
             rows = rows.like(self._row_space.columns)
         return Objective.of(rows, sample, penalty=penalty, **self._options)
 
