@@ -24,16 +24,21 @@ def pytest_configure(config):
         "markers",
         "compiled: of what Numba makes, or too slow without it; left out with NUMBA_DISABLE_JIT=1",
     )
+    config.addinivalue_line(
+        "markers",
+        "slow: takes more than ten seconds of a processor; run by -m slow, as .ci/run does",
+    )
     # pytest-xdist would take files of few tests last, which here are among the slowest.
     config.option.loadscopereorder = False
 
 
 def pytest_collection_modifyitems(config, items):
-    if not INTERPRETED:
-        return
-    left_out = [item for item in items if item.get_closest_marker("compiled")]
+    unwanted = ["compiled"] if INTERPRETED else []
+    if "slow" not in config.option.markexpr:
+        unwanted.append("slow")
+    left_out = [item for item in items if any(map(item.get_closest_marker, unwanted))]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("compiled")]
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The limit on BLAS's own threads during a fit, and theirs on ours."""
 
 import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -13,6 +11,8 @@ from softmax_reg import SoftmaxRegression
 from softmax_reg.parallel import blas
 from softmax_reg.parallel.blas import n_blas_threads, one_blas_thread
 from softmax_reg.parallel.launch import n_threads
+
+from .processes import run
 
 
 def _blas_threads():
@@ -58,8 +58,7 @@ def test_a_forked_child_does_not_inherit_the_limit():
         "        os._exit(0 if _blas_threads() == before else 1)\n"
         "    assert os.waitpid(child, 0)[1] == 0\n"
     )
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True,
-                            text=True, timeout=60)
+    result = run("-c", code, options=("-W", "ignore::DeprecationWarning"))
     assert result.returncode == 0, result.stderr
 
 

@@ -14,6 +14,7 @@ from softmax_reg.cuda import device
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_rows_on_the_device_in_the_simulator():
     """All tests of the GPU's, in a process of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",

@@ -2,14 +2,14 @@
 
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import softmax_reg
 from softmax_reg import SoftmaxRegression
+
+from .processes import run_new
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -124,5 +124,5 @@ def test_importing_the_package_compiles_nothing_and_needs_no_gpu():
         "    for value in vars(module).values():\n"
         "        assert not getattr(value, 'signatures', None), value\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = run_new("-c", code)
     assert result.returncode == 0, result.stderr

@@ -2,9 +2,7 @@
 
 import csv
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
+from . import processes
 from .problems import BUNDLED, bundled, long_double_objective
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,18 +25,22 @@ MODELS = [
 ]
 
 
+# One OpenMP thread: on a busy machine LogisticRegression's threads wait for each other,
+# milliseconds an iteration.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+
 def run(script, *arguments):
     """The finished process of an example."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    # One OpenMP thread: on a busy machine LogisticRegression's threads wait for each other,
-    # milliseconds an iteration.
-    env = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, **env})
+    return processes.run(script, *arguments, **ONE_THREAD)
 
 
-def output(script, *arguments):
+def run_new(script, *arguments):
+    """As `run`, in a new interpreter, as a user runs it."""
+    return processes.run_new(script, *arguments, **ONE_THREAD)
+
+
+def output(script, *arguments, run=run):
     """What an example prints; it succeeds, and nothing goes to stderr."""
     result = run(script, *arguments)
     assert (result.returncode, result.stderr) == (0, "")
@@ -90,7 +93,7 @@ def wines(n_columns=4):
 @pytest.mark.compiled
 def test_quickstart_prints_a_certified_fit():
     """dual_gap_ <= 1e-6 objective_; one best C; LogisticRegression warns and stops above."""
-    text = output(ROOT / "examples" / "quickstart.py")
+    text = output(ROOT / "examples" / "quickstart.py", run=run_new)
     value = float(re.search(r"objective_ +(\S+) nats", text).group(1))
     assert 0 <= float(re.search(r"dual_gap_ +(\S+) nats", text).group(1)) <= 1e-6 * value
     assert int(re.search(r"n_iter_ +(\d+)", text).group(1)) > 0
@@ -277,7 +280,8 @@ def test_device_benchmark_prints_its_table():
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_memory_benchmark_prints_its_table():
     """A line for a workload: MiB of every solver, the budget last."""
-    text = output(ROOT / "examples" / "benchmarks" / "memory.py", "--workloads", "iris")
+    text = output(ROOT / "examples" / "benchmarks" / "memory.py", "--workloads", "iris",
+                  run=run_new)
     header, _, line = [row for row in text.splitlines() if row.startswith("|")]
     assert "softmax_reg auto" in header and line.startswith("| iris |")
     cells = [cell.strip() for cell in line.split("|")[2:-1]]

@@ -120,6 +120,7 @@ def test_linear_probe_takes_files(tmp_path):
     assert result.returncode != 0 and "need each other" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_text_classification(tmp_path):
     """Certified; fewer words than there are; words that a reader would expect."""
@@ -151,6 +152,7 @@ def test_text_classification_takes_a_table(tmp_path):
     assert result.returncode != 0 and "['words', 'kind'], got 'typo'" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_pipeline_and_grid_search(tmp_path):
     """Better than the class shares; the tuned threshold costs less than the default."""

@@ -4,13 +4,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import joblib
 import pytest
 
-import softmax_reg
-
+from . import processes
 from .test_jit import SMALL
 
 pytestmark = [
@@ -18,7 +16,8 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
 ]
 
-ROOT = str(Path(softmax_reg.__file__).resolve().parents[1])
+# Python says that forks of a process with threads are risky, which is what is tested here.
+WARNINGS = ("-W", "ignore::DeprecationWarning")
 # Evaluations of this size use all threads.
 COMMON = """
 import multiprocessing, os, signal, sys, threading, time, warnings
@@ -63,12 +62,16 @@ users_kernel(np.zeros(10_000))    # starts the threading layer
 """
 
 
-def run(code, timeout=180, **environment):
-    """Run COMMON and `code` in a new process that must exit with 0; its output."""
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", COMMON + textwrap.dedent(code)],
-        capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment},
-    )
+def run(code, **environment):
+    """Run COMMON and `code` in a process that must exit with 0; its output.
+
+    With environment variables it is a new interpreter: imports read them.
+    """
+    program = "-c", COMMON + textwrap.dedent(code)
+    if environment:
+        result = processes.run_new(*WARNINGS, *program, **environment)
+    else:
+        result = processes.run(*program, options=WARNINGS)
     assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}{result.stderr}"
     return result.stdout
 
@@ -122,10 +125,7 @@ def test_multiprocessing(tmp_path, method):
             """
         )
     )
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", str(script)],
-        capture_output=True, text=True, timeout=180, env={**os.environ, "PYTHONPATH": ROOT},
-    )
+    result = processes.run_new(*WARNINGS, script)
     assert result.returncode == 0, result.stderr
 
 
@@ -193,16 +193,17 @@ def test_racing_first_calls_in_one_process(tmp_path):
         in_threads(4, small.product)
         assert in_threads(4, small.exponential, 0.0) == [1.0] * 4
         """,
-        NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=os.pathsep.join([str(tmp_path), ROOT]),
+        NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(tmp_path),
     )
 
 
+@pytest.mark.slow
 def test_racing_first_calls_in_two_processes(tmp_path):
     """Both compile into the same cache folder; a third then loads what they left."""
     (tmp_path / "small.py").write_text(SMALL)
     command = [sys.executable, "-c", "import small; print(small.product())"]
     options = {
-        "env": {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": ROOT},
+        "env": processes.environment({"NUMBA_CACHE_DIR": str(tmp_path)}),
         "cwd": tmp_path, "stdout": subprocess.PIPE, "text": True,
     }
     both = [subprocess.Popen(command, **options) for _ in range(2)]

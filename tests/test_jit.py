@@ -2,10 +2,7 @@
 
 import contextlib
 import importlib.util
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -16,6 +13,8 @@ from numba.core import caching
 from softmax_reg.kernels import code_cache
 from softmax_reg.kernels.jit import kernel
 from softmax_reg.kernels.registers import register_file
+
+from .processes import run_new
 
 pytestmark = pytest.mark.compiled
 PACKAGE = Path(__file__).resolve().parents[1] / "softmax_reg"
@@ -70,17 +69,11 @@ def product():
 """
 
 
-def _run(*arguments, code, folder=PACKAGE.parent, **environment):
+def _run(*arguments, code, folder=None, **environment):
     """The number that `code` prints in a process of its own; imports are from `folder` first."""
-    paths = os.pathsep.join(map(str, [folder, PACKAGE.parent]))
-    result = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": paths, **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    if folder is not None:
+        environment["PYTHONPATH"] = str(folder)
+    result = run_new("-c", code, *arguments, folder=folder, **environment)
     assert result.returncode == 0, result.stderr
     return float(result.stdout)
 
@@ -124,6 +117,7 @@ def test_registers_follow_the_features(machine, features, expected):
     assert register_file(machine, features) == expected
 
 
+@pytest.mark.slow
 def test_a_cache_serves_processors_of_other_registers(tmp_path):
     """Filled under default flags or generic ones, on a wider processor: each finds its own."""
     (tmp_path / "small.py").write_text(SMALL)
@@ -233,6 +227,7 @@ def test_recompiling_forgets_the_files(load, tmp_path):
     assert len([*tmp_path.rglob("*double*.nbc")]) == 1
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_what_was_compiled_or_loaded_first(tmp_path):
     """The process that compiles, one that loads the cache, and any order agree."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": "0"}

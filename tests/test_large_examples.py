@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from .test_examples import ROOT, run
+from .test_examples import ROOT
+from .test_examples import run_new as run
 
 pytestmark = pytest.mark.compiled
 EXAMPLES = ROOT / "examples"
@@ -18,6 +19,7 @@ def printed(name, *arguments):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_dask_cluster():
     """The same objective as locally, within the certificates."""
     text = printed("dask_cluster", "--partitions", "3")
@@ -29,6 +31,7 @@ def test_dask_cluster():
     assert re.search(r"accuracy on these rows: 0\.9\d+", text)
 
 
+@pytest.mark.slow
 def test_dask_cluster_reads_parquet(tmp_path):
     """Columns of a table in two files."""
     import pandas as pd

@@ -21,6 +21,7 @@ from softmax_reg.rows.base import Sample
 from softmax_reg.rows.memory import MemoryRows
 
 from .problems import random_problem
+from .processes import run
 
 
 @pytest.mark.parametrize("n_samples", [1, BLOCK - 1, BLOCK, BLOCK + 1, 17 * BLOCK + 3, 10**6])
@@ -263,8 +264,6 @@ def test_nothing_goes_on_after_an_exception(monkeypatch):
 
 def test_an_interrupt_at_any_moment_of_a_launch_breaks_nothing():
     """KeyboardInterrupt at the first, second, ... bytecode, until one run is over before."""
-    result = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_EVERYWHERE], capture_output=True, text=True, timeout=300
-    )
+    result = run("-c", INTERRUPTED_EVERYWHERE)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 200

@@ -1,7 +1,5 @@
 """No n_samples x n_classes array in a fit."""
 
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -9,6 +7,8 @@ import numpy as np
 import pytest
 
 from softmax_reg import SoftmaxRegression
+
+from .processes import run_new
 
 pytestmark = pytest.mark.compiled
 
@@ -39,9 +39,7 @@ print(status("VmHWM") - before)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_peak_memory_beyond_X():
     """100,000 x 50, 500 classes: under 100 MB where one n x K array has 400 MB."""
-    result = subprocess.run(
-        [sys.executable, "-c", PEAK], capture_output=True, text=True, timeout=300
-    )
+    result = run_new("-c", PEAK)
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) < 100
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITE = Path(sklearn.__file__).parent / "linear_model" / "tests" / "test_logistic.py"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.compiled,
     pytest.mark.skipif(
         not sklearn.__version__.startswith("1.9."),
