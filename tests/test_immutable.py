@@ -63,7 +63,8 @@ def arrays_in(thing, name):
         for field in fields(thing):
             yield from arrays_in(getattr(thing, field.name), f"{name}.{field.name}")
     elif isinstance(thing, tuple):
-        for field, part in zip(thing._fields, thing, strict=True):
+        names = getattr(thing, "_fields", range(len(thing)))
+        for field, part in zip(names, thing, strict=True):
             yield from arrays_in(part, f"{name}.{field}")
 
 

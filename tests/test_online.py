@@ -10,8 +10,9 @@ from softmax_reg.rows.reference import ReferenceRows
 from softmax_reg.solvers import factor as factor_module
 from softmax_reg.streaming import posterior
 from softmax_reg.streaming import stream as stream_module
-from softmax_reg.streaming.batch import BatchObjective, NewClasses
+from softmax_reg.streaming.batch import Batch
 from softmax_reg.streaming.stream import Stream
+from softmax_reg.streaming.terms import NewClasses
 
 
 def test_the_loss_of_new_classes_has_these_derivatives():
@@ -91,17 +92,17 @@ def test_the_minimum_in_logits_is_that_in_theta(
     monkeypatch.setattr(stream_module, "MAX_DENSE_SIZE", 1000 if form == "matrix" else 0)
     for each in (posterior.DensePosterior, posterior.KroneckerPosterior):
         monkeypatch.setattr(each, "minimisation_flops", lambda self, rows: np.inf)
-    minimise, n_found = BatchObjective.minimise_in_logits, 0
+    minimise, n_found = Batch.minimise_in_logits, 0
 
-    def checked(objective, theta, free):
+    def checked(batch):
         nonlocal n_found
-        point = minimise(objective, theta, free)
-        largest = np.abs(objective.evaluate(theta).grad).max()
+        point = minimise(batch)
+        largest = np.abs(batch.objective.evaluate(batch.past.center).grad).max()
         assert np.abs(point.grad).max() <= 1e-5 * largest    # half its digits: a Newton step
         n_found += 1
         return point
 
-    monkeypatch.setattr(BatchObjective, "minimise_in_logits", checked)
+    monkeypatch.setattr(Batch, "minimise_in_logits", checked)
     model = SoftmaxRegression(C=0.1, fit_intercept=fit_intercept, penalty_factor=penalty_factor)
     units = 10.0 ** np.array([-2, 1, 2, 0, -1, 0])
     for i, (X, y) in enumerate(batches(6, n_classes, 4, units)):

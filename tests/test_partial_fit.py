@@ -13,6 +13,7 @@ from sklearn.preprocessing import scale
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.streaming import stream
+from softmax_reg.streaming.batch import Batch
 
 X, y = load_iris(return_X_y=True)
 SHUFFLED = np.random.default_rng(0).permutation(len(y))
@@ -392,7 +393,7 @@ def test_an_interrupt_leaves_the_estimator_as_it_was(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stream, "minimise_exactly", interrupt)
+    monkeypatch.setattr(Batch, "minimise_in_logits", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(X[75:], y[75:])
     assert vars(model) == before

@@ -65,9 +65,9 @@ def mean_and_covariance(moments, full, fit_intercept):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Mean loss plus penalty, as a function of theta.
+    """Mean loss plus penalty and further terms, as a function of theta.
 
-        f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W)
+        f(theta) = sum_i s_i cross_entropy(y_i, W x_i + b) / sum_i s_i + h(W) + t(theta)
 
     No attribute is assigned after construction: `with_penalty` and `restricted` return new
     objectives. A `Point` belongs to one objective; `repenalised` converts it to another penalty.
@@ -84,7 +84,11 @@ class Objective:
     passes : Passes
         Counter that objectives made from this one share, except restrictions.
     null_point : Point
-        Null model: W = 0, with intercepts that predict each class at its share.
+        Null model: W = 0, with intercepts that predict each class at its share. None without
+        `Objective.of`, which solvers themselves do not need.
+    terms : tuple of objects with the methods of `streaming.terms.Past`
+        Smooth convex functions of theta, one t each. With terms there is no certificate, and
+        `restricted` and `delivered_value` are not defined.
     """
 
     rows: Rows
@@ -93,6 +97,7 @@ class Objective:
     coordinates: Centring
     passes: Passes = field(default_factory=Passes)
     null_point: Point | None = None
+    terms: tuple = ()
     _row_mean: np.ndarray | None = None
     _class_sums: np.ndarray | None = None
 
@@ -152,16 +157,17 @@ class Objective:
 
         features : (m,) integers, ascending
         """
+        assert not self.terms
         columns = np.append(features, self.n_features)
         null = self.null_point
-        return Objective(
-            self.rows.columns(features), self.sample, self.penalty.restricted(features),
-            self.coordinates.restricted(features), Passes(),
-            null._replace(
+        return replace(
+            self, rows=self.rows.columns(features), penalty=self.penalty.restricted(features),
+            coordinates=self.coordinates.restricted(features), passes=Passes(),
+            null_point=null._replace(
                 theta=null.theta[:, columns], grad=null.grad[:, columns],
                 loss_grad=null.loss_grad[:, columns],
             ),
-            self._row_mean[features], self._class_sums[:, columns],
+            _row_mean=self._row_mean[features], _class_sums=self._class_sums[:, columns],
         )
 
     @property
@@ -211,20 +217,22 @@ class Objective:
 
     @property
     def is_penalised(self):
-        """Whether all features are penalised, which makes the duality gap finite."""
-        return self.penalty.is_strict
+        """Whether the duality gap is finite: all features are penalised, without terms."""
+        return self.penalty.is_strict and not self.terms
 
     @property
     def free_shifts(self):
         """Sets of parameters whose common shift changes nothing, a list of arrays of indices.
 
         A set is the intercepts of all classes, or all classes' coefficients of a feature
-        without a penalty. Indices are those of theta.ravel().
+        without a penalty or term. Indices are those of theta.ravel().
         """
         if self.n_rows == 1:
             return []
-        factor = np.broadcast_to(self.penalty.weight, self.n_features)
-        columns = np.append(np.flatnonzero(factor == 0), self.n_features)
+        is_free = np.broadcast_to(self.penalty.weight, self.n_features) == 0
+        for term in self.terms:
+            is_free = is_free & term.is_free
+        columns = np.append(np.flatnonzero(is_free), self.n_features)
         width = self.n_features + 1
         return [np.arange(j, self.n_rows * width, width) for j in columns]
 
@@ -261,7 +269,7 @@ class Objective:
         data = self.sample, self.coordinates.shift
         if with_hessian:
             loss, loss_grad, n_errors, hessian = self.rows.value_grad_hessian(*data, theta)
-            self._penalise(hessian, np.arange(theta.size))
+            self._complete(hessian, theta)
         else:
             loss, loss_grad, n_errors = self.rows.value_grad(
                 *data, theta.astype(dtype, copy=False)
@@ -280,7 +288,12 @@ class Objective:
         coef = theta[:, :-1]
         grad = loss_grad.copy()
         grad[:, :-1] += self.penalty.grad(coef)
-        return loss + self.penalty.value(coef), grad
+        value = loss + self.penalty.value(coef)
+        for term in self.terms:
+            more, more_grad = term.value_grad(theta)
+            value += more
+            grad += more_grad
+        return value, grad
 
     def delivered_value(self, coef, intercept):
         """Return the objective of (coef, intercept) as predictions compute it; one pass.
@@ -297,6 +310,7 @@ class Objective:
         value : float
             Objective in nats; inf or NaN where logits overflow.
         """
+        assert not self.terms
         self.passes.n += 1
         theta = np.column_stack([coef, intercept])
         dtype = np.result_type(theta.dtype, self.rows.dtype)
@@ -314,12 +328,20 @@ class Objective:
         """
         self.passes.n += 1
         out = self.rows.hessian(self.sample, self.coordinates.shift, theta, index)
-        self._penalise(out, index)
+        self._complete(out, theta, index)
         return out
 
-    def _penalise(self, hessian, index):
-        """Add the penalty's Hessian to that of the loss in theta.ravel()[index], in place."""
+    def _complete(self, hessian, theta, index=None):
+        """Add penalty and terms to the loss's Hessian in theta.ravel()[index], in place.
+
+        index : (m,) integers, ascending; None for all
+        """
         check_squares(hessian.diagonal())
+        for term in self.terms:
+            more = term.hessian(theta)
+            hessian += more if index is None else more[np.ix_(index, index)]
+        if index is None:
+            index = np.arange(theta.size)
         curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
         np.einsum("ii->i", hessian)[:] += curvature[index % (self.n_features + 1)]    # a view
         self.coordinates.fix_zeros(hessian, index)
@@ -333,6 +355,8 @@ class Objective:
         out = self.rows.hess_prod(self.sample, self.coordinates.shift, theta, direction)
         self.coordinates.project(out)
         out[:, :-1] += self.penalty.grad(direction[:, :-1])
+        for term in self.terms:
+            out += term.hess_prod(theta, direction)
         return out
 
     def curvature(self, theta):

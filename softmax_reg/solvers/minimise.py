@@ -110,7 +110,7 @@ def minimise(objective, point, monitor, solver="auto", carry=None):
             monitor.settle(point)
             point = point if point.value <= stuck.value else stuck
     return SolverResult(
-        point=point,
+        point=point._replace(hessian=None),    # large
         gap=monitor.gap_at(point),
         newton_decrement=float(np.sqrt(2 * monitor.half_decrement)),
         n_iter=monitor.n_iter,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .factor import factorisations, fill_null_space
-from .kronecker import kronecker_transform
+from .kronecker import KroneckerTransform, kronecker_transform
 from .line_search import inner, line_search
 
 _MAX_CG = 200
@@ -32,6 +32,7 @@ def newton(objective, point, monitor, carry=None):
     Returns
     -------
     point : Point
+        With its Hessian if the last evaluation gave it.
     done : bool
         False when the Hessian did not factorise or rounding stopped the search.
     carry : object
@@ -66,7 +67,7 @@ def newton(objective, point, monitor, carry=None):
             return point, monitor.stalled(point, half_decrement), carry
         monitor.iterated(point, new, half_decrement)
         point = new
-    return point._replace(hessian=None), monitor.status is not None, carry
+    return point, monitor.status is not None, carry
 
 
 def _newton_step(objective, point, hessian):
@@ -86,7 +87,7 @@ def _newton_step(objective, point, hessian):
     return None
 
 
-def _truncated_step(objective, point, transform, max_iter=_MAX_CG):
+def _truncated_step(objective, point, transform, max_iter):
     """-H^-1 g by conjugate gradients in the variables of `transform`.
 
     The accuracy follows the gradient, for superlinear convergence.
@@ -128,12 +129,19 @@ def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
     return x
 
 
-def newton_cg(objective, point, monitor, carry=None):
+def newton_cg(objective, point, monitor, carry=None, max_inner=_MAX_CG):
     """Minimise by truncated Newton: conjugate gradients on Hessian products.
 
-    The inner iterations run in the Kronecker variables, rebuilt at every outer
-    iteration. Cost per outer iteration: one curvature pass, one evaluation, and
-    6 n_samples n_features n_rows flops per inner iteration.
+    The inner iterations run in the Kronecker variables. Cost per outer iteration: one
+    evaluation, 6 n_samples n_features n_rows flops per inner iteration, and a curvature pass
+    where the variables are rebuilt.
+
+    Parameters
+    ----------
+    carry : KroneckerTransform, optional
+        Variables of all iterations. Without one they are rebuilt at every outer iteration.
+    max_inner : int
+        Largest number of inner iterations of an outer one.
 
     Returns
     -------
@@ -143,8 +151,10 @@ def newton_cg(objective, point, monitor, carry=None):
     carry : object
         As it was given.
     """
+    given = carry if isinstance(carry, KroneckerTransform) else None
     while monitor.wants_more(point):
-        step = _truncated_step(objective, point, kronecker_transform(objective, point.theta))
+        transform = given or kronecker_transform(objective, point.theta)
+        step = _truncated_step(objective, point, transform, max_inner)
         slope = inner(point.grad, step)
         # A slope that rounding made positive is no sign of an optimum: its size is.
         half_decrement = abs(slope) / 2

@@ -66,18 +66,18 @@ class DensePosterior(NamedTuple):
         start = np.tile(row, n_rows)
         return cls(np.diag(start), start)
 
-    def of_rows(self, kept):
+    def of_rows(self, present):
         """Return the posterior of some rows of theta, a mask; the others do not move."""
-        if kept.all():
+        if present.all():
             return self
-        index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
+        index = np.flatnonzero(np.repeat(present, len(self.matrix) // len(present)))
         return DensePosterior(self.matrix[np.ix_(index, index)], self.start[index])
 
-    def with_rows(self, kept, part):
+    def with_rows(self, present, part):
         """Return the posterior with `part` in the place of these rows and columns."""
-        if kept.all():
+        if present.all():
             return part
-        index = np.flatnonzero(np.repeat(kept, len(self.matrix) // len(kept)))
+        index = np.flatnonzero(np.repeat(present, len(self.matrix) // len(present)))
         matrix = self.matrix.copy()
         matrix[np.ix_(index, index)] = part.matrix
         return self._replace(matrix=matrix)
@@ -109,7 +109,7 @@ class DensePosterior(NamedTuple):
         return out.reshape(self.matrix.shape)
 
     def minimisation_flops(self, rows):
-        """Estimate the flops of `minimise_exactly`: a Hessian and its factor for each step."""
+        """Estimate the flops of `Batch.minimise`: a Hessian and its factor for each step."""
         size = len(self.matrix)
         return _NEWTON_STEPS * (rows.n_samples * size**2 / 2 + size**3 / 3)
 
@@ -188,14 +188,14 @@ class KroneckerPosterior(NamedTuple):
         """Whether the moments are all there, or their mean and diagonal."""
         return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
 
-    def of_rows(self, kept):
+    def of_rows(self, present):
         """See `DensePosterior.of_rows`."""
-        index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
+        index = np.ix_(present, present) if self.classes.ndim == 2 else present
         return self._replace(classes=self.classes[index])
 
-    def with_rows(self, kept, part):
+    def with_rows(self, present, part):
         """See `DensePosterior.with_rows`."""
-        index = np.ix_(kept, kept) if self.classes.ndim == 2 else kept
+        index = np.ix_(present, present) if self.classes.ndim == 2 else present
         classes = self.classes.copy()
         classes[index] = part.classes
         return part._replace(classes=classes)
@@ -241,7 +241,7 @@ class KroneckerPosterior(NamedTuple):
         return product
 
     def minimisation_flops(self, rows):
-        """Estimate the flops of `minimise_nearly`: products with the Hessian and transforms."""
+        """Estimate the flops of `Batch.minimise_nearly`: Hessian products and transforms."""
         n_rows, width = len(self.classes), self.moments.shape[1]
         of_factors = width * ((width if self.full else 1) + n_rows)
         return _PRODUCTS * 6 * n_rows * (rows.n_entries + of_factors)

@@ -59,8 +59,9 @@ from ..rows.algebra import HOST_ALGEBRA
 from ..rows.base import Sample
 from ..rows.memory import MemoryRows
 from ..solvers.kronecker import KroneckerTransform
-from .batch import BatchObjective, NewClasses, minimise_exactly, minimise_nearly
+from .batch import Batch
 from .posterior import DensePosterior, KroneckerPosterior
+from .terms import NewClasses, Past
 
 # Number of parameters up to which the curvature is one matrix: digits with an intercept. A
 # batch of 10 rows then costs up to 3 times what it does just above, for the Cholesky factor.
@@ -180,30 +181,32 @@ class Stream(NamedTuple):
     def _solved(self, after, rows, sample, of_classes):
         """`after`, with its theta and its posterior."""
         binary = len(self.theta) == 1
-        kept = np.ones(1, dtype=bool) if binary else after.seen
-        theta, new_classes = self._entered(after.seen, kept, of_classes)
-        target = sample.target if binary else (np.cumsum(kept) - 1)[sample.target]
-        objective = BatchObjective(
-            rows, sample._replace(target=target.astype(np.int32)), self.shift, theta,
-            self.posterior.of_rows(kept), new_classes, self.fit_intercept,
+        present = np.ones(1, dtype=bool) if binary else after.seen
+        theta, new_classes = self._entered(after.seen, present, of_classes)
+        target = sample.target if binary else (np.cumsum(present) - 1)[sample.target]
+        is_free = np.broadcast_to(self.l2, rows.n_features) == 0
+        batch = Batch.of(
+            rows, sample._replace(target=target.astype(np.int32)), self.shift,
+            self.fit_intercept, Past(theta, self.posterior.of_rows(present), is_free),
+            new_classes,
         )
-        point, transform = objective.minimise_in_logits(theta, self._free_columns()), None
+        point, transform = batch.minimise_in_logits(), None
         if self.posterior.is_dense:
             if point is None:
-                point = minimise_exactly(objective, theta, self._free_shifts(len(theta)))
-            posterior = self.posterior.of_rows(kept)._replace(matrix=point.hessian)
+                point = batch.minimise()
+            posterior = self.posterior.of_rows(present)._replace(matrix=point.hessian)
         else:
-            posterior = objective.grown(theta)
+            posterior = batch.grown(theta)
             if point is None:
                 transform = self._transform(after, posterior)
-                point = minimise_nearly(objective, theta, transform[0])
-            posterior = posterior.halfway_to(objective.grown(point.theta))
+                point = batch.minimise_nearly(transform[0])
+            posterior = posterior.halfway_to(batch.grown(point.theta))
         whole = self.theta.copy()
-        whole[kept] = point.theta
+        whole[present] = point.theta
         before = self.theta.copy()
-        before[kept] = theta
+        before[present] = theta
         return after._replace(
-            theta=whole, posterior=self.posterior.with_rows(kept, posterior),
+            theta=whole, posterior=self.posterior.with_rows(present, posterior),
             transform=transform, before=before, weight_before=self.weight_seen,
         )
 
@@ -212,9 +215,9 @@ class Stream(NamedTuple):
         share = self.weight_before / self.weight_seen if self.weight_seen > 0 else 0.0
         if share == 0:
             return self
-        kept = self.seen if len(self.theta) > 1 else slice(None)
+        present = self.seen if len(self.theta) > 1 else slice(None)
         before, now = (
-            rows.curvature(sample, self.shift, theta[kept], False, False)[1][0, -1]
+            rows.curvature(sample, self.shift, theta[present], False, False)[1][0, -1]
             for theta in (self.before, self.theta)
         )
         if not (before > 0 and np.isfinite(now)):
@@ -222,9 +225,9 @@ class Stream(NamedTuple):
         ratio = np.clip(now / before, 1 / _MAX_DRIFT, _MAX_DRIFT)
         return self._replace(posterior=self.posterior.scaled(1 - (1 - ratio) * share))
 
-    def _entered(self, seen, kept, of_classes):
+    def _entered(self, seen, present, of_classes):
         """(theta, NewClasses or None): intercepts of classes that are new, by their share."""
-        theta = self.theta[kept]
+        theta = self.theta[present]
         if not self.fit_intercept or np.array_equal(seen, self.seen):
             return theta, None
         is_new = (seen & ~self.seen)[seen]
@@ -242,19 +245,6 @@ class Stream(NamedTuple):
         if is_new.all():
             return theta, None
         return theta, NewClasses.after(self, theta, is_new)
-
-    def _free_columns(self):
-        """Columns of theta without a penalty."""
-        is_free = np.broadcast_to(self.l2, self.theta.shape[1] - 1) == 0
-        return np.flatnonzero(np.append(is_free, self.fit_intercept))
-
-    def _free_shifts(self, n_rows):
-        """As `Objective.free_shifts`, of `n_rows` rows of theta."""
-        if n_rows == 1:
-            return []
-        width = self.theta.shape[1]
-        free = np.union1d(self._free_columns(), width - 1)
-        return [np.arange(j, n_rows * width, width) for j in free]
 
     def _transform(self, after, posterior):
         """Return the last transform, or where much has come since, that of this posterior."""

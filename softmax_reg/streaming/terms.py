@@ -1,0 +1,101 @@
+"""Terms that stand for earlier batches in the objective of a batch; see `stream`.
+
+The interface of a term of `Objective.terms`: ``is_free``, ``value_grad``, ``hess_prod`` and,
+for solvers that need it, ``hessian``.
+"""
+
+import numpy as np
+from scipy.special import entr, softmax
+
+from ..solvers.line_search import inner
+
+
+class Past:
+    """Quadratic term 1/2 (theta - theta_t)' P_t (theta - theta_t).
+
+    Parameters
+    ----------
+    center : (n_rows, n_features + 1), theta_t
+    posterior : DensePosterior or KroneckerPosterior, P_t
+    is_free : (n_features,) bool
+        Features without a penalty: a shift of their coefficients common to all classes
+        changes nothing.
+    """
+
+    def __init__(self, center, posterior, is_free):
+        self.center, self.posterior, self.is_free = center, posterior, is_free
+        self._product = posterior.operator()
+
+    def value_grad(self, theta):
+        """Return value and gradient, (n_rows, n_features + 1)."""
+        change = theta - self.center
+        pull = self._product(change)
+        return inner(change, pull) / 2, pull
+
+    def hess_prod(self, theta, direction):
+        """Return P times a direction."""
+        return self._product(direction)
+
+    def hessian(self, theta):
+        """Return the matrix P, of a `DensePosterior`."""
+        return self.posterior.matrix
+
+
+class NewClasses:
+    """Past rows to classes that come first now: n log(1 + sum_k exp((L theta m)_k + o)).
+
+    Parameters
+    ----------
+    rows : (k, n_rows), L of `stream`
+    offset : float, o
+    mean : (n_features + 1,), m with a one
+    weight : float, n
+    """
+
+    is_free = True    # a shift common to all classes changes nothing
+
+    def __init__(self, rows, offset, mean, weight):
+        self._rows, self._offset, self.mean, self._weight = rows, offset, mean, weight
+
+    @classmethod
+    def after(cls, past, theta, is_new):
+        """Return the past of the stream `past`, in all rows of theta now in the model."""
+        mean = np.append(past.mean - past.shift, 1.0)
+        if len(theta) == 1:    # its logit is that of class 1
+            return cls(np.array([[1.0 if past.seen[0] else -1.0]]), 0.0, mean, past.weight_seen)
+        proba = softmax(theta[~is_new] @ mean)
+        rows = np.eye(len(theta))[is_new]
+        rows[:, ~is_new] = -proba
+        return cls(rows, -entr(proba).sum(), mean, past.weight_seen)
+
+    def of_logits(self, logits):
+        """Return value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits at m."""
+        rows, weight = self._rows, self._weight
+        added = np.append(rows @ logits + self._offset, 0.0)
+        largest = added.max()
+        value = largest + np.log(np.exp(added - largest).sum())
+        proba = softmax(added)[:-1]
+        curvature = rows.T @ (np.diag(proba) - np.outer(proba, proba)) @ rows
+        # Exactly symmetric, as half of it is what a pickle holds.
+        return weight * value, weight * (proba @ rows), weight / 2 * (curvature + curvature.T)
+
+    def value_grad(self, theta):
+        """Return value and gradient, (n_rows, n_features + 1)."""
+        value, grad, _ = self.of_logits(theta @ self.mean)
+        if len(grad) > 1:    # zero but for rounding, which would shift all intercepts
+            grad -= grad.mean()
+        return value, np.outer(grad, self.mean)
+
+    def factors(self, theta):
+        """Return A and m of the Hessian A (x) m m'."""
+        return self.of_logits(theta @ self.mean)[2], self.mean
+
+    def hess_prod(self, theta, direction):
+        """Return the Hessian at theta times a direction."""
+        classes, mean = self.factors(theta)
+        return np.outer(classes @ (direction @ mean), mean)
+
+    def hessian(self, theta):
+        """Return the Hessian in theta.ravel()."""
+        classes, mean = self.factors(theta)
+        return np.kron(classes, np.outer(mean, mean))
