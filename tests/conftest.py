@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 # Needs NVVM.
-collect_ignore = ["cuda_ptx.py"]
+collect_ignore = ["cuda/cuda_ptx.py"]
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 

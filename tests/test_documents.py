@@ -8,6 +8,8 @@ import pytest
 
 import softmax_reg
 from softmax_reg import SoftmaxRegression
+from softmax_reg.rows.memory import CPU_RATES
+from softmax_reg.solvers.costs import MAX_NEWTON_SIZE, formulas
 
 from .processes import run_new
 
@@ -91,13 +93,21 @@ def test_the_documents_name_files_that_exist():
         for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert (folder / path).exists(), path
     guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
-    for path in re.findall(r"`((?:problem|solvers|rows|kernels|estimators)/\w+\.py)`", guide):
+    for path in re.findall(r"`((?:problem|streaming|solvers|rows|kernels|estimators)/\w+\.py)`", guide):
         assert (ROOT / "softmax_reg" / path).exists(), path
     picture = re.search(r"^```text\n(.*?)^```", guide, re.M | re.S).group(1)
     named = re.findall(r"[\w/]+(?:\.py|/)", picture)
     assert named
     for name in named:
         assert (ROOT / "softmax_reg" / name).exists(), name
+
+
+def test_the_guide_has_the_constants_of_the_cost_model():
+    """Every formula of the code is a row of the table, and there is no other."""
+    table = GUIDE.split("| solver | seconds to the default tolerance |")[1].split("\n\n")[0]
+    rows = [re.split(r" \| |; |, or", line.strip(" |")) for line in table.splitlines()[2:]]
+    assert {what: formula for what, formula, *_ in rows} == formulas(CPU_RATES)
+    assert f"t <= {MAX_NEWTON_SIZE}" in table and f"m is over {MAX_NEWTON_SIZE}" in GUIDE
 
 
 def test_the_guide_lists_every_example():

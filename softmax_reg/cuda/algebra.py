@@ -1,7 +1,7 @@
 """Solvers' products of large matrices and long vectors, on the device.
 
 Same functions as in `parallel.algebra`, for what is small enough those themselves: moving it there
-would take longer. What is kept from one iteration to the next, `empty_vectors` and `kept`,
+would take longer. What is kept from one iteration to the next, `empty_vectors` and `resident`,
 stays on the device; what is new comes from the host, and results go there.
 """
 
@@ -21,7 +21,7 @@ def _is_here(*arrays):
     return any(not isinstance(a, np.ndarray) or a.size >= LEAST_SIZE for a in arrays)
 
 
-def kept(matrix):
+def resident(matrix):
     """Return `matrix` for many calls of `product`, on the device where it is large."""
     return array_module().asarray(matrix) if _is_here(matrix) else matrix
 

@@ -8,14 +8,14 @@ from .tf32 import split_product
 # Size of a block's arrays in bytes: smaller ones slow cuBLAS down, larger ones take scarce
 # memory. Largest number of rows of a block.
 _BLOCK_BYTES = 2**29
-_MOST_ROWS = 65_536
+MAX_ROWS = 65_536
 # Multiple to which the number of columns is padded with zeros, for aligned products.
 _ALIGNED = 32
 
 
 def rows_at_a_time(bytes_a_row):
     """Return the number of rows of a block."""
-    return max(1, min(_MOST_ROWS, _BLOCK_BYTES // bytes_a_row))
+    return max(1, min(MAX_ROWS, _BLOCK_BYTES // bytes_a_row))
 
 
 class Blocks:

@@ -23,7 +23,7 @@ from ..rows.device_input import (
 from ..rows.file import RowBlocks
 
 # Smallest size in bytes of a memory-mapped array that is read block by block.
-_LARGE_FILE = 2**30
+LARGE_FILE = 2**30
 
 
 class TrainingData(NamedTuple):
@@ -51,7 +51,7 @@ class TrainingData(NamedTuple):
 
 def in_blocks(X):
     """X, or `RowBlocks` of it where it is a large array in a file."""
-    if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= _LARGE_FILE:
+    if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= LARGE_FILE:
         return RowBlocks(X)
     return X
 

@@ -17,7 +17,7 @@ from .registers import REGISTER_BYTES
 from .tiles import padded
 
 # Cost of one pair of stored entries, in operations of products of dense blocks.
-_PAIR = 80
+PAIR_COST = 80
 # Cost of one addition to a row of sums, in operations of products of dense blocks.
 _TERM = 4
 # Smallest ratio of a diagonal entry after the shift to that before it.
@@ -45,7 +45,7 @@ def hessian_of(rows, weight, shift, theta, index, whole):
         per_column = np.bincount(columns[is_coef], minlength=width - 1)
         ends = np.append(0, np.cumsum(per_column[rows.indices]))
         met = ends[rows.indptr[1:]] - ends[rows.indptr[:-1]]
-        pairs_work = _PAIR * np.square(met).sum() + _TERM * met.sum() * n_rows
+        pairs_work = PAIR_COST * np.square(met).sum() + _TERM * met.sum() * n_rows
         pairs_work += rows.n_samples * n_rows**2
         if pairs_work <= rows.n_samples * min(work, whole_work):
             most = int(met.max(initial=0))

@@ -88,7 +88,7 @@ def centred_product(left, X, mean):
     return out
 
 
-def kept(matrix):
+def resident(matrix):
     """Return `matrix` where many calls of `product` are quickest: on the host, as it is."""
     return matrix
 

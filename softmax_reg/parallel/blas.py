@@ -16,7 +16,7 @@ _limited = []    # (library, its number of threads before)
 _controller = None
 
 
-def _libraries():
+def libraries():
     """Return threadpoolctl's handles on the loaded BLAS libraries; the caller holds `_lock`."""
     global _controller
     if _controller is None:
@@ -33,7 +33,7 @@ def n_blas_threads():
     with _lock:
         held = {id(library): before for library, before in _limited}
         return max(
-            (held.get(id(library)) or library.get_num_threads() for library in _libraries()),
+            (held.get(id(library)) or library.get_num_threads() for library in libraries()),
             default=None,
         )
 
@@ -61,7 +61,7 @@ def one_blas_thread():
 
 
 def _limit():
-    for library in _libraries():
+    for library in libraries():
         before = library.get_num_threads()
         if before != 1:
             _limited.append((library, before))

@@ -66,7 +66,7 @@ def _is_left_by_local_cluster(environ):
 
 # Limit by the environment at import. Workers of joblib and Dask have their share in the
 # environment when they start. A later change, as by a `LocalCluster`, is for other processes.
-_ENVIRONMENT_LIMIT = environment_limit(os.environ)
+ENVIRONMENT_LIMIT = environment_limit(os.environ)
 
 
 @functools.lru_cache(maxsize=1)
@@ -90,11 +90,12 @@ def n_threads():
     """
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     limits = [_usable_cpus(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))]
-    limits += [limit for limit in (_ENVIRONMENT_LIMIT, n_blas_threads()) if limit is not None]
+    limits += [limit for limit in (ENVIRONMENT_LIMIT, n_blas_threads()) if limit is not None]
     return max(1, min(limits))
 
 
-def _shared_workers(size):
+def shared_workers(size):
+    """Return the process's `Workers` of this size; other sizes are closed."""
     workers = _workers.get(size)
     if workers is None:
         new = Workers(size)
@@ -172,7 +173,7 @@ def launch(kernel, calls, work):
     jobs = [Job(drain) for _ in range(size - 1)]
     # RuntimeError: the interpreter is shutting down and starts no more threads.
     with contextlib.suppress(RuntimeError):
-        workers = _shared_workers(budget - 1)
+        workers = shared_workers(budget - 1)
         for job in jobs:
             workers.submit(job)
     try:

@@ -12,7 +12,7 @@ from ..solvers import Monitor, minimise
 # Least number of sampled rows for each parameter.
 _ROWS_PER_PARAMETER = 20
 # Least number of operations of an evaluation of all rows for which a sample is drawn.
-_MIN_FLOPS = 2e7
+MIN_FLOPS = 2e7
 # Largest relative duality gap on the sample, well below the error of the sampling.
 _TOLERANCE = 1e-3
 
@@ -28,7 +28,7 @@ def sampling_pays(objective):
     return (
         objective.is_penalised
         and not objective.penalty.has_kinks
-        and objective.evaluation_flops >= _MIN_FLOPS
+        and objective.evaluation_flops >= MIN_FLOPS
         and objective.n_samples
         >= fraction_of(objective.n_entries) * _ROWS_PER_PARAMETER * size
     )

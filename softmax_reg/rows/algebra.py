@@ -15,7 +15,7 @@ class HostAlgebra:
     product = staticmethod(algebra.product)
     centred_gram = staticmethod(algebra.centred_gram)
     centred_product = staticmethod(algebra.centred_product)
-    kept = staticmethod(algebra.kept)
+    resident = staticmethod(algebra.resident)
     empty_vectors = staticmethod(algebra.empty_vectors)
     set_vector = staticmethod(algebra.set_vector)
     inner_products = staticmethod(algebra.inner_products)

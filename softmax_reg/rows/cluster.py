@@ -26,14 +26,14 @@ from .subsample import are_few, fraction_of, with_shares
 # Exceptions that a lost worker raises, after which the pass is repeated.
 _LOSSES = (KilledWorker, FutureCancelledError, concurrent.futures.CancelledError, OSError)
 # Largest number of attempts at a pass.
-_ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 # Time in seconds between checks for workers while results are awaited.
-_LOOK_AFTER = 10.0
+LOOK_AFTER = 10.0
 # Number of successive checks without any worker after which a fit fails.
 _LOOKS_WITHOUT_WORKERS = 6
 # Largest size in bytes of array arguments that go with every task. Larger ones go to one worker,
 # which passes them on.
-_LARGE = 2**19
+LARGE_ARGUMENTS = 2**19
 
 
 class _OtherRowsError(RuntimeError):
@@ -149,7 +149,7 @@ class ClusterRows(Rows):
         RuntimeError
             If the client is closed, or lost rows cannot be computed again as before.
         """
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 return self._attempt(one_pass, args)
             except _OtherRowsError:
@@ -167,8 +167,8 @@ class ClusterRows(Rows):
                 last = error
                 time.sleep(0.1 * attempt)
         raise RuntimeError(
-            f"A pass over the rows failed {_ATTEMPTS} times in succession. Partitions that were "
-            "lost with a worker cannot be computed again where their data was scattered: let "
+            f"A pass over the rows failed {MAX_ATTEMPTS} times in succession. Partitions that "
+            "were lost with a worker cannot be computed again where their data was scattered: let "
             f"the graph read it from where it is stored. The last time: {last!r}"
         ) from last
 
@@ -177,7 +177,7 @@ class ClusterRows(Rows):
         if self._groups is None:
             self._groups = self._by_worker()
         shared = args
-        if sum(a.nbytes for a in args if isinstance(a, np.ndarray)) > _LARGE:
+        if sum(a.nbytes for a in args if isinstance(a, np.ndarray)) > LARGE_ARGUMENTS:
             # Submit a task instead of scattering: if a worker dies, a scatter takes minutes and
             # its data is lost, whereas the scheduler computes a task's result again.
             with warnings.catch_warnings():
@@ -269,14 +269,14 @@ def wait_for(client, futures):
         try:
             # `wait` uses the default client: another client may be the default, or none.
             with client.as_current():
-                wait(futures, timeout=_LOOK_AFTER)
+                wait(futures, timeout=LOOK_AFTER)
             return
         except (TimeoutError, concurrent.futures.TimeoutError):
             check_open(client)
             looks = 0 if client.nthreads() else looks + 1
             if looks == _LOOKS_WITHOUT_WORKERS:
                 raise RuntimeError(
-                    f"The cluster has had no workers for {_LOOK_AFTER * looks:.0f} seconds. "
+                    f"The cluster has had no workers for {LOOK_AFTER * looks:.0f} seconds. "
                     "Nothing was fitted."
                 ) from None
 

@@ -38,7 +38,7 @@ class DeviceAlgebra(HostAlgebra):
     """Products of large matrices and long vectors on the device; see `cuda.algebra`."""
 
     product = staticmethod(algebra.product)
-    kept = staticmethod(algebra.kept)
+    resident = staticmethod(algebra.resident)
     empty_vectors = staticmethod(algebra.empty_vectors)
     set_vector = staticmethod(algebra.set_vector)
     inner_products = staticmethod(algebra.inner_products)

@@ -12,7 +12,7 @@ from .base import Rows
 from .memory import CPU_RATES, MemoryRows
 
 # Size of a block in bytes: long reads, and little memory for two of them.
-_BLOCK_BYTES = 2**26
+BLOCK_BYTES = 2**26
 _PAGE = 4096
 
 
@@ -135,7 +135,7 @@ class RowBlocks:
 
     def blocks(self):
         """Yield (slice, rows as ndarray), the next ones being read meanwhile."""
-        size = max(1, _BLOCK_BYTES // (self.dtype.itemsize * self.shape[1]))
+        size = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.shape[1]))
         starts = range(0, self.shape[0], size)
         parts = [slice(start, min(start + size, self.shape[0])) for start in starts]
         with ThreadPoolExecutor(1, thread_name_prefix="softmax_reg-reader") as reader:

@@ -68,7 +68,7 @@ def factor_cost(objective, size):
     return size**3 / 3 / objective.rates.factor
 
 
-def is_kept(objective, size):
+def is_stored(objective, size):
     """Return whether a Hessian of `size` parameters is kept from one step to the next."""
     return size**2 <= max(_MAX_FACTOR, objective.n_entries)
 
@@ -80,7 +80,7 @@ def iterations_per_hessian(objective):
     Kronecker factors are the Hessian.
     """
     size = objective.n_rows * (objective.n_features + 1)
-    if objective.n_rows == 1 or not is_kept(objective, size):
+    if objective.n_rows == 1 or not is_stored(objective, size):
         return np.inf
     hessian = hessian_cost(objective, size) + factor_cost(objective, size)
     return hessian / (_LBFGS_OVERHEAD + evaluation_cost(objective))
@@ -95,22 +95,7 @@ def steps_per_hessian(objective, size):
 def solver_costs(objective):
     """Return the seconds that each solver of smooth penalties is expected to take.
 
-    With the rates of the CPU:
-
-    ==================  ================================================================
-    solver              seconds
-    ==================  ================================================================
-    newton-cholesky     12 (3e-4 + h)
-    lbfgs               100 C^(1/4) (4e-4 + e) + 3 (n p^2 / 1e11 + 9 p^3 / 3e10), or
-                        25 C^(1/10) (4e-4 + e + 2 t^2 / 3.75e9) + 1.5 C^(1/8) h, if that is
-                        less and t^2 <= max(2^23, n p)
-    e, an evaluation    max(4 n t / r, 8 n p / 3e10) + n K / 2e8, r = 1e11, or sparse 1e10
-    h, a Hessian        max(n t^2 / 1e11, 8 n p / 3e10) + t^3 / 9e10
-    ==================  ================================================================
-
-    n rows, p features (n p stored entries if sparse), K classes (1 for two), t = K (p + 1)
-    parameters, 1 <= C <= 1e4 (which stands for no penalty, where only the first line of lbfgs
-    counts). p^2 and p^3 only where the covariance is kept in full. Exact Newton needs t <= 8192.
+    `formulas` gives them in words.
 
     Returns
     -------
@@ -140,9 +125,8 @@ def solver_costs(objective):
 def largest_working_set(objective):
     """Return the number of parameters up to which proximal Newton beats proximal L-BFGS.
 
-    With m parameters 8 Hessians and their models, 8 m^2 (n / 1e11 + 40 / 1e10) seconds, take as
-    long as 150 iterations of proximal L-BFGS, 150 (2e-3 + e + 40 K p (K + d) / 1e10), d = p
-    where the covariance is kept in full and else K.
+    The Hessians of so many parameters, with their models, take as long as the iterations of
+    proximal L-BFGS; `formulas` gives both.
     """
     n_rows, p = objective.n_rows, objective.n_features
     depth = n_rows + (p if objective.has_full_covariance else n_rows)
@@ -152,6 +136,59 @@ def largest_working_set(objective):
     per_square += _MODEL_PASSES / _MODEL_RATE
     squares = _PROXIMAL_EVALUATIONS * iteration / (_PROXIMAL_HESSIANS * per_square)
     return min(int(squares**0.5), MAX_NEWTON_SIZE)
+
+
+def formulas(rates):
+    """Return the cost model as formulas, with the constants of this module.
+
+    n rows, p features (n p stored entries if sparse), K rows of parameters, t = K (p + 1)
+    parameters, m of them in a working set; 1 <= C <= 1e4, which stands for no penalty. p^2, p^3
+    and the p of K + p are left out where the covariance is a diagonal.
+
+    Parameters
+    ----------
+    rates : Rates
+
+    Returns
+    -------
+    formulas : dict, what -> seconds
+    """
+    product, sparse, factor, memory, softmax, model, host = map(_short, (
+        rates.product, rates.sparse_product, rates.factor, rates.memory, rates.softmax,
+        _MODEL_RATE, _HOST_MEMORY_RATE / 8,
+    ))
+    newton, iteration, proximal = map(
+        _short, (_NEWTON_OVERHEAD, _LBFGS_OVERHEAD, _PROXIMAL_OVERHEAD)
+    )
+    return {
+        "newton-cholesky": f"{_NEWTON_ITERATIONS} ({newton} + h)",
+        "lbfgs": (
+            f"{_LBFGS_EVALUATIONS} C^{_LBFGS_GROWTH} ({iteration} + e) + "
+            f"{_LBFGS_REFRESHES} (n p² / {product} + 9 p³ / {factor})"
+        ),
+        "lbfgs with the Hessian": (
+            f"{_FACTORED_EVALUATIONS} C^{_FACTORED_GROWTH} ({iteration} + e + 2 t² / {host}) + "
+            f"{_FACTORED_HESSIANS} C^{_HESSIANS_GROWTH} h"
+        ),
+        "e, an evaluation": f"max(4 n t / {product}, 8 n p / {memory}) + n K / {softmax}",
+        "e for sparse X": f"max(4 n t / {sparse}, 8 n p / {memory}) + n K / {softmax}",
+        "h, a Hessian": (
+            f"max(n t² / {product}, 8 n p / {memory}) + t³ / {_short(3 * rates.factor)}"
+        ),
+        "proximal-newton": (
+            f"{_PROXIMAL_HESSIANS} m² (n / {product} + {_MODEL_PASSES} / {model})"
+        ),
+        "proximal-lbfgs": (
+            f"{_PROXIMAL_EVALUATIONS} ({proximal} + e + {2 * _MODEL_PRODUCTS} K p (K + p) / "
+            f"{model})"
+        ),
+    }
+
+
+def _short(number):
+    """Return a number as text: 3e-4, 3.75e9."""
+    mantissa, exponent = f"{number:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def expectation(objective):

@@ -148,7 +148,7 @@ class KroneckerTransform:
             )
         self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
         self._classes, self._features = (
-            None if basis is None else algebra.kept(basis)
+            None if basis is None else algebra.resident(basis)
             for basis in (self._class_basis, self._feature_basis)
         )
 

@@ -12,7 +12,7 @@ MEMORY = 20
 _GROWTH = 2.0
 # Smallest cost in flops of an evaluation that is done in float32, and suboptimality that L-BFGS
 # estimates, as a fraction of the objective, from which on float64 is used.
-_SINGLE_FLOPS = 1e8
+SINGLE_FLOPS = 1e8
 _SINGLE_UNTIL = 1e-10
 _TINY = np.finfo(np.float64).tiny
 _LEAST_COSINE = 1e-6
@@ -211,7 +211,7 @@ def _single_serves(objective, smallest_deviation, largest_deviation):
     low, high = _SINGLE_RANGE
     return bool(
         objective.is_penalised
-        and objective.evaluation_flops >= _SINGLE_FLOPS
+        and objective.evaluation_flops >= SINGLE_FLOPS
         and low <= smallest_deviation
         and largest_deviation <= high
     )

@@ -22,7 +22,7 @@ _SLOW_STEPS = 3
 _SLOW_FROM = 1e-6
 _MOVED = 0.5
 # Number of attempts at a proof before a fit within tol ends without one.
-_ATTEMPTS = 2
+MAX_PROOFS = 2
 # Relative duality gap above which exact Newton takes one more step: it squares the gap, and the
 # coefficients gain half of those digits.
 _POLISHED = 1e-12
@@ -205,7 +205,7 @@ class Monitor:
                 self.status = "separable"
             elif is_near and (self._overlaps or at_floor):
                 self.status = "converged"
-            elif is_near and self._n_attempts >= _ATTEMPTS:
+            elif is_near and self._n_attempts >= MAX_PROOFS:
                 self.status = "undecided"
 
     def _proves_separation(self, point):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .costs import MAX_NEWTON_SIZE, is_kept, largest_working_set, steps_per_hessian
+from .costs import MAX_NEWTON_SIZE, is_stored, largest_working_set, steps_per_hessian
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
 
@@ -120,7 +120,7 @@ def _iterated(objective, point, monitor, working, held):
             continue
         if new is None:
             return point, monitor.stalled(point, last)
-        if not (objective.is_penalised and is_kept(objective, start.size)):
+        if not (objective.is_penalised and is_stored(objective, start.size)):
             held.hessian = None
         was_whole = np.array_equal(working.gather(new.theta), minimum.x)
         monitor.iterated(point, new, last)

@@ -21,7 +21,7 @@ _MAX_HALVINGS = 12
 # descent takes the slope to get the new x.
 _FLOOR = 16 * np.finfo(np.float64).eps
 # Largest support whose Hessian is factorised.
-_MAX_SUPPORT = 3000
+MAX_SUPPORT = 3000
 
 
 class ModelMinimum(NamedTuple):
@@ -234,7 +234,7 @@ class DenseModel(QuadraticModel):
     def newton(self, x, support, slope):
         """See `QuadraticModel.newton`."""
         index = np.flatnonzero(support)
-        if len(index) > _MAX_SUPPORT:
+        if len(index) > MAX_SUPPORT:
             return None
         hessian = self._hessian[np.ix_(index, index)]
         if self.grouped:

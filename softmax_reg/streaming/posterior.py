@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
-from ..problem.objective import (
+from ..problem.curvature import (
     MAX_FULL_CLASSES,
     MAX_FULL_COVARIANCE,
     Curvature,

@@ -1,0 +1,56 @@
+"""What every kind of rows has to agree with the NumPy reference on; for tests of each of them.
+
+`rows` are those under test, `reference` the same as `ReferenceRows`; the other arguments are
+those of the passes of `Rows`.
+"""
+
+import numpy as np
+
+from ..problems import EPS
+
+
+def assert_close(actual, expected, scale, eps=EPS):
+    """Equal to a few eps of the sum of absolute terms, `scale`."""
+    assert actual.shape == np.shape(expected)
+    assert np.max(np.abs(actual - expected), initial=0) <= 32 * eps * max(1, scale)
+
+
+def check_value_grad(rows, reference, sample, shift, theta, arithmetic=np.float64):
+    """Loss, gradient and errors are those of the formulas."""
+    X = reference.X
+    loss, grad, n_errors = rows.value_grad(sample, shift, theta.astype(arithmetic))
+    expected = reference.value_grad(sample, shift, theta)
+    eps = np.finfo(arithmetic).eps
+    logits = np.abs(X - shift).max() * np.abs(theta).sum()
+    assert_close(np.asarray(loss), expected[0], logits, eps)
+    assert_close(grad, expected[1], logits * np.abs(X - shift).max(), eps)
+    assert n_errors == expected[2] and grad.dtype == np.float64
+
+
+def check_hess_prod(rows, reference, sample, shift, theta):
+    """Hessian times a direction."""
+    X = reference.X
+    direction = np.random.default_rng(2).standard_normal(theta.shape)
+    actual = rows.hess_prod(sample, shift, theta, direction)
+    size = np.abs(X - shift).max() * X.shape[1]
+    assert_close(actual, reference.hess_prod(sample, shift, theta, direction), size**3)
+
+
+def check_curvature(rows, reference, sample, shift, theta, full, full_classes):
+    """Class and feature factors, full or diagonal."""
+    X = reference.X
+    classes, moments = rows.curvature(sample, shift, theta, full, full_classes)
+    expected = reference.curvature(sample, shift, theta, full, full_classes)
+    size = np.abs(X - shift).max() + np.abs(shift).max()
+    assert_close(classes, expected[0], size * X.shape[1])
+    assert_close(moments, expected[1], size**3 * X.shape[1])
+
+
+def check_column_summary(rows, reference, sample):
+    """Weighted column sums, and which columns are constant."""
+    sums, ranges = rows.column_summary(sample)
+    assert_close(sums, sample.weight @ reference.X, np.abs(reference.X).max())
+    expected = reference.column_summary(sample)[1]
+    np.testing.assert_array_equal(ranges.is_constant, expected.is_constant)
+    constant = expected.is_constant
+    np.testing.assert_array_equal(ranges.low[constant], expected.low[constant])
