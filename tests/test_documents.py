@@ -93,7 +93,8 @@ def test_the_documents_name_files_that_exist():
         for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert (folder / path).exists(), path
     guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
-    for path in re.findall(r"`((?:problem|streaming|solvers|rows|kernels|estimators)/\w+\.py)`", guide):
+    folders = "problem|streaming|solvers|rows|kernels|estimators"
+    for path in re.findall(rf"`((?:{folders})/\w+\.py)`", guide):
         assert (ROOT / "softmax_reg" / path).exists(), path
     picture = re.search(r"^```text\n(.*?)^```", guide, re.M | re.S).group(1)
     named = re.findall(r"[\w/]+(?:\.py|/)", picture)
