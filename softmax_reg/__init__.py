@@ -26,7 +26,7 @@ from .functional import (
     sigmoid,
     softmax,
 )
-from .rows.file import RowBlocks
+from .rows.row_blocks import RowBlocks
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ import pytest
 
 import softmax_reg
 from softmax_reg import SoftmaxRegression
-from softmax_reg.rows.memory import CPU_RATES
+from softmax_reg.rows.base import CPU_RATES
 from softmax_reg.solvers.costs import MAX_NEWTON_SIZE, formulas
 
 from .processes import run_new

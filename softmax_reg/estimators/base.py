@@ -18,7 +18,7 @@ from ..rows.device_input import (
     in_kind_of,
     is_on_device,
 )
-from ..rows.file import FileRows, RowBlocks
+from ..rows.row_blocks import RowBlocks
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
 from .prediction import predictions
@@ -91,7 +91,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         if not all_finite and on_device:
             check_finite(X)
         elif not all_finite and isinstance(X, RowBlocks):
-            FileRows(X).check_finite()
+            X.check_finite()
         elif not all_finite:    # raises unless coef_ is to blame
             dtype = np.float32 if is_narrow(X.dtype) else "numeric"
             check_array(X, accept_sparse="csr", estimator=self, input_name="X", dtype=dtype)

@@ -6,7 +6,7 @@ from scipy import sparse
 from ..functional import cross_entropy
 from ..rows.choice import rows_of
 from ..rows.device_input import as_numpy
-from ..rows.file import RowBlocks
+from ..rows.row_blocks import RowBlocks
 
 # Rows at a time where X has to be converted or copied first.
 _ROWS = 16_384
@@ -56,12 +56,15 @@ def predictions(X, coef, intercept, kind, device="cpu"):
     intercept = np.broadcast_to(intercept, len(coef))
     theta = np.column_stack([coef, intercept]).astype(dtype)
     if isinstance(X, RowBlocks):
-        return rows_of(X, device).predictions(theta, kind)
+        return rows_of(X, len(theta), device).predictions(theta, kind)
     fits = X.dtype in (np.float32, np.float64) and X.dtype.isnative
     if fits and (sparse.issparse(X) or X.flags.c_contiguous):
-        return rows_of(X, device).predictions(theta, kind)
+        return rows_of(X, len(theta), device).predictions(theta, kind)
     blocks = [X[start:start + _ROWS] for start in range(0, X.shape[0], _ROWS)]
-    parts = [rows_of(_native(block, dtype), device).predictions(theta, kind) for block in blocks]
+    parts = [
+        rows_of(_native(block, dtype), len(theta), device).predictions(theta, kind)
+        for block in blocks
+    ]
     outs, all_finite = zip(*parts, strict=True)
     return np.concatenate([as_numpy(out) for out in outs]), all(all_finite)
 

@@ -20,7 +20,7 @@ from ..rows.device_input import (
     checked_device_array,
     is_on_device,
 )
-from ..rows.file import RowBlocks
+from ..rows.row_blocks import RowBlocks
 
 # Smallest size in bytes of a memory-mapped array that is read block by block.
 LARGE_FILE = 2**30

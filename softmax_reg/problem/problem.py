@@ -130,7 +130,8 @@ class Problem:
         X = data.X
         if not isinstance(self._selection.features, slice):
             X = some_columns(X, self._selection.features)
-        rows = rows_of(X, device, has_kinks=penalty.has_kinks, precision=precision)
+        n_rows = 1 if self._options["binary"] else self._options["n_classes"]
+        rows = rows_of(X, n_rows, device, has_kinks=penalty.has_kinks, precision=precision)
         return rows, Sample(self._selection.new_index[data.index], data.weight)
 
     def _objective_of(self, penalty):

@@ -1,6 +1,5 @@
 """What solvers do with long vectors and large matrices, as one interface."""
 
-from ..kernels import descent, descent_kronecker
 from ..parallel import algebra
 from ..parallel.blas import one_blas_thread
 
@@ -20,11 +19,43 @@ class HostAlgebra:
     set_vector = staticmethod(algebra.set_vector)
     inner_products = staticmethod(algebra.inner_products)
     combination = staticmethod(algebra.combination)
-    coordinate_descent = staticmethod(descent.coordinate_descent)
-    group_descent = staticmethod(descent.group_descent)
-    kronecker_descent = staticmethod(descent_kronecker.kronecker_descent)
-    kronecker_group_descent = staticmethod(descent_kronecker.kronecker_group_descent)
-    kronecker_block_descent = staticmethod(descent_kronecker.kronecker_block_descent)
+
+    # Kernels are imported when they are called: Numba is not, for models without an L1 part.
+
+    @staticmethod
+    def coordinate_descent(*args):
+        """See `kernels.descent.coordinate_descent`."""
+        from ..kernels import descent
+
+        return descent.coordinate_descent(*args)
+
+    @staticmethod
+    def group_descent(*args):
+        """See `kernels.descent.group_descent`."""
+        from ..kernels import descent
+
+        return descent.group_descent(*args)
+
+    @staticmethod
+    def kronecker_descent(*args):
+        """See `kernels.descent_kronecker.kronecker_descent`."""
+        from ..kernels import descent_kronecker
+
+        return descent_kronecker.kronecker_descent(*args)
+
+    @staticmethod
+    def kronecker_group_descent(*args):
+        """See `kernels.descent_kronecker.kronecker_group_descent`."""
+        from ..kernels import descent_kronecker
+
+        return descent_kronecker.kronecker_group_descent(*args)
+
+    @staticmethod
+    def kronecker_block_descent(*args):
+        """See `kernels.descent_kronecker.kronecker_block_descent`."""
+        from ..kernels import descent_kronecker
+
+        return descent_kronecker.kronecker_block_descent(*args)
 
 
 HOST_ALGEBRA = HostAlgebra()

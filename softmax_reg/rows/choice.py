@@ -5,19 +5,24 @@ import warnings
 from scipy import sparse
 
 from .device_input import as_numpy, is_on_device
-from .file import FileRows, RowBlocks
-from .memory import MemoryRows
+from .row_blocks import RowBlocks
+from .small import SmallRows, are_small
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("auto", "tf32x3")
 
 
-def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
-    """Return the rows of X on a device; only "cuda" imports anything of CUDA.
+def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
+    """Return the rows of X on a device.
+
+    Numba is imported where a kernel will be called, and CUDA for "cuda" only.
 
     Parameters
     ----------
     X : validated array or sparse matrix
+    n_rows : int
+        Number of rows of theta. Small dense rows run in NumPy: this depends on shapes alone, so
+        bits do not depend on what has been compiled before.
     device : {"cpu", "cuda"}
     has_kinks : bool
         Whether the penalty has an L1 part, whose solvers run on the CPU: a UserWarning.
@@ -41,8 +46,15 @@ def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
 
         return DeviceRows(X, is_split=precision == "tf32x3")
     if isinstance(X, RowBlocks):
+        from .file import FileRows
+
         return FileRows(X)
-    return MemoryRows(as_numpy(X))    # an X on a device, for want of solvers there
+    X = as_numpy(X)    # an X on a device, for want of solvers there
+    if not sparse.issparse(X) and are_small(*X.shape, n_rows):
+        return SmallRows(X)
+    from .memory import MemoryRows
+
+    return MemoryRows(X)
 
 
 def check_device(device, X, has_kinks=False, precision="auto"):

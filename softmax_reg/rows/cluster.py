@@ -18,9 +18,9 @@ from scipy import sparse
 
 from . import partition
 from .algebra import HOST_ALGEBRA
-from .base import Rows, Sample
+from .base import CPU_RATES, Rows, Sample
 from .file import added
-from .memory import CPU_RATES, MemoryRows
+from .memory import MemoryRows
 from .subsample import are_few, fraction_of, with_shares
 
 # Exceptions that a lost worker raises, after which the pass is repeated.

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from scipy import sparse
 
-from .file import RowBlocks
+from .row_blocks import RowBlocks
 
 
 def is_on_device(array):

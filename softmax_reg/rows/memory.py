@@ -33,12 +33,8 @@ from ..kernels.tiles import padded
 from ..parallel.algebra import add_up
 from ..parallel.launch import chunk_bounds, launch
 from .algebra import HOST_ALGEBRA
-from .base import Rates, Rows, n_entries_of, some_columns
-
-# Rates of the passes, measured on an ordinary two-core machine.
-CPU_RATES = Rates(
-    product=1e11, sparse_product=1e10, factor=3e10, memory=3e10, softmax=2e8, pass_seconds=0.0
-)
+from .assembly import assembled
+from .base import CPU_RATES, Rows, n_entries_of, some_columns
 
 _KINDS = {
     "logits": predict.LOGITS,
@@ -117,7 +113,7 @@ class MemoryRows(Rows):
         n_classes = count_classes(theta)
         n_pairs = n_classes * (n_classes - 1) // 2
         loss, grad, n_errors, pairs = self._dense_value_grad(sample, shift, theta, n_pairs)
-        return loss, grad, n_errors, _assembled(mirrored(pairs), len(theta))
+        return loss, grad, n_errors, assembled(mirrored(pairs), len(theta))
 
     def _dense_value_grad(self, sample, shift, theta, n_pairs):
         """Return the loss, gradient, number of errors and Hessian blocks of `chunks.value_grad`.
@@ -217,19 +213,3 @@ class MemoryRows(Rows):
             for start, stop in chunk_bounds(self.n_samples, block, 0, work)
         ]
         return out, not any(launch(predict.predictions, calls, work))
-
-
-def _assembled(pairs, n_rows):
-    """Return the Hessian from its negated blocks (k, m) with k < m."""
-    width = pairs.shape[-1]
-    if n_rows == 1:
-        return pairs[0]
-    out = np.zeros((n_rows, width, n_rows, width))
-    first = 0
-    for k in range(n_rows):
-        others = pairs[first:first + n_rows - 1 - k]    # blocks (k, m) for every m > k
-        first += len(others)
-        np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
-        np.negative(others, out=out[k + 1:, :, k])
-        out[k, :, k] = -out[k].sum(axis=1)    # block (k, k) is still zero in the sum
-    return out.reshape(n_rows * width, n_rows * width)

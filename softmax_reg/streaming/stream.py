@@ -57,7 +57,7 @@ import numpy as np
 from ..problem.coordinates import ABSENT_INTERCEPT
 from ..rows.algebra import HOST_ALGEBRA
 from ..rows.base import Sample
-from ..rows.memory import MemoryRows
+from ..rows.choice import rows_of
 from ..solvers.kronecker import KroneckerTransform
 from .batch import Batch
 from .posterior import DensePosterior, KroneckerPosterior
@@ -154,7 +154,7 @@ class Stream(NamedTuple):
             X, y, weight = X[counts], y[counts], weight[counts]
         with np.errstate(all="ignore"), HOST_ALGEBRA.one_blas_thread():
             # What overflows is refused.
-            return self._after(MemoryRows(X), Sample(y, weight))
+            return self._after(rows_of(X, len(self.theta)), Sample(y, weight))
 
     def _after(self, rows, sample):
         """`after`, of rows that count."""

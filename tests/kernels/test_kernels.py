@@ -15,6 +15,7 @@ from softmax_reg.parallel import launch
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.memory import MemoryRows
 from softmax_reg.rows.reference import ReferenceRows
+from softmax_reg.rows.small import SmallRows
 
 from ..problems import EPS, random_problem
 from ..rows.rows_checks import (
@@ -32,6 +33,10 @@ def call_product(left, right, out, address, n_bytes):
     add_product(left, right, out, address, n_bytes)
 
 
+# The forms of rows in memory, from a dense array.
+KINDS = {
+    "dense": MemoryRows, "csr": lambda X: MemoryRows(sparse.csr_array(X)), "small": SmallRows,
+}
 # No multiple of a block or a tile; one row; fewer rows than features.
 SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 4)]
 
@@ -39,11 +44,10 @@ SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 
 def both(n_samples, n_features, n_rows, form, dtype, seed=0):
     X, y, weight, theta = random_problem(n_samples, n_features, n_rows, seed, dtype=dtype)
     shift = np.random.default_rng(1).standard_normal(n_features)
-    compiled = MemoryRows(sparse.csr_array(X) if form == "csr" else X)
-    return compiled, ReferenceRows(X), Sample(y, weight), shift, theta
+    return KINDS[form](X), ReferenceRows(X), Sample(y, weight), shift, theta
 
 
-@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("form", ["dense", "csr", "small"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 class TestAgainstReference:
@@ -106,7 +110,7 @@ def test_constant_columns_are_found_in_parts(monkeypatch, dtype, form):
     assert ranges.is_constant.tolist() == [True, True, True, False, False, True, True, False]
 
 
-@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("form", ["dense", "csr", "small"])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_float32_arithmetic(n_samples, n_features, n_rows, form):
     """theta in float32: value, gradient and products to float32's eps; results float64."""
@@ -127,7 +131,7 @@ def test_float32_arithmetic(n_samples, n_features, n_rows, form):
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
-@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("form", ["dense", "csr", "small"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
@@ -143,7 +147,7 @@ def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
-@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("form", ["dense", "csr", "small"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("n_rows", [1, 2, 5])
 def test_values_that_are_not_finite_are_seen_in_the_logits(n_rows, value, form, kind):
@@ -155,13 +159,13 @@ def test_values_that_are_not_finite_are_seen_in_the_logits(n_rows, value, form, 
         for row in (0, 99, 299):
             X = rng.standard_normal((300, 9))
             X[row, 4] = value
-            rows = MemoryRows(sparse.csr_array(X) if form == "csr" else X)
+            rows = KINDS[form](X)
             assert not rows.predictions(theta, kind)[1]
             with np.errstate(invalid="ignore"):
                 assert not ReferenceRows(X).predictions(theta, kind)[1]
 
 
-@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("form", ["dense", "csr", "small"])
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 20])
 def test_loss_is_accurate_near_certainty(n_rows, form):
     """Rows all but sure of their class: each loss, down to 1e-13, to a few eps of itself."""
@@ -181,7 +185,7 @@ def test_loss_is_accurate_near_certainty(n_rows, form):
     others = np.exp(difference)
     others[np.arange(n_samples), y] = 0
     expected = np.log1p(others.sum(axis=1))
-    rows = MemoryRows(sparse.csr_array(X) if form == "csr" else X)
+    rows = KINDS[form](X)
     shift, eps = np.zeros(n_classes), 64 * EPS
     for chosen in (slice(None), expected < 1e-8):
         weight = np.zeros(n_samples)
@@ -234,7 +238,7 @@ def test_products_refuse_shapes_that_do_not_fit():
         load_rows(np.ones((4, 3)), 2, 5, np.zeros(3), np.ones((4, lanes)))
 
 
-@pytest.mark.parametrize("kind", [MemoryRows, ReferenceRows])
+@pytest.mark.parametrize("kind", [MemoryRows, SmallRows, ReferenceRows])
 def test_value_is_scipys_log_softmax(kind):
     """loss = -sum_i s_i log_softmax(X W' + b)[y_i], and the gradient by hand."""
     X, y, weight, theta = random_problem(50, 4, 3)
@@ -257,7 +261,7 @@ def _one_row(kind, logits, label):
     return loss, grad[:, -1], n_errors
 
 
-@pytest.mark.parametrize("kind", [MemoryRows, ReferenceRows])
+@pytest.mark.parametrize("kind", [MemoryRows, SmallRows, ReferenceRows])
 @pytest.mark.parametrize(
     "logits, label, loss, residual, n_errors",
     [
@@ -282,10 +286,11 @@ def test_edges_of_the_loss(kind, logits, label, loss, residual, n_errors):
     assert actual[2] == n_errors
 
 
+@pytest.mark.parametrize("kind", [MemoryRows, SmallRows])
 @pytest.mark.parametrize("logits, label", [([0.0, -50.0], 0), ([50.0], 1), ([0.0, -50, -60], 0)])
-def test_loss_keeps_its_digits_near_certainty(logits, label):
+def test_loss_keeps_its_digits_near_certainty(logits, label, kind):
     """loss = sum of the others' odds, and residual = -loss, both to relative eps."""
-    loss, residual, _ = _one_row(MemoryRows, np.array(logits), label)
+    loss, residual, _ = _one_row(kind, np.array(logits), label)
     others = np.exp(-50.0) + (np.exp(-60.0) if len(logits) == 3 else 0)
     assert loss == pytest.approx(others, rel=8 * EPS)
     true_class = residual[0] if len(logits) == 1 else residual[label]

@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_score
 from softmax_reg import RowBlocks, SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 from softmax_reg.estimators import validation
 from softmax_reg.problem import sampled_start
-from softmax_reg.rows import file
+from softmax_reg.rows import row_blocks
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.file import FileRows
 from softmax_reg.rows.reference import ReferenceRows
@@ -31,7 +31,7 @@ from .rows_checks import (
 @pytest.fixture
 def tiny(monkeypatch):
     """Blocks of a few rows; every file is large."""
-    monkeypatch.setattr(file, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 100)
     monkeypatch.setattr(validation, "LARGE_FILE", 0)
 
 
@@ -168,7 +168,7 @@ class TestFits:
     def test_a_start_from_a_sample(self, monkeypatch):
         """Its rows are gathered in one pass."""
         monkeypatch.setattr(sampled_start, "MIN_FLOPS", 0)
-        monkeypatch.setattr(file, "BLOCK_BYTES", 2**14)
+        monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 2**14)
         X, y = rows_of(n_samples=5000, n_features=2, n_classes=2)
         started = []
         start = sampled_start.start_from_sample

@@ -1,0 +1,161 @@
+"""An array that is larger than memory, read in blocks of rows."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ..functional.narrow_floats import is_narrow
+
+# Size of a block in bytes: long reads, and little memory for two of them.
+BLOCK_BYTES = 2**26
+_PAGE = 4096
+
+
+class RowBlocks:
+    """A 2-D array whose rows are read in blocks, one ahead, instead of as a whole.
+
+    For `SoftmaxRegression` and `softmax_path`, in the place of X: what they take of it is a
+    block or two at a time, so it may be larger than memory. Large memory-mapped arrays of
+    NumPy's are wrapped by themselves.
+
+    Parameters
+    ----------
+    array : object with ``shape``, ``dtype`` and ``array[start:stop]``
+        A dataset of h5py's, an array of zarr's, ``numpy.load(path, mmap_mode="r")``, ... of
+        shape (n_samples, n_features) and real numbers; such an `array[start:stop]` is an
+        array of rows. Slices are read from another thread, one at a time. It must not change
+        meanwhile.
+
+    Attributes
+    ----------
+    shape : tuple of (n_samples, n_features)
+    dtype : numpy.dtype
+        Dtype of the blocks: float32 of float32, float16 and bfloat16, else float64.
+
+    Raises
+    ------
+    TypeError
+        Where it has no shape or dtype.
+    ValueError
+        Where it is not 2-D, has no rows or columns, or does not hold real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax_reg import RowBlocks, SoftmaxRegression
+    >>> X = np.repeat(np.eye(3), 4, axis=0)    # stands for an open h5py.Dataset
+    >>> y = np.repeat(["a", "b", "c"], 4)
+    >>> model = SoftmaxRegression().fit(RowBlocks(X), y)
+    >>> model.predict(RowBlocks(X))[::4]
+    array(['a', 'b', 'c'], dtype='<U1')
+    """
+
+    ndim = 2
+
+    def __init__(self, array):
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            raise TypeError(
+                "RowBlocks needs an array with shape, dtype and slices of rows, got "
+                f"{type(array).__name__}."
+            )
+        if len(array.shape) != 2 or 0 in array.shape:
+            raise ValueError(
+                "RowBlocks needs a 2-D array with at least one sample and one feature, got "
+                f"shape {tuple(array.shape)}."
+            )
+        given = np.dtype(array.dtype)
+        if given.kind not in "fiub" and not is_narrow(given):
+            raise ValueError(f"RowBlocks needs real numbers, got dtype {given}.")
+        self._array = array
+        self._columns = None
+        self.shape = tuple(int(length) for length in array.shape)
+        is_single = is_narrow(given) or (given.kind == "f" and given.itemsize == 4)
+        self.dtype = np.dtype(np.float32 if is_single else np.float64)
+
+    def __len__(self):
+        """Return the number of rows."""
+        return self.shape[0]
+
+    @property
+    def size(self):
+        """Numbers it holds."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of all blocks together."""
+        return self.size * self.dtype.itemsize
+
+    def __getitem__(self, rows):
+        """Return some rows as an ndarray: a slice of step 1, or an array of indices.
+
+        The result has all columns: ``[rows, ...]``, as scikit-learn asks for folds, is the same.
+        """
+        if isinstance(rows, tuple) and rows[1:] in ((), (...,), (slice(None),)):
+            rows = rows[0]
+        if isinstance(rows, slice):
+            rows = slice(*rows.indices(self.shape[0])[:2])    # ends as all sources take them
+            block = self._array[rows]
+            if self._columns is not None:
+                block = np.asarray(block).take(self._columns, axis=1)
+            return np.ascontiguousarray(block, dtype=self.dtype)
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise TypeError(f"RowBlocks has slices and 1-D arrays of rows, got {rows!r}.")
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.shape[0]:
+            raise IndexError(f"Rows must be from 0 to {self.shape[0] - 1}, got {rows!r}.")
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        out = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        for part, block in self.blocks():
+            some = slice(*np.searchsorted(ascending, (part.start, part.stop)))
+            out[order[some]] = block[ascending[some] - part.start]
+        return out
+
+    def __array__(self, *args, **kwargs):
+        """Raise TypeError: the rows are not read as a whole."""
+        raise TypeError("RowBlocks are not read as a whole; X[:] does that where it fits.")
+
+    def take(self, columns, axis=1):
+        """Return some of the columns as another `RowBlocks`; nothing is read."""
+        if axis != 1:
+            raise ValueError(f"axis must be 1, got {axis!r}.")
+        out = RowBlocks(self._array)
+        out.dtype = self.dtype
+        out._columns = columns if self._columns is None else self._columns[columns]
+        out.shape = self.shape[0], len(columns)
+        return out
+
+    def blocks(self):
+        """Yield (slice, rows as ndarray), the next ones being read meanwhile."""
+        size = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.shape[1]))
+        starts = range(0, self.shape[0], size)
+        parts = [slice(start, min(start + size, self.shape[0])) for start in starts]
+        with ThreadPoolExecutor(1, thread_name_prefix="softmax_reg-reader") as reader:
+            coming = reader.submit(self._read, parts[0])
+            for part, following in zip(parts, [*parts[1:], None], strict=True):
+                block = coming.result()
+                if following is not None:
+                    coming = reader.submit(self._read, following)
+                yield part, block
+                del block    # before the one after the next is read
+
+    def check_finite(self):
+        """ValueError where X holds NaN or infinity."""
+        for part, block in self.blocks():
+            bad = ~np.isfinite(block).all(axis=1)
+            if bad.any():
+                raise ValueError(
+                    f"Input X contains NaN or infinity, in row {part.start + int(bad.argmax())}."
+                )
+
+    def _read(self, part):
+        """Rows that are in memory, not just mapped there."""
+        block = self[part]
+        if isinstance(self._array, np.memmap):
+            # A byte of every page: that reads the file here, and not in the kernels.
+            block.view(np.uint8).reshape(-1)[::_PAGE].max()
+        return block
