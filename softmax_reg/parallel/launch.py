@@ -95,7 +95,7 @@ def n_threads():
 
 
 def shared_workers(size):
-    """Return the process's `Workers` of this size; other sizes are closed."""
+    """Return the process's `Workers` of this size, and close those of other sizes."""
     workers = _workers.get(size)
     if workers is None:
         new = Workers(size)

@@ -20,7 +20,8 @@ def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
     X : validated array or sparse matrix
     device : {"cpu", "cuda"}
     has_kinks : bool
-        Whether the penalty has an L1 part, whose solvers run on the CPU: a UserWarning.
+        Whether the penalty has an L1 part. Such a fit runs on the CPU; with "cuda", a
+        UserWarning says so.
     precision : {"auto", "tf32x3"}
 
     Returns
@@ -42,11 +43,11 @@ def rows_of(X, device="cpu", *, has_kinks=False, precision="auto"):
         return DeviceRows(X, is_split=precision == "tf32x3")
     if isinstance(X, RowBlocks):
         return FileRows(X)
-    return MemoryRows(as_numpy(X))    # an X on a device, for want of solvers there
+    return MemoryRows(as_numpy(X))    # copies an X on a device: L1 has no solver there
 
 
 def check_device(device, X, has_kinks=False, precision="auto"):
-    """Whether a fit of this X runs on the device; errors and warnings as in `rows_of`."""
+    """Return whether a fit of this X runs on the device; errors and warnings as in `rows_of`."""
     if device == "cpu":
         if is_on_device(X):
             raise ValueError(

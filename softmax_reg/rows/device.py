@@ -214,7 +214,7 @@ class DeviceRows(Rows):
     def predictions(self, theta, kind):
         """See `Rows.predictions`.
 
-        The array is on the device where the rows are.
+        The array is on the device if the rows are.
         """
         n_rows = len(theta)
         blocks = Blocks(self, np.zeros(self.n_features), theta.dtype, 2 * n_rows)
