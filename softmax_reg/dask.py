@@ -54,8 +54,8 @@ warm_start, grouped, penalty_factor, groups
     Notes
     -----
     Partitions are held in the memory of the workers during a fit. The collections' graphs compute
-    them, again after a worker is lost: what the graphs read must not change, and random sources
-    need a seed; otherwise a RuntimeError says so.
+    them, and compute them again after a worker is lost. So what the graphs read must not change,
+    and random sources need a seed; otherwise a RuntimeError says so.
 
     Examples
     --------
@@ -125,7 +125,7 @@ warm_start, grouped, penalty_factor, groups
         X : dask Array or DataFrame of shape (n_samples, n_features)
             Blocks of rows, dense or CSR; chunks along the features are joined.
         y : dask Array or Series of shape (n_samples,)
-            Partitioned as X is, or of known chunks, and then it is rechunked.
+            Partitioned as X is, or with known chunks: then it is rechunked.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
             Likewise.
 
@@ -158,23 +158,23 @@ warm_start, grouped, penalty_factor, groups
         )
 
     def decision_function(self, X):
-        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        """Compute the logits of the classes; for Dask collections a lazy Dask array."""
         return self._blockwise("decision_function", X)
 
     def predict(self, X):
-        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        """Predict the most probable class of each row; for Dask collections a lazy Dask array."""
         return self._blockwise("predict", X)
 
     def predict_proba(self, X):
-        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        """Predict the probability of each class; for Dask collections a lazy Dask array."""
         return self._blockwise("predict_proba", X)
 
     def predict_log_proba(self, X):
-        """As in `SoftmaxRegression`; a Dask array for Dask collections, not computed yet."""
+        """Predict the log-probability of each class; for Dask collections a lazy Dask array."""
         return self._blockwise("predict_log_proba", X)
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy of `predict`, computed.
+        """Return the accuracy of `predict`, computed.
 
         Parameters
         ----------
@@ -373,7 +373,7 @@ def _predicted(block, model, method):
 
 
 def _scored(model, X, y, weight):
-    """(weight of the rows that are right, of all)."""
+    """Return (weight of the rows predicted right, weight of all rows)."""
     if X.shape[0] == 0:
         return 0.0, 0.0
     right = model.predict(X) == np.asarray(y)

@@ -19,12 +19,12 @@ _OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False],
 def register():
     """Make skl2onnx convert `SoftmaxRegression` and `SoftmaxRegressionCV`.
 
-    Once a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in float64,
-    all others in float32. Logits are computed in double wherever predictions compute them in
-    float64: for integers, and where `coef_` is float64. Labels have to be strings or integers,
-    as ONNX has no others. Options are those of `LogisticRegression`: ``zipmap``, ``nocl`` (the
-    class's number for a label), ``output_class_labels`` and ``raw_scores`` (logits; two columns
-    of opposite signs if binary).
+    Call it once a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in
+    float64, all others in float32. Logits are computed in double wherever predictions compute
+    them in float64: for integers, and where `coef_` is float64. Labels have to be strings or
+    integers, as ONNX has no others. Options are those of `LogisticRegression`: ``zipmap``,
+    ``nocl`` (the class's number for a label), ``output_class_labels`` and ``raw_scores``
+    (logits; two columns of opposite signs if binary).
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _convert(scope, operator, container):
 
 
 def _rows(model, raw):
-    """One row of coefficients and one intercept for each class, two if binary."""
+    """Return one row of coefficients and one intercept for each class, two if binary."""
     coef, intercept = as_numpy(model.coef_), as_numpy(model.intercept_)
     coef = coef.toarray() if sparse.issparse(coef) else coef
     if len(coef) == 1:
@@ -114,7 +114,7 @@ def _rows(model, raw):
 
 
 def _labels(classes):
-    """As ONNX can give them: strings or int64."""
+    """Return the labels as ONNX can store them: strings or int64."""
     if classes.dtype.kind in "OU":
         return np.array([str(label) for label in classes])
     labels = classes.astype(np.int64)

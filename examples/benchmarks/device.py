@@ -64,7 +64,7 @@ def limits(xp, wait, dtype, size):
 
 def evaluation(wait, X, y, n_classes, options):
     """Seconds of loss and gradient in the dtype of X."""
-    rows = rows_of(X, options["device"], precision=options["precision"])
+    rows = rows_of(X, n_classes, options["device"], precision=options["precision"])
     shift = X.mean(axis=0, dtype=np.float64)
     sample, _ = rows.place(Sample(y.astype(np.int32), np.ones(len(y))), n_classes)
     rng = np.random.default_rng(0)

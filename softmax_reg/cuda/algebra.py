@@ -1,8 +1,9 @@
 """Solvers' products of large matrices and long vectors, on the device.
 
-Same functions as in `parallel.algebra`, for what is small enough those themselves: moving it there
-would take longer. What is kept from one iteration to the next, `empty_vectors` and `resident`,
-stays on the device; what is new comes from the host, and results go there.
+The functions are those of `parallel.algebra`, which also does the work on small arrays: moving
+these to the device would take longer. Arrays kept from one iteration to the next, of
+`empty_vectors` and `resident`, stay on the device. New arrays come from the host, and results
+return there.
 """
 
 import numpy as np
@@ -17,12 +18,12 @@ _STRETCH = 2**18
 
 
 def _is_here(*arrays):
-    """Return whether to work on the device: one array is there, or worth moving."""
+    """Return whether to work on the device: one array is there, or large enough to move."""
     return any(not isinstance(a, np.ndarray) or a.size >= LEAST_SIZE for a in arrays)
 
 
 def resident(matrix):
-    """Return `matrix` for many calls of `product`, on the device where it is large."""
+    """Return `matrix` for many calls of `product`, on the device if it is large."""
     return array_module().asarray(matrix) if _is_here(matrix) else matrix
 
 
@@ -35,7 +36,7 @@ def product(left, right):
 
 
 def empty_vectors(shape, dtype):
-    """Return uninitialised vectors, rows that `set_vector` sets."""
+    """Return an uninitialised array of vectors, whose rows `set_vector` sets."""
     xp = array_module() if np.prod(shape) >= LEAST_SIZE else np
     return xp.empty(shape, dtype=dtype)
 

@@ -36,7 +36,7 @@ class Blocks:
         self.is_split = rows.is_split and self.dtype == np.float32
         self.n_features = rows.n_features
         self.width = -(-(rows.n_features + 1) // _ALIGNED) * _ALIGNED
-        # A split product holds the halves of its factors, and of making them one more.
+        # A split product also holds the halves of its factors, and one array more to make them.
         copies = 4 if self.is_split else 1
         most = rows_at_a_time(self.dtype.itemsize * copies * (2 * self.width + n_columns))
         n_blocks = -(-rows.n_samples // most)
@@ -46,7 +46,7 @@ class Blocks:
         self._design[:, rows.n_features] = 1.0
 
     def __iter__(self):
-        """(slice of rows, their design)."""
+        """Yield (slice of rows, their design)."""
         for part, some in self.rows.blocks(self.size):
             design = self._design[:len(some)]
             self.xp.subtract(

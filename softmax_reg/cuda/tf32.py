@@ -1,8 +1,8 @@
 """Products of float32 matrices on tensor cores, to about the accuracy of float32.
 
-TF32 keeps 11 significant bits of each factor. A float32 is the sum of two such numbers but
-for a relative 2^-23, a = a1 + a2, and a b is a1 b1 + (a1 b2 + a2 b1) but for a2 b2, of the
-relative size 2^-22: three products at many times the rate of one in float32. Sums are
+TF32 keeps 11 significant bits of each factor. A float32 is the sum of two such numbers,
+a = a1 + a2, up to a relative 2^-23. A product a b is a1 b1 + (a1 b2 + a2 b1), up to a2 b2 of
+the relative size 2^-22: three products at many times the rate of one in float32. Sums are
 float32 throughout.
 
 References
@@ -20,7 +20,7 @@ _DROPPED = 13
 
 
 def halves(array):
-    """(high, low), float32: `array` rounded to TF32, and what that leaves."""
+    """Return (high, low), float32: `array` rounded to TF32, and the remainder."""
     bits = array.view(np.int32)
     high = (bits + (1 << _DROPPED - 1) & -(1 << _DROPPED)).view(np.float32)
     return high, array - high
@@ -40,7 +40,7 @@ def split_product(left, right, out):
     else:
         left_halves = tuple(half.T for half in halves(left.T))
     right_halves = halves(right)
-    # What is small first.
+    # Add the small products first.
     _product(left_halves[1], right_halves[0], out, 0.0)
     _product(left_halves[0], right_halves[1], out, 1.0)
     _product(left_halves[0], right_halves[0], out, 1.0)
@@ -60,7 +60,7 @@ def _product(left, right, out, keep):
     handle = cuda.get_cublas_handle()
     mode = cublas.getPointerMode(handle)
     cublas.setPointerMode(handle, cublas.CUBLAS_POINTER_MODE_HOST)
-    # cuBLAS stores by columns: what it takes for matrices are these transposed, and so
+    # cuBLAS stores matrices by columns, so it takes these for their transposes:
     # right' left' = out'.
     is_plain = left.flags.c_contiguous
     (m, n), k = out.shape, len(right)

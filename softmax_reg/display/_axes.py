@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 
 def axes_or_new(caller, ax, **options):
-    """`ax`, or the axes of a new figure with these options.
+    """Return `ax`, or the axes of a new figure with these options.
 
     Raises
     ------
@@ -28,10 +28,10 @@ def _pyplot(caller):
 
 
 def grid_of_axes(caller, ax, n_axes, width, height, n_columns=5):
-    """`n_axes` axes: those given, one given alone, or a new figure's, at most 5 in a row.
+    """Return `n_axes` axes: those of `ax`, or of a new figure with rows of `n_columns`.
 
     width, height : float
-        Inches of one of the new ones.
+        Size in inches of each new one.
     """
     if ax is None:
         n_columns = min(n_axes, n_columns)
@@ -61,7 +61,7 @@ def check_fitted(estimator, attribute):
 
 
 def feature_names_of(estimator, feature_names, n_features):
-    """Those given, those of the fit, or x0, x1, ... as an array of strings."""
+    """Return the names given, those of the fit, or x0, x1, ... as an array of strings."""
     if feature_names is None:
         feature_names = getattr(estimator, "feature_names_in_", None)
     if feature_names is None:

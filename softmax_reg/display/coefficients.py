@@ -80,9 +80,10 @@ class CoefficientDisplay:
         Parameters
         ----------
         classes : array-like, default=None
-            Those to draw, of `class_names`; None draws all.
+            Classes to draw, some of `class_names`; None draws all.
         n_features : int, default=10
-            Most bars of a class, those of largest magnitude; zeros are left out.
+            Largest number of bars of a class. Bars are those of the largest magnitude; zeros are
+            left out.
         image_shape : tuple (height, width), default=None
             Draw the coefficients as images of this shape instead, on one scale.
         ax : matplotlib Axes, or array of as many as classes are drawn, default=None
@@ -124,7 +125,7 @@ class CoefficientDisplay:
         return self
 
     def _rows(self, classes):
-        """Their row numbers."""
+        """Return the row numbers of the classes to draw."""
         names = np.asarray(self.class_names).tolist()
         chosen = names if classes is None else np.atleast_1d(classes).tolist()
         unknown = [name for name in chosen if name not in names]

@@ -48,7 +48,7 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : SoftmaxRegression or SoftmaxRegressionCV
-            Fitted; of a CV estimator it is the fit on all rows that is drawn.
+            Fitted estimator. For a CV estimator, the fit on all rows is drawn.
         x
             As in `plot`.
         name : str, default=None
@@ -116,5 +116,5 @@ class ConvergenceDisplay:
 
 
 def _positive(values):
-    """Values, NaN where they are not positive and finite."""
+    """Return the values, with NaN where they are not positive and finite."""
     return np.where((values > 0) & (values < np.inf), values, np.nan)

@@ -46,7 +46,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         super().__setstate__(defaults | state)
 
     def decision_function(self, X):
-        """Logits of the classes, ``X @ coef_.T + intercept_``.
+        """Compute the logits of the classes, ``X @ coef_.T + intercept_``.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return in_kind_of(X)(self._decisions(X))
 
     def _decisions(self, X):
-        """`decision_function`, in arrays of where it was computed."""
+        """Compute `decision_function`; the result stays on the device that computed it."""
         logits = self._predictions(X, "logits")
         return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
 
@@ -84,7 +84,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             X = validate_data(
                 self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, dtype=dtype
             )
-        # Of what a fit on the device refuses, rows can still be predicted on the host.
+        # A fit on the device refuses sparse X; predictions for it run on the host.
         device = "cpu" if sparse.issparse(X) else self.device
         coef, intercept = as_numpy(self.coef_), as_numpy(self.intercept_)
         out, all_finite = predictions(X, coef, intercept, kind, device)
@@ -98,7 +98,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return out if on_device else as_numpy(out)
 
     def predict(self, X):
-        """Most probable class of each row.
+        """Predict the most probable class of each row.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            On the device for X there, unless labels are no numbers.
+            On the device if X is there, unless the labels are not numbers.
         """
         logits = self._decisions(X)
         index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
@@ -115,7 +115,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return in_kind_of(X)(labels) if labels.dtype.kind in "iufb" else labels
 
     def predict_proba(self, X):
-        """Probability of each class.
+        """Predict the probability of each class.
 
         Parameters
         ----------
@@ -129,7 +129,9 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return in_kind_of(X)(self._predictions(X, "probabilities"))
 
     def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, from the logits: finite where that is 0.
+        """Predict the logarithm of the probability of each class.
+
+        The result is computed from the logits, so it is finite where `predict_proba` is 0.
 
         Parameters
         ----------
@@ -142,7 +144,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return in_kind_of(X)(self._predictions(X, "log_probabilities"))
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy of `predict`.
+        """Return the accuracy of `predict`.
 
         Parameters
         ----------

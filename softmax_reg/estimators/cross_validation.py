@@ -35,9 +35,9 @@ _DECADES = -4, 4    # ends of the default grid of C, those of scikit-learn
 class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     """Softmax regression whose C and l1_ratio are chosen by cross-validation.
 
-    Every fold fits the grid of C from the most to the least regularised, each fit started
-    from the last; only what a change of C leaves alone is computed once. The model is then
-    fitted on all rows with the values chosen.
+    Every fold fits the grid of C from the most to the least regularised, each fit with a warm
+    start from the last. What does not depend on C is computed once. The model is then fitted
+    on all rows with the values chosen.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     cv : int, cross-validation generator or iterable, default=None
         None is 5 stratified folds.
     scoring : str, callable or None, default="neg_log_loss"
-        As in scikit-learn; None is accuracy. Metrics that take labels or a positive label are
-        told those of `fit`, in folds and in `score`: of two classes that are not the metric's
+        As in scikit-learn; None is accuracy. Metrics that take labels or a positive label
+        get those of `fit`, in folds and in `score`. If neither of two classes is the metric's
         default, ``classes_[1]`` is positive. A candidate with a score that is not finite is
         not chosen, and a fold that has no finite score does not count; a warning names them.
     refit : bool, default=True
@@ -59,7 +59,7 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
         "one_se" takes, at the best l1_ratio, the smallest C whose mean score is within one
         standard error of the best: the simplest model that is not clearly worse. Needs refit.
     n_jobs : int, default=None
-        Folds and l1_ratios at a time, in threads.
+        Number of folds and l1_ratios fitted at a time, in threads.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
 penalty_factor, groups, device, precision
         As in `SoftmaxRegression`. "balanced" class weights are those of all rows. An X on a
@@ -96,7 +96,7 @@ penalty_factor, groups, device, precision
     (5, 1, 5)
     """
 
-    # It is the scorer's.
+    # The scorer, not the estimator, requests sample_weight.
     __metadata_request__score = {"sample_weight": UNUSED}
     _parameter_constraints: dict = {
         name: constraint
@@ -277,7 +277,7 @@ penalty_factor, groups, device, precision
         return self
 
     def score(self, X, y, *, sample_weight=None, **score_params):
-        """Score of `scoring` on X and y.
+        """Return the score of `scoring` on X and y.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ from .regression import SoftmaxRegression
 
 
 class FoldPath(NamedTuple):
-    """What one fold gives at one l1_ratio.
+    """Fits and scores of one fold at one l1_ratio.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ def model_of(estimator, C, l1_ratio):
 
 
 def set_coefficients(model, coef, intercept, classes):
-    """Make it a fitted model, for predictions and warm starts."""
+    """Set the fitted attributes of `model`, for predictions and warm starts."""
     model.coef_, model.intercept_, model.classes_ = coef, intercept, classes
     model.n_features_in_ = coef.shape[1]
 
@@ -97,7 +97,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
 
 
 def split(joined, fit_intercept):
-    """(coef, intercept) of a row of `coefs_paths_`."""
+    """Return (coef, intercept) from a row of `coefs_paths_`."""
     if fit_intercept:
         return joined[:, :-1].copy(), joined[:, -1].copy()
     return joined, np.zeros(len(joined), dtype=joined.dtype)
@@ -110,10 +110,11 @@ def best_of(scores):
 
 
 def selected(scores, Cs, selection):
-    """(index of the l1_ratio, index of C), from scores (n_folds, n_l1_ratios, n_Cs).
+    """Return (index of the l1_ratio, index of C) from scores (n_folds, n_l1_ratios, n_Cs).
 
-    The best mean; or with "one_se", at its l1_ratio, the smallest C whose mean is within one
-    standard error, over folds, of the best. A candidate with a score that is not finite loses.
+    The choice is the candidate with the best mean score. With "one_se" it is, at the same
+    l1_ratio, the smallest C whose mean is within one standard error, over folds, of the best.
+    A candidate with a score that is not finite loses.
     """
     is_finite = np.isfinite(scores).all(axis=0)
     mean = np.where(is_finite, np.where(is_finite, scores, 0).mean(axis=0), -np.inf)

@@ -9,7 +9,7 @@ from ..exceptions import SeparationWarning
 
 
 def warn_of_outcome(result, absent, tol, max_iter):
-    """Say what is wrong with the end of a fit, if anything is.
+    """Warn of what is wrong with the end of a fit, if anything is.
 
     Parameters
     ----------
@@ -79,11 +79,12 @@ def warn_of_outcome(result, absent, tol, max_iter):
 
 
 def warn_of_path(results, Cs, max_iter):
-    """Warn of the fits of a path, or of several, that fell short: once, and of separation once.
+    """Warn once of the fits that fell short of tol, and once of those of separable classes.
 
     Parameters
     ----------
     results : list of Fit
+        Fits of a path, or of several.
     Cs : array of shape (n_results,)
         The C of each; folds have the same ones.
     max_iter : int

@@ -32,7 +32,7 @@ SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max
 
 
 def problem_options(estimator, data):
-    """Arguments of `Problem` for all C and l1_ratio, checked.
+    """Return the checked arguments of `Problem` that do not depend on C and l1_ratio.
 
     Parameters
     ----------

@@ -8,17 +8,18 @@ from ..rows.choice import rows_of
 from ..rows.device_input import as_numpy
 from ..rows.row_blocks import RowBlocks
 
-# Rows at a time where X has to be converted or copied first.
+# Number of rows at a time where X has to be converted or copied first.
 _ROWS = 16_384
 # Largest number of rows on which the effect of rounding is looked at.
 _SAMPLED_ROWS = 2048
 
 
 def predictions(X, coef, intercept, kind, device="cpu"):
-    """Logits, probabilities or log-probabilities of every row.
+    """Compute the logits, probabilities or log-probabilities of every row.
 
-    A value of X that is not finite makes the logits of its row not finite either, so looking
-    at them tells whether X has to be looked at, which would take as long as all the rest.
+    A value of X that is not finite makes the logits of its row not finite either. So X has to
+    be checked only where logits are not finite. Checking X itself would take as long as all
+    the rest.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ def predictions(X, coef, intercept, kind, device="cpu"):
     Returns
     -------
     out : array of shape (n_samples, n_classes)
-        NumPy's or the device's; of the dtype of X and coef together, float64 at most. Two
-        classes have logits 0 and z.
+        NumPy's or the device's. The dtype is that of X and coef together, float64 at most.
+        Two classes have logits 0 and z.
     all_finite : bool
         Whether all logits are finite.
     """

@@ -56,7 +56,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         L-BFGS elsewhere, and the proximal versions of both, which no other name gives, where
         l1_ratio > 0. A solver that cannot go on hands over to another.
     max_iter : int, default=1000
-        Most iterations; 0 returns the starting point.
+        Largest number of iterations; 0 returns the starting point.
     verbose : int, default=0
         Positive: print the cost model's figures and a line per iteration.
     warm_start : bool, default=False
@@ -75,22 +75,22 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         the weights of Yuan & Lin. None is a group for each feature.
     device : {"cpu", "cuda"}, default="cpu"
         Where passes over the rows run, in fits and predictions. "cuda" needs a GPU and an
-        extra, ``cuda12`` or ``cuda13``. It moves a dense X there once, or where it does not
-        fit, a memmap say, block by block in every pass; CuPy's arrays and PyTorch's CUDA
-        tensors are used where they are, and `coef_`, `intercept_` and predictions are of
-        their kind. With an L1 part the fit runs on the CPU, with a warning.
+        extra, ``cuda12`` or ``cuda13``. A dense X moves there once, or block by block in every
+        pass if it does not fit, a memmap say. CuPy's arrays and PyTorch's CUDA tensors are
+        used where they are, and `coef_`, `intercept_` and predictions are of their kind.
+        With an L1 part the fit runs on the CPU, with a warning.
     precision : {"auto", "tf32x3"}, default="auto"
-        "auto" works in float32 as long as that serves, and in float64. With "tf32x3", for
-        device="cuda" alone, products in float32 run on tensor cores, each in three parts
-        that keep about float32's accuracy. Certificates are of float64 either way.
+        "auto" works in float32 as long as that is accurate enough, then in float64. With
+        "tf32x3", for device="cuda" alone, products in float32 run on tensor cores, each in
+        three parts that keep about float32's accuracy. Certificates are of float64 either way.
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        float32 where X is and rounding costs the objective less than `tol`, as it does but on
-        columns whose means are large beside their spread; else float64. On the device of X,
-        if it was there. Columns that are constant, among the rows of positive weight, have
-        the coefficient 0 where there is an intercept.
+        float32 where X is and rounding costs the objective less than `tol`, else float64.
+        Rounding costs more only on columns whose means are large beside their spread. On the
+        device of X, if it was there. With an intercept, columns that are constant among the
+        rows of positive weight have the coefficient 0.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Same dtype as `coef_`.
     classes_ : ndarray of shape (n_classes,)
@@ -192,8 +192,8 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
 
-        Nothing changes on the estimator until the fit has ended, so one that is
-        refused or interrupted leaves the previous state.
+        Nothing changes on the estimator until the fit has ended. A fit that is refused or
+        interrupted leaves the previous state.
 
         Parameters
         ----------
@@ -275,12 +275,12 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn from one more batch of rows, in memory that does not grow with their number.
 
-        The batches so far stand in for a quadratic function, their losses' second-order
-        expansion, and the new coefficients minimise that plus the batch's own loss, by Newton's
+        A quadratic function stands for the batches so far: the second-order expansion of their
+        losses. The new coefficients minimise this function plus the batch's own loss, by Newton's
         method (the online Laplace approximation; formulas in `softmax_reg/streaming/stream.py`).
         C counts against the rows of all batches: the objective is that of a `fit` to them all.
 
-        The first batch alone gets what `fit` does. After more, the coefficients are close to
+        After the first batch the coefficients are those of `fit`. After more, they are close to
         a fit's, and asymptotically as good on new rows, if batches are drawn at random:
         shuffle first. Rows are not forgotten, and rows that come again count again. Nothing
         is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist then.
@@ -289,7 +289,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         batches of fewer rows than features. Pickles hold them too; `end_partial_fit` drops
         them.
 
-        A call after `fit` or `end_partial_fit` starts anew, as does `fit` after this. One that
+        A call after `fit` or `end_partial_fit` starts anew, as does `fit` after this. A call that
         is refused or interrupted changes nothing.
 
         Parameters
@@ -299,7 +299,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         y : array-like of shape (n_samples,)
         classes : array-like of shape (n_classes,), default=None
             All labels that may come, in any order. Needed in the first call, unless after
-            `fit`; later calls may repeat it. One that has not come yet is never predicted.
+            `fit`; later calls may repeat it. A class that has not come yet is never predicted.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Non-negative, not all zero.
 

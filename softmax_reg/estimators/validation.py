@@ -50,14 +50,14 @@ class TrainingData(NamedTuple):
 
 
 def in_blocks(X):
-    """X, or `RowBlocks` of it where it is a large array in a file."""
+    """Return X, or `RowBlocks` of it where it is a large array in a file."""
     if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= LARGE_FILE:
         return RowBlocks(X)
     return X
 
 
 def check_sample_weight(sample_weight, n_samples):
-    """Sample weights as a new float64 array: 1-D, finite, non-negative, not all zero."""
+    """Return sample weights as a new float64 array: 1-D, finite, non-negative, not all zero."""
     if sample_weight is None:
         return np.ones(n_samples)
     if isinstance(sample_weight, Real):
@@ -93,7 +93,7 @@ def _weight_of_classes(class_weight, classes, y, sample_weight):
 
 
 def weight_of_counted_classes(class_weight, classes, counts, totals):
-    """Weights of classes from the number of their rows, and from their weights if any.
+    """Compute class weights from the rows of each class, and from their weights if any.
 
     Parameters
     ----------
@@ -107,13 +107,13 @@ def weight_of_counted_classes(class_weight, classes, counts, totals):
     by_weight = "sample_weight" in inspect.signature(compute_class_weight).parameters
     if class_weight == "balanced" and not by_weight:
         return counts.sum() / (len(classes) * counts)
-    # One row stands for all of its class.
+    # One row stands for all rows of its class.
     rows = counts if totals is None else totals
     return _weight_of_classes(class_weight, classes, classes, rows.astype(np.float64))
 
 
 def _classes_and_index(y):
-    """Sorted labels and every row's position among them; y (n_samples,)."""
+    """Return the sorted labels and every row's position among them; y (n_samples,)."""
     is_integer = y.dtype.kind in "iu"
     if not is_integer:
         check_classification_targets(y)
@@ -128,7 +128,7 @@ def _classes_and_index(y):
     else:
         classes, index = np.unique(y, return_inverse=True)
     if is_integer and 2 * len(classes) > len(y):
-        check_classification_targets(y)    # warns of so many classes; has nothing else to say
+        check_classification_targets(y)    # only warns of many classes
     return classes, index
 
 
@@ -159,7 +159,10 @@ def check_training_data(estimator, X, y, sample_weight):
 
 
 def _validated(estimator, X, y, reset):
-    """(X, y, names) on the host; `estimator` is kept, and without `reset` names its columns."""
+    """Return validated (X, y, names) on the host; `estimator` does not change.
+
+    Without `reset` the columns of X must be those of `estimator`.
+    """
     # scikit-learn's validation writes n_features_in_ to its estimator.
     scratch = copy.copy(estimator)
     dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
@@ -185,7 +188,7 @@ def _validated(estimator, X, y, reset):
 
 
 def _with_labels_on_host(estimator, X, y, sample_weight):
-    """`check_training_data` for an X that is checked and that scikit-learn cannot look at."""
+    """Return `TrainingData` of a checked X that scikit-learn cannot read."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
                          "is None.")
@@ -256,7 +259,7 @@ def check_batch(estimator, X, y, classes, sample_weight):
 
 
 def _check_classes(classes):
-    """All labels of a stream, sorted."""
+    """Return all labels of a stream, sorted."""
     classes = column_or_1d(classes)
     if classes.dtype.kind == "f" and not np.all(np.isfinite(classes)):
         raise ValueError(f"classes must not hold NaN or infinity, got {classes!r}.")
@@ -267,7 +270,7 @@ def _check_classes(classes):
 
 
 def _check_stream_parameters(estimator):
-    """ValueError for parameters of an estimator that `partial_fit` does not have."""
+    """Raise a ValueError for parameters of an estimator that `partial_fit` does not have."""
     for name, refused, advice in (
         ("device", "cuda", "Use device='cpu': batches are learned from on the CPU."),
         ("C", np.inf, "Use a finite C: a first batch without a penalty may have no optimum."),
@@ -286,7 +289,7 @@ def _check_stream_parameters(estimator):
 
 
 def check_penalty_factor(penalty_factor, n_features):
-    """Penalty factors as a new float64 array (n_features,), non-negative; 1.0 for None."""
+    """Return penalty factors as a new non-negative float64 array (n_features,); 1.0 for None."""
     if penalty_factor is None:
         return 1.0
     factor = check_array(
@@ -355,7 +358,7 @@ def check_groups(groups, factor, n_features, grouped, n_classes):
 
 
 def _group_name(label):
-    """Return the label of a group as str or int; a ValueError for anything else."""
+    """Return the label of a group as str or int; raise a ValueError for others."""
     if isinstance(label, str):
         return str(label)
     if isinstance(label, (Integral, np.bool_)) or isinstance(label, Real) and label % 1 == 0:
@@ -364,7 +367,7 @@ def _group_name(label):
 
 
 def check_warm_start(estimator, data):
-    """Previous (coef, intercept) as dense float64, or None for a cold start."""
+    """Return the previous (coef, intercept) as dense float64, or None for a cold start."""
     if not estimator.warm_start or not hasattr(estimator, "coef_"):
         return None
     if not np.array_equal(estimator.classes_, data.classes):

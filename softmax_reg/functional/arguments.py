@@ -9,7 +9,7 @@ _SUM_SLACK = 1 / 64
 
 
 def as_float(name, x, integers_as=np.float64):
-    """`x` as a native float32 or float64 array; no copy where it is one."""
+    """Return `x` as a native float32 or float64 array, without a copy if it is one."""
     x = np.asarray(x)
     if is_narrow(x.dtype):
         return x.astype(np.float32)
@@ -21,7 +21,7 @@ def as_float(name, x, integers_as=np.float64):
 
 
 def check_probabilities(name, p, absent=False):
-    """ValueError for floats `p` negative or above 1 by more than rounding, unless `absent`."""
+    """Raise a ValueError if `p` is negative or above 1 by more than rounding, unless `absent`."""
     wrong = (p < 0) | (p > 1 + 8 * np.finfo(p.dtype).eps)
     wrong &= np.logical_not(absent)
     if wrong.any():
@@ -29,10 +29,10 @@ def check_probabilities(name, p, absent=False):
 
 
 def check_distribution(name, p, axis, absent, may_be_zero=False):
-    """ValueError for a vector, or one class, of floats `p` that do not sum to 1 along `axis`.
+    """Raise a ValueError if a vector, or a single class, does not sum to 1 along `axis`.
 
-    These are what labels 0 and 1 and probabilities of class 1 look like. Rows of several
-    classes may sum to anything, and a vector to 0 with `may_be_zero`.
+    Such floats `p` look like labels 0 and 1 and probabilities of class 1. Rows of several
+    classes may have any sum. With `may_be_zero`, a vector may also have the sum 0.
     """
     if p.ndim > 1 and p.shape[axis] > 1:
         return
@@ -49,7 +49,7 @@ def check_distribution(name, p, axis, absent, may_be_zero=False):
 
 
 def along(name, x, axis):
-    """`x` as floats, and `axis` counted from the front; the axis may not be empty."""
+    """Return `x` as floats, and `axis` counted from the front; the axis may not be empty."""
     x = as_float(name, x)
     if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis must be one of the {x.ndim} axes of {name}, got {axis!r}.")
@@ -59,7 +59,7 @@ def along(name, x, axis):
 
 
 def check_shape(name, x, shape, meaning):
-    """ValueError unless `x` has this shape."""
+    """Raise a ValueError unless `x` has this shape."""
     if x.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, {meaning}, got {x.shape}.")
 
@@ -70,7 +70,7 @@ def without(shape, axis):
 
 
 def checked_labels(y, shape, axis, absent):
-    """Class labels checked and shaped to index `shape` along `axis`; 0 where `absent`."""
+    """Return checked class labels that index `shape` along `axis`; 0 where `absent`."""
     y = np.asarray(y)
     check_shape("y_true", y, without(shape, axis), "as y_pred without `axis`")
     if y.size and y.dtype.kind not in "iu":
@@ -83,13 +83,13 @@ def checked_labels(y, shape, axis, absent):
 
 
 def checked_weight(sample_weight, shape, axis=None):
-    """(weight of each loss, which losses are absent); weight None and False for none given.
+    """Return (weight of each loss, mask of absent losses); (None, False) without weights.
 
     Parameters
     ----------
     sample_weight : array_like of numbers >= 0, shape `shape`, or None
     shape : shape of the losses
-    axis : int or None; the axis of length 1 that the second of the results has more
+    axis : int or None; where to add an axis of length 1 to the mask
     """
     if sample_weight is None:
         return None, False

@@ -6,13 +6,14 @@ With logits z, distributions p and q along `axis`, and natural logarithms:
     log_softmax(z) = z - logsumexp(z),   softmax(z) = exp(log_softmax(z))
     cross_entropy  = -sum_k p_k log q_k  = entropy(p) + kl_divergence(p, q)
 
-float32 stays float32; float16, and bfloat16 of ml_dtypes, become float32; all else float64,
-but integers beside logits or probabilities take the dtype of those; sums run in float64.
-Inputs are never modified, nothing overflows, no NumPy warning is raised. NaN fills the
-axis. A logit of -inf is probability 0; a maximum of +inf or -inf has no softmax: NaN.
-0 log 0 = 0; probability 0 at a true class costs inf: no clipping, no renormalising.
-An observation of weight 0 counts as absent, whatever it holds: any label, -100 say, will do.
-Errors and references stand once: in `softmax`, and in `cross_entropy` for the losses.
+float32 stays float32. float16, and bfloat16 of ml_dtypes, become float32. All else becomes
+float64, but integers beside logits or probabilities take the dtype of those. Sums run in
+float64. Inputs are never modified, nothing overflows, no NumPy warning is raised. One NaN makes
+all results along its axis NaN. A logit of -inf is probability 0; a maximum of +inf or -inf has
+no softmax: NaN. 0 log 0 = 0; probability 0 at a true class costs inf: no clipping, no
+renormalising. An observation of weight 0 counts as absent, whatever it holds: any label is
+valid, such as -100.
+Errors and references are given once: in `softmax`, and in `cross_entropy` for the losses.
 """
 
 import numpy as np
@@ -37,7 +38,7 @@ _quiet = np.errstate(all="ignore")      # infinities and NaN are data, whatever 
 
 
 def _log_parts(z, axis):
-    """Three parts: log_softmax = centred - log_rest and logsumexp = top + log_rest.
+    """Compute three parts: log_softmax = centred - log_rest, logsumexp = top + log_rest.
 
     With k the first maximum of z: top = z_k, centred = z - top and
     log_rest = log1p(sum over j != k of exp(centred_j)), NaN for a top of +-inf.
@@ -52,7 +53,7 @@ def _log_parts(z, axis):
 
 
 def _surprisal(name, q, from_logits, axis, absent):
-    """-log q >= +0 in nats, for logits or probabilities q; NaN fills the axis."""
+    """Compute -log q >= +0 in nats, for logits or probabilities q; one NaN fills the axis."""
     if from_logits:
         _, centred, log_rest = _log_parts(q, axis)
         return log_rest - centred
@@ -67,17 +68,20 @@ def _times(p, surprisal):
 
 
 def _zero_where_padded(loss, p, q, axis):
-    """0 where all of p along `axis` is 0: a masked row has no softmax. NaN in q stays."""
+    """Replace the loss with 0 where all of p along `axis` is 0.
+
+    Such a masked row has no softmax. Where q holds NaN, the loss stays.
+    """
     is_padded = ~np.any(p, axis=axis) & ~np.isnan(q).any(axis=axis)
     return np.where(is_padded, 0, loss)
 
 
 def _log_ratio(p, q):
-    """log(p / q) of float64 p, q >= 0, within 3 eps of itself, also where p is next to q.
+    """Compute log(p / q) of float64 p, q >= 0 to a relative error of 3 eps, also for p near q.
 
     For q/2 <= p <= 3q/2 the difference p - q is exact (Sterbenz), and log1p((p - q) / q)
-    passes on 1.5 times the error of the division at most; log(p / q) elsewhere 2.5 times. Where
-    the ratio overflows or is subnormal, log p - log q is large and hardly cancels.
+    passes on 1.5 times the error of the division at most. Elsewhere, log(p / q) passes on 2.5
+    times. Where the ratio overflows or is subnormal, log p - log q is large and hardly cancels.
     """
     ratio = p / q
     log_ratio = np.log(ratio)
@@ -90,7 +94,7 @@ def _log_ratio(p, q):
 
 @_quiet
 def softmax(x, axis=-1):
-    """Probabilities exp(x_k) / sum_j exp(x_j) along `axis`.
+    """Compute the softmax probabilities exp(x_k) / sum_j exp(x_j) along `axis`.
 
     Parameters
     ----------
@@ -124,7 +128,7 @@ def softmax(x, axis=-1):
 
 @_quiet
 def log_softmax(x, axis=-1):
-    """Logarithm of `softmax`, relatively accurate for probabilities near 0 and near 1.
+    """Compute the logarithm of `softmax`, relatively accurate for probabilities near 0 and 1.
 
     Parameters
     ----------
@@ -147,7 +151,7 @@ def log_softmax(x, axis=-1):
 
 @_quiet
 def logsumexp(x, axis=-1, keepdims=False):
-    """Logarithm of the sum of exponentials along `axis`.
+    """Compute the logarithm of the sum of exponentials along `axis`.
 
     Parameters
     ----------
@@ -172,7 +176,7 @@ def logsumexp(x, axis=-1, keepdims=False):
 
 @_quiet
 def sigmoid(x):
-    """Logistic function 1 / (1 + exp(-x)), elementwise, relatively accurate in both tails.
+    """Compute the logistic function 1 / (1 + exp(-x)), relatively accurate in both tails.
 
     Parameters
     ----------
@@ -194,7 +198,7 @@ def sigmoid(x):
 
 @_quiet
 def log_sigmoid(x):
-    """Logarithm of `sigmoid`, -log1p(exp(-x)), elementwise, accurate in both tails.
+    """Compute the logarithm of `sigmoid`, -log1p(exp(-x)), elementwise, accurate in both tails.
 
     Parameters
     ----------
@@ -216,7 +220,7 @@ def log_sigmoid(x):
 @_quiet
 def cross_entropy(y_true, y_pred, *, from_logits=True, axis=-1, sample_weight=None,
                   reduction="mean"):
-    """Cross-entropy -sum_k y_true_k log q_k of predictions q under the truth.
+    """Compute the cross-entropy -sum_k y_true_k log q_k of predictions q under the truth.
 
     Parameters
     ----------
@@ -270,7 +274,7 @@ def cross_entropy(y_true, y_pred, *, from_logits=True, axis=-1, sample_weight=No
 @_quiet
 def binary_cross_entropy(y_true, y_pred, *, from_logits=True, sample_weight=None,
                          reduction="mean"):
-    """Binary cross-entropy -y log q - (1 - y) log(1 - q), elementwise.
+    """Compute the binary cross-entropy -y log q - (1 - y) log(1 - q), elementwise.
 
     Parameters
     ----------
@@ -305,7 +309,7 @@ def binary_cross_entropy(y_true, y_pred, *, from_logits=True, sample_weight=None
 
 @_quiet
 def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
-    """Entropy -sum_k p_k log p_k of distributions along `axis`.
+    """Compute the entropy -sum_k p_k log p_k of distributions along `axis`.
 
     Parameters
     ----------
@@ -329,7 +333,9 @@ def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
 
 @_quiet
 def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduction="mean"):
-    """Kullback-Leibler divergence sum_k p_k log(p_k / q_k): cross-entropy minus entropy.
+    """Compute the Kullback-Leibler divergence sum_k p_k log(p_k / q_k).
+
+    It is the cross-entropy minus the entropy.
 
     Parameters
     ----------
@@ -341,16 +347,16 @@ def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduc
     Returns
     -------
     divergence : as in `cross_entropy`
-        Negative only as far as `p` and `q` do not sum to the same.
+        Negative only where the sums of `p` and `q` differ.
 
     Notes
     -----
-    Terms t_k = p_k log(p_k / q_k) are computed in float64 for every dtype. Each is within
-    4 eps of itself, eps = 2.2e-16: the division, the logarithm of a ratio or log1p((p - q) / q)
-    with an exact difference, and the product. Their sum is compensated, so the divergence is
-    within 4 eps sum_k |t_k|, and half a unit in the last place of its own dtype. Logits cost
-    the rounding of their logarithm: 8 eps sum_k p_k (|log p_k| + |log q_k|) takes the place of
-    the first.
+    Terms t_k = p_k log(p_k / q_k) are computed in float64 for every dtype. Each has a
+    relative error of at most 4 eps, eps = 2.2e-16, from the division, the logarithm of a ratio
+    or log1p((p - q) / q) with an exact difference, and the product. The sum is compensated, so
+    the error of the divergence is at most 4 eps sum_k |t_k|, plus half a unit in the last place
+    of its own dtype. For logits, the logarithm is rounded too, and the first bound is
+    8 eps sum_k p_k (|log p_k| + |log q_k|).
 
     Examples
     --------

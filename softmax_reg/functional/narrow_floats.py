@@ -4,10 +4,11 @@ import numpy as np
 
 
 def is_narrow(dtype):
-    """Whether it is a NumPy dtype of real floats of at most 16 bits, all of which float32 has.
+    """Return whether `dtype` is a NumPy dtype of real floats of at most 16 bits.
 
-    Among them are bfloat16 and the eight-bit types that ml_dtypes adds to NumPy, which counts
-    them as void; anything else, also a dtype of another library or None, is not.
+    float32 holds all their values. Among them are bfloat16 and the eight-bit types that
+    ml_dtypes adds to NumPy, which counts them as void. A dtype of another library, or None, is
+    not narrow.
     """
     if not isinstance(dtype, np.dtype):
         return False

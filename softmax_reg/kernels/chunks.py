@@ -1,8 +1,8 @@
 """Kernels over one range of rows: what one thread runs, with private sums.
 
 Each walks its range block by block; nothing it allocates grows with n_samples.
-theta_t is theta transposed, (n_features + 1, n_classes padded), the last row the intercepts;
-for the binary model theta's row stands after one of zeros. `weight` already holds
+theta_t is theta transposed, (n_features + 1, n_classes padded), the last row the intercepts.
+For the binary model, a row of zeros precedes theta's row. `weight` already holds
 s_i / sum(s). The dtype of theta_t is that of the arithmetic within a block; sums over blocks
 are float64. Columns are padded to whole vector registers.
 """
@@ -16,7 +16,7 @@ from .tiles import add_lower_gram, add_lower_product, add_product, aligned_empty
 
 @inner_kernel
 def logit_space(theta_t, block):
-    """Uninitialised by_row and logits of `products`, and work space of `residuals`."""
+    """Return uninitialised by_row and logits of `products`, and work space of `residuals`."""
     n_padded = theta_t.shape[1]
     return (
         aligned_empty(block, n_padded, theta_t),
@@ -27,7 +27,7 @@ def logit_space(theta_t, block):
 
 @inner_kernel
 def following_rows(rows, first, last):
-    """(address, number of bytes) of dense rows first .. last; 0 bytes if sparse."""
+    """Return (address, number of bytes) of dense rows first .. last; 0 bytes if sparse."""
     if rows.is_sparse:
         return rows.data.ctypes.data, 0
     row_bytes = rows.n_features * rows.dense.itemsize
@@ -60,14 +60,14 @@ def add_pairs(exponentials, size, work, x, wx, pairs):
 
 @kernel
 def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, out, pairs):
-    """Loss, its gradient in theta and, if asked for, its Hessian.
+    """Compute the loss, its gradient in theta and, if asked for, its Hessian.
 
-    One kernel for both uses: compiling a second one would take as long again.
+    One kernel serves both uses: compiling a second one would take as long again.
 
     out : (rows of theta, width), overwritten
     pairs : (n_pairs, n_features + 1, width), overwritten; n_pairs may be 0. Pair (k, m),
-        k < m, in row-major order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', minus the
-        Hessian's block. The blocks on the diagonal are what makes block rows sum to zero.
+        k < m, in row-major order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', the
+        negative of the Hessian's block. Diagonal blocks follow: block rows sum to zero.
         Only lower triangles are valid.
 
     Returns (loss, n_errors) as `cross_entropies` does.
@@ -86,8 +86,8 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
     for first in range(start, stop, block):
         last = min(first + block, stop)
         load_block(rows, shift, first, last, x)
-        # Three quarters of the next block come while the logits are formed, for that
-        # takes longer than the gradient where there are few classes.
+        # Prefetch three quarters of the next block while the logits are formed: with few
+        # classes, this takes longer than the gradient.
         ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
         early = n_bytes // 4 * 3
         products(x, theta_t, by_row, padded_logits, ahead, early)
@@ -103,7 +103,10 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
 
 @kernel
 def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start, stop, out):
-    """Hessian of the loss times a direction; out (rows of theta, width), overwritten."""
+    """Compute the Hessian of the loss times a direction.
+
+    out : (rows of theta, width), overwritten
+    """
     x = aligned_empty(block, out.shape[1], theta_t)
     by_row, padded_proba, work = logit_space(theta_t, block)
     padded_change = aligned_empty(theta_t.shape[1], block, theta_t)
@@ -123,10 +126,10 @@ def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start
 
 @inner_kernel
 def class_curvature(padded_proba, n_classes, weight, first, size, spread, weighted, by_row, out):
-    """Add -sum_i s_i q_i q_i' to out; spread_i = s_i sum_k q_ik (1 - q_ik).
+    """Add -sum_i s_i q_i q_i' to out, and set spread_i = s_i sum_k q_ik (1 - q_ik).
 
     padded_proba : (n_classes padded, block), its padding is overwritten
-    out : (n_classes, n_classes padded), whose diagonal means nothing: the caller sets it. Or
+    out : (n_classes, n_classes padded), whose diagonal has no meaning: the caller sets it. Or
         (1, n_classes padded), to which sum_i s_i q_ik (1 - q_ik) is added instead.
     weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
     """
@@ -158,14 +161,14 @@ def class_curvature(padded_proba, n_classes, weight, first, size, spread, weight
 def curvature(
     rows, weight, shift, theta_t, n_classes, full, block, start, stop, classes, moments
 ):
-    """Kronecker factors of the Hessian of the loss, as sums.
+    """Compute the Kronecker factors of the Hessian of the loss, as sums.
 
     With q_i the probabilities, A_i = diag(q_i) - q_i q_i' and w_i = s_i trace(A_i):
-        classes : (n_classes, n_classes padded)   sum_i s_i A_i but for its diagonal,
-                  or that alone, (1, n_classes padded)
+        classes : (n_classes, n_classes padded)   sum_i s_i A_i without its diagonal,
+                  or the diagonal alone, (1, n_classes padded)
         moments : sum_i w_i [x_i, 1] [x_i, 1]', (n_features + 1, width), if `full`,
                   else its row n_features and its diagonal, (2, width).
-    Both are overwritten; of a symmetric sum only the lower triangle is valid.
+    Both are overwritten. Only the lower triangle of a symmetric sum is valid.
     """
     width = moments.shape[1]
     x = aligned_empty(block, width, theta_t)

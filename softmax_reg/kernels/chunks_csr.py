@@ -1,7 +1,7 @@
 """Kernels over one range of sparse rows, touching only stored entries.
 
-As `chunks`, with uncentred rows and the gradient transposed like theta_t: one stored
-entry meets one contiguous row of each, n_classes padded to whole vector registers.
+Like `chunks`, with uncentred rows and the gradient transposed like theta_t: one stored
+entry uses one contiguous row of each, n_classes padded to whole vector registers.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ CSR_BLOCK = 64
 
 @inner_kernel
 def _fits(rows, first, last, table, by_row):
-    """Whether rows first .. last, their table and their block belong together."""
+    """Return whether rows first .. last, their table and their block fit together."""
     n_columns = by_row.shape[1]
     return (
         len(table) == rows.n_features + 1
@@ -31,7 +31,7 @@ def _fits(rows, first, last, table, by_row):
 
 @outlined_kernel
 def sparse_products(rows, first, last, theta_t, by_row):
-    """by_row[i] = [x, 1] @ theta_t for the rows first .. last, 0 for those beyond."""
+    """Set by_row[i] to [x, 1] @ theta_t for the rows first .. last, and to 0 beyond."""
     n_features, lanes = rows.n_features, lanes_of(theta_t)
     n_columns = by_row.shape[1]
     if not _fits(rows, first, last, theta_t, by_row):
@@ -55,7 +55,7 @@ def sparse_products(rows, first, last, theta_t, by_row):
 
 @outlined_kernel
 def _accumulate(rows, first, last, by_row, out_t):
-    """out_t += [X, 1].T @ by_row over the rows first .. last."""
+    """Add [X, 1].T @ by_row over the rows first .. last to out_t."""
     n_features, lanes = rows.n_features, lanes_of(out_t)
     n_columns = by_row.shape[1]
     if not _fits(rows, first, last, out_t, by_row):
@@ -84,7 +84,7 @@ def _logits(rows, first, last, theta_t, by_row, logits):
 
 @kernel
 def value_grad_csr(rows, y, weight, theta_t, n_classes, start, stop, out_t):
-    """Loss and its gradient, transposed; returns (loss, n_errors)."""
+    """Compute the loss and its gradient, transposed; return (loss, n_errors)."""
     by_row, padded_logits, work = logit_space(theta_t, CSR_BLOCK)
     logits = padded_logits[:n_classes]
     out_t[:] = 0.0
@@ -106,7 +106,7 @@ def value_grad_csr(rows, y, weight, theta_t, n_classes, start, stop, out_t):
 
 @kernel
 def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, out_t):
-    """Hessian of the loss times a direction, transposed."""
+    """Compute the Hessian of the loss times a direction, transposed."""
     by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
     padded_change = aligned_empty(theta_t.shape[1], CSR_BLOCK, theta_t)
     proba, change = padded_proba[:n_classes], padded_change[:n_classes]
@@ -124,7 +124,7 @@ def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, ou
 
 @kernel
 def curvature_csr(rows, weight, theta_t, n_classes, start, stop, classes, moments):
-    """As `chunks.curvature` with full=False."""
+    """Compute `chunks.curvature` with full=False."""
     n_features = rows.n_features
     by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
     weighted = aligned_empty(n_classes, CSR_BLOCK, theta_t)

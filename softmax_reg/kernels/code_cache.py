@@ -31,8 +31,8 @@ class CodeFiles(IndexDataCacheFile):
     ----------
     cache_path, filename_base : str
     source_stamp : object
-        Numba's, of the function's own file. Code holds callees from other files, inlined, so
-        the digest of all of them is added.
+        Numba's stamp of the function's own file. Compiled code holds inlined functions from
+        other files, so the digest of all of them is added.
     """
 
     def __init__(self, cache_path, filename_base, source_stamp):
@@ -47,14 +47,14 @@ class CodeFiles(IndexDataCacheFile):
         return self._version, self._source_stamp, key, hashlib.sha256(code).hexdigest()
 
     def save(self, key, data):
-        """Write the code of a key, in place of what an older source left there."""
+        """Write the code of a key, and replace what an older source left there."""
         code = self._dump(data)
         with self._open_for_write(self._path(key)) as file:
             file.write(self._dump(self._header(key, code)))
             file.write(code)
 
     def load(self, key):
-        """Return the code of a key; None where there is none of this key and source."""
+        """Return the code of a key, or None if there is none for this key and source."""
         try:
             with open(self._path(key), "rb") as file:
                 header = pickle.load(file)
@@ -71,10 +71,10 @@ class CodeFiles(IndexDataCacheFile):
 
 
 def guard(cache):
-    """Have a function's cache use `CodeFiles`, and compile where Numba would raise.
+    """Make a function's cache use `CodeFiles`, and compile where Numba would raise.
 
-    Whatever is wrong with a cache must not keep anyone from fitting a model: files may be
-    damaged, or cannot be written.
+    A problem with the cache must not prevent a fit: files may be damaged, or impossible to
+    write.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """What one pass over X tells of its columns: weighted sums, and the range of their values.
 
-NumPy serves here: the pass is made once a fit, and no kernel has to be compiled for it.
+It is in NumPy: the pass runs once a fit, and no kernel has to be compiled for it.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ROUNDING = 4 * np.finfo(np.float64).eps
 class ColumnRange:
     """Least and largest value of every column among rows of positive weight.
 
-    The sum of two ranges, ``a + b``, is that of the rows of both together.
+    The sum of two ranges, ``a + b``, is the range of the rows of both together.
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ def dense_summary(X, weight):
 def csr_summary(data, indices, indptr, n_features, weight):
     """Return sum_i s_i x_i and the `ColumnRange` of CSR rows, whose duplicate entries add up.
 
-    A column with entries in some of the rows only takes the value 0 in others. The range of
-    its entries is not looked at: where it holds more than zeros it is (-inf, inf), which is as
-    little constant as what it stands for.
+    A column with entries in only some of the rows is 0 in the others. The range of such entries
+    is not computed: if one of them is not zero, the result is (-inf, inf), which is not
+    constant, like the true range.
     """
     counts_row = weight > 0
     lengths = np.diff(indptr)

@@ -1,7 +1,7 @@
 """Descent on quadratic models with an L1 or grouped penalty, one coordinate or group at a time.
 
 The model is slope' d + d' H d / 2 + sum of threshold |x + d|. Exact minimisation over one
-coordinate, or one group, after the other reaches the minimum from anywhere, whatever the
+coordinate, or one group, after the other reaches the minimum from any start, whatever the
 scales of the coordinates: the kinks are separable (Tseng 2001, Convergence of a block
 coordinate descent method for nondifferentiable minimization, J. Optim. Theory Appl. 109(3)).
 """
@@ -19,7 +19,7 @@ EPS = np.finfo(np.float64).eps
 
 @kernel
 def coordinate_descent(hessian, slope, x, threshold, n_sweeps):
-    """n_sweeps passes over all coordinates; x and slope are overwritten.
+    """Make n_sweeps passes of descent over all coordinates; x and slope are overwritten.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def coordinate_descent(hessian, slope, x, threshold, n_sweeps):
 
 @kernel
 def group_descent(hessian, members, starts, values, vectors, slope, x, threshold, n_sweeps):
-    """As `coordinate_descent`, over groups of coordinates.
+    """Descend as `coordinate_descent` does, over groups of coordinates.
 
     With M the block of a group, c = slope - M x and t its threshold, the minimum u of
-    c' u + u' M u / 2 + t |u| is 0 where |c| <= t. Elsewhere (M + t / r) u = -c with r = |u|:
-    the r at which |(r M + t)^-1 c| = 1, found by Newton's method on 1 / |.|, which is concave
-    and increasing in r: the iterates grow towards the solution.
+    c' u + u' M u / 2 + t |u| is 0 where |c| <= t. Elsewhere (M + t / r) u = -c with r = |u|,
+    the r at which |(r M + t)^-1 c| = 1. Newton's method on 1 / |.| finds it. This
+    function is concave and increasing in r, so the iterates grow towards the solution.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def shrink(values, turned, lengths, t, top):
     turned : (size,) or more
         c of `group_descent`, then the change.
     lengths : (size,) or more
-        The group before.
+        The group before the change.
     t : float
         Threshold of the group.
     top : float

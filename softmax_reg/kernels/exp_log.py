@@ -1,4 +1,4 @@
-"""exp and log1p that LLVM can vectorise; libm's it cannot."""
+"""exp and log1p that LLVM can vectorise, unlike those of libm."""
 
 import math
 
@@ -35,11 +35,11 @@ _A3, _A5, _A7, _A9, _A11, _A13, _A15, _A17, _A19, _A21 = (2 / n for n in range(3
 
 @exact_kernel
 def exp64(x):
-    """exp(x) in float64 for x <= 709, without a branch; error below 1 ulp.
+    """Return exp(x) in float64 for x <= 709, without a branch; error below 1 ulp.
 
-    x = k log 2 + r with |r| <= log(2) / 2; the Taylor polynomial of degree 13 in r,
-    whose remainder is below 2^-57; k is added to the exponent bits. 0 below
-    `UNDERFLOW`, NaN for NaN.
+    With x = k log 2 + r and |r| <= log(2) / 2, exp(r) is a Taylor polynomial of degree 13,
+    whose remainder is below 2^-57, and k is added to the exponent bits. The result is 0
+    below `UNDERFLOW`, and NaN for NaN.
 
     References
     ----------
@@ -69,7 +69,7 @@ def exp64(x):
 
 @exact_kernel
 def exp32(x):
-    """exp(x) in float32 for x <= 88; error below 1 ulp. As `exp64`, degree 7."""
+    """Return exp(x) in float32 for x <= 88, as `exp64` with degree 7; error below 1 ulp."""
     rounded = x * _LOG2_E_32 + _MAGIC_32
     k = rounded - _MAGIC_32
     r = (x - k * _LN2_HIGH_32) - k * _LN2_LOW_32
@@ -90,11 +90,11 @@ exp = by_precision(exp32, exp64)
 
 @exact_kernel
 def log1p(x):
-    """log(1 + x) in float64 for 0 <= x < 2^1000, without a branch; error below 3 ulp.
+    """Return log(1 + x) in float64 for 0 <= x < 2^1000, without a branch; error below 3 ulp.
 
-    With u = 1 + x rounded, log(1 + x) = log(u) + (x - (u - 1)) / u but for terms of
+    With u = 1 + x rounded, log(1 + x) = log(u) + (x - (u - 1)) / u up to terms of
     the order of eps^2. u = 2^k m with m in [sqrt(1/2), sqrt(2)), and log(m) =
-    2 atanh((m - 1) / (m + 1)) by its Taylor polynomial of degree 21. NaN for NaN.
+    2 atanh((m - 1) / (m + 1)) by its Taylor polynomial of degree 21. The result is NaN for NaN.
 
     References
     ----------

@@ -92,7 +92,7 @@ def _by_blocks(rows, weight, shift, theta, columns, counts, work):
 
 
 def _by_pairs(rows, weight, shift, theta, of_row, columns, most, work):
-    """Return the Hessian by pairs of stored entries; None where the shift leaves few digits."""
+    """Return the Hessian by pairs of stored entries, or None if the shift leaves few digits."""
     n_rows, width = theta.shape
     first = count_classes(theta) - n_rows
     is_coef = columns < width - 1

@@ -1,7 +1,7 @@
 """The Hessian of the loss in some of the coefficients, over one range of sparse rows.
 
-As `chunks_csr`: touches stored entries only, and what belongs to a common shift is subtracted from
-the sums later.
+Like `chunks_csr`, the kernel touches stored entries only. The effect of a common shift is
+subtracted from the sums later.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .tiles import aligned_empty, transpose
 
 @inner_kernel
 def _fits(rows, theta_t, n_classes, starts, places, classes, out, strip):
-    """Whether the coefficients' lists are in order, and the sums of their size."""
+    """Return whether the lists of coefficients are in order, and the sums of their size."""
     n = len(places)
     fits = len(starts) == len(theta_t) == rows.n_features + 1 and len(classes) == n
     fits = fits and starts[0] == 0 and starts[rows.n_features] == n
@@ -37,11 +37,11 @@ def hessian_csr(
     Parameters
     ----------
     starts : (n_features + 1,) int64
-        Coefficients of column j are starts[j] to starts[j + 1] in the next two.
+        Coefficients of column j are starts[j] to starts[j + 1] in `places` and `classes`.
     places, classes : (m,) int64
-        Rows of the sums, and classes, of the coefficients.
+        Row in the sums, and class, of each coefficient.
     most : int
-        Largest number of coefficients that one row meets.
+        Largest number of coefficients that the entries of one row multiply.
     out : (m, m)
         The Hessian; its lower triangle.
     strip : (m, n_classes padded)
@@ -56,7 +56,7 @@ def hessian_csr(
     logits = padded_proba[:n_classes]
     inverse, rest, more = work[0], work[1], work[2]
     weighted = aligned_empty(n_classes, CSR_BLOCK, theta_t)
-    # Of the coefficients that a row meets: places, classes, x, q x and -s q x, s q (1 - q) x.
+    # Places, classes, x, q x and s q (1 - q) x for the coefficients of one row.
     met, met_class = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     values, scaled, own = np.empty(most), np.empty(most), np.empty(most)
     out[:] = 0.0
@@ -83,7 +83,7 @@ def hessian_csr(
                     met[n], met_class[n] = places[e], classes[e]
                     exponential = by_row[i, classes[e]]
                     q = exponential * inverse[i]
-                    # The largest's is 1: what is left keeps the digits that 1 - q would lose.
+                    # The largest exponential is 1: the others keep digits that 1 - q would lose.
                     others = rest[i] if exponential == 1.0 else rest[i] + 1.0 - exponential
                     values[n], scaled[n] = x, q * x
                     own[n] = s * q * others * inverse[i] * x

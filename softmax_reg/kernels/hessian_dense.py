@@ -1,7 +1,7 @@
 """The Hessian of the loss in some of the coefficients, over one range of rows.
 
-As `chunks`. Sparse models have few coefficients for each class, and different ones: of the
-Hessian of all coefficients of their features only a small part is wanted.
+The kernel is like those of `chunks`. Sparse models have few coefficients for each class, and
+different ones. Only a small part of the Hessian in all coefficients of their features is wanted.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from .tiles import add_lower_gram, aligned_empty, lanes_of
 
 @inner_kernel
 def _fits(theta_t, n_classes, columns, classes, bounds, cross):
-    """Whether the coefficients are in theta, and their bounds in order."""
+    """Return whether the coefficients are in theta, and their bounds in order."""
     n = len(classes)
     fits = len(bounds) == n + 1 and bounds[0] == 0 and bounds[n] == len(columns)
     fits = fits and (len(cross) == 0 or len(cross) == len(columns))
@@ -29,13 +29,13 @@ def _fits(theta_t, n_classes, columns, classes, bounds, cross):
 def _shares(logits, k, weight, first, size, rest, own, other):
     """Compute own = s q_k (1 - q_k) and other = q_k of a block, after `exponentials`.
 
-    rest : (block,), the sum of a row's exponentials but for one of the largest
+    rest : (block,), the sum of a row's exponentials except one of the largest
     """
     for i in range(size):
         e = logits[k, i]
         total = rest[i] + 1.0
         q = e / total
-        # The largest's is 1: what is left of it keeps the digits that 1 - q would lose.
+        # The largest exponential is 1: the others keep digits that 1 - q would lose.
         own[i] = weight[first + i] * q * ((rest[i] if e == 1.0 else total - e) / total)
         other[i] = q
 
@@ -55,10 +55,10 @@ def hessian(
         Column of [x, 1] of every coefficient.
     cross : (m, m padded) or (0, any), overwritten
         -sum_i s_i q_k q_l x_ij x_ih for the coefficients (k, j) and (l, h): the Hessian where
-        k and l differ. Without rows where it is not wanted, as with a single class.
+        k and l differ. It has no rows if it is not wanted, as with a single class.
     own : 1-D, overwritten
         sum_i s_i q_k (1 - q_k) x_ij x_ih for the coefficients of one class after the other,
-        each (m_k, m_k padded). Not computed from `cross`: that cancels where q_k is close to 1.
+        each (m_k, m_k padded). `cross` does not give it: that cancels where q_k is close to 1.
     """
     if not _fits(theta_t, n_classes, columns, classes, bounds, cross):
         raise ValueError("hessian: coefficients out of range")
@@ -73,7 +73,7 @@ def hessian(
     logits = padded_logits[:n_classes]
     largest, rest, more = work[0], work[1], work[2]
     share = np.empty(block)
-    # All coefficients' columns times q, and minus s times that; and those of one class.
+    # Columns of all coefficients times q, and these times -s; then the columns of one class.
     scaled, weighted = aligned_empty(height, width, theta_t), aligned_empty(height, width, theta_t)
     picked = aligned_empty(1, block * widest, theta_t)[0]
     curved = aligned_empty(1, block * widest, theta_t)[0]
@@ -96,7 +96,7 @@ def hessian(
         for c in range(len(classes)):
             a, n = bounds[c], bounds[c + 1] - bounds[c]
             n_padded = -(-n // lanes) * lanes
-            # `largest` has served.
+            # `largest` is not needed any more: it takes q.
             _shares(logits, classes[c], weight, first, size, rest, share, largest)
             x_own = picked[:block * n_padded].reshape(block, n_padded)
             wx_own = curved[:block * n_padded].reshape(block, n_padded)

@@ -1,10 +1,7 @@
 """The one place that chooses Numba options."""
 
-import os
-
 import numpy as np
 from numba import config, njit, types
-from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 
 from .code_cache import guard
@@ -18,18 +15,8 @@ IS_INTERPRETED = bool(config.DISABLE_JIT)
 _FASTMATH = {"reassoc", "contract", "nsz"}
 
 
-# A child forked while another thread compiles (or loads compiled code) would wait for that
-# thread for ever: it does not exist there, and holds Numba's lock. So forks wait.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
-
-
 def exact_kernel(function):
-    """As `kernel`, but sums stay in the order they are written in.
+    """Compile as `kernel` does, but keep sums in the order they are written in.
 
     Reassociation would undo compensated arithmetic.
     """
@@ -68,10 +55,10 @@ def inner_kernel(function):
 
 
 def outlined_kernel(function):
-    """As `kernel`, but a function of its own in the machine code of its callers.
+    """Compile as `kernel` does, but as a separate function in its callers' machine code.
 
-    For a large body that many kernels call and that holds no floating-point
-    arithmetic but `simd_dense`'s, which no optimisation changes.
+    This is for a large body that many kernels call. The only floating-point arithmetic in it
+    is that of `simd_dense`, which no optimisation changes.
     """
     return _compile(function, fastmath=False, forceinline=False)
 
@@ -102,7 +89,7 @@ def _compile(function, fastmath, forceinline=True, inline="never"):
     try:
         compiled = njit(cache=True, **options)(function)
         guard(compiled._cache)
-    # "cannot cache function": nowhere to write. Or Numba's cache is not what it was.
+    # "cannot cache function": there is no folder to write to. Or Numba's cache has changed.
     except (RuntimeError, AttributeError):
         return njit(**options)(function)
     return compiled

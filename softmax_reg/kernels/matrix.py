@@ -37,7 +37,7 @@ def read_only(array):
 
 
 def make_matrix(X):
-    """Wrap a validated X.
+    """Wrap a validated X in a `Matrix`.
 
     Parameters
     ----------

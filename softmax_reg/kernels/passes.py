@@ -18,10 +18,10 @@ _MAX_BLOCK_REGISTERS = 31
 
 
 def rows_per_block(width, n_rows, itemsize):
-    """Whole tiles and three registers more, an odd number of registers.
+    """Return the number of rows of a block: whole tiles and three vector registers more.
 
-    Row strides of an even number of cache lines would crowd a block's columns into
-    few of the cache's sets.
+    The number of registers is odd: row strides of an even number of cache lines would crowd
+    a block's columns into few of the cache's sets.
     """
     lanes = REGISTER_BYTES // itemsize
     fitting = _BLOCK_BYTES // (itemsize * (width + 2 * n_rows)) // lanes
@@ -51,12 +51,15 @@ def sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.f
 
 
 def count_classes(theta):
-    """Logits of a row; one row of theta is the binary model, the softmax of 0 and z."""
+    """Return the number of logits of a row.
+
+    One row of theta is the binary model, the softmax of the two logits 0 and z.
+    """
     return max(2, len(theta))
 
 
 def class_columns(theta):
-    """theta.T, after a column of zeros if binary; columns padded with zeros."""
+    """Return theta.T, after a column of zeros if binary; columns padded with zeros."""
     n_classes = count_classes(theta)
     out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
     out[:, n_classes - len(theta):n_classes] = theta.T
@@ -83,7 +86,7 @@ def csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
 
 
 def mirrored(lower):
-    """Return the symmetric matrices with the given lower triangles; last two axes."""
+    """Return the symmetric matrices with the given lower triangles, in the last two axes."""
     is_lower = np.tri(lower.shape[-1], dtype=bool)
     return np.where(is_lower, lower, np.swapaxes(lower, -1, -2))
 
@@ -96,7 +99,7 @@ def entries_per_row(rows):
 
 
 def uncentred(theta, shift):
-    """`class_columns` for raw rows: logits of x - shift under `theta` are those of x."""
+    """Return `class_columns` that give raw rows x the logits of x - shift under `theta`."""
     raw = class_columns(theta)
     offset = np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
     raw[-1, count_classes(theta) - len(theta):count_classes(theta)] -= offset
@@ -104,7 +107,7 @@ def uncentred(theta, shift):
 
 
 def centred(out_t, theta, shift):
-    """Gradient in theta for x - shift from that for raw rows, transposed and padded."""
+    """Return the gradient for x - shift from that for raw rows, transposed and padded."""
     n_classes = count_classes(theta)
     out = transposed(out_t[:, n_classes - len(theta):n_classes])
     out[:, :-1] -= out[:, -1:] * shift

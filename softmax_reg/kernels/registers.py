@@ -15,9 +15,9 @@ def register_file(machine, features):
     machine : str
         As `platform.machine()` names it.
     features : str
-        LLVM's feature flags of x86, "+avx2,-avx512f", applied in this order: a feature brings
-        those it builds on, and takes with it those that build on it. One that is not
-        mentioned is not there.
+        LLVM's feature flags of x86, "+avx2,-avx512f", applied in this order. Adding a feature
+        adds those it builds on, and removing it removes those that build on it. A feature
+        that is not mentioned is absent.
     """
     if machine.lower() in ("arm64", "aarch64"):
         return 16, 32    # NEON, which no processor of this architecture lacks
@@ -33,11 +33,11 @@ def register_file(machine, features):
 
 
 def _features():
-    """Feature flags that LLVM is given, after those that the name of this processor implies."""
+    """Return the flags that LLVM is given, after those that this processor's name implies."""
     _, name, given = cpu_target.target_context.codegen().magic_tuple()
     return f"{get_host_cpu_features()},{given}" if name == get_host_cpu_name() else given
 
 
-# Narrower registers than LLVM might use give right results too, wider ones are split; but
-# the width must be the same in all that one process runs, and so is part of the cache's key.
+# Narrower registers than LLVM might use give right results too, and wider ones are split. But
+# the width must be the same in all code that one process runs, so it is in the cache's key.
 REGISTER_BYTES, N_REGISTERS = register_file(platform.machine(), _features())

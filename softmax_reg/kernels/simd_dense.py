@@ -1,9 +1,9 @@
 """Small matrix products and transposes in SIMD registers.
 
 LLVM vectorises an innermost loop, but does not keep a tile of sums in registers
-across the loop around it, nor transpose in registers; without the first a matrix
+across the loop around it, nor transpose in registers. Without the first, a matrix
 product runs at a third of the machine's rate. So these functions hand LLVM the vector
-instructions themselves. Everything else in this package leaves that to its vectoriser.
+instructions themselves. Everything else in this package relies on LLVM's vectoriser.
 
 The functions neither check bounds nor know what a row of X is: `tiles` does.
 """
@@ -43,7 +43,7 @@ _LANE = ir.IntType(32)
 
 
 def pointer(context, builder, kind, array):
-    """(pointer to the first element, elements per row) of a 2-D C-contiguous array."""
+    """Return (pointer to the first element, elements per row) of a 2-D C-contiguous array."""
     view = context.make_array(kind)(context, builder, array)
     return view.data, cgutils.unpack_tuple(builder, view.shape)[1]
 
@@ -67,7 +67,7 @@ def broadcast(builder, scalar, kind):
 
 
 def emit_prefetch(builder, address):
-    """Ask for the cache line at `address`, a pointer, to be read, into L2; never faults."""
+    """Emit a prefetch of the cache line at the pointer `address` into L2; it never faults."""
     byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -75,7 +75,7 @@ def emit_prefetch(builder, address):
 
 
 def _emit_tile(builder, height, width, left, right, out, bounds, ahead, end):
-    """One tile: out[:height, :width vectors] += left[:height, t] right[t, :] over t."""
+    """Emit one tile: out[:height, :width vectors] += left[:height, t] right[t, :] over t."""
     (left_at, left_row, left_step), (right_at, right_row), (out_at, out_row) = left, right, out
     kind = ir.VectorType(left_at.type.pointee, REGISTER_BYTES // n_bytes(left_at.type.pointee))
     out_kind = ir.VectorType(out_at.type.pointee, kind.count)
@@ -141,7 +141,7 @@ def _add_tile_product(
     typing_context, height, width, left, left_row, left_step, right, out, row, column,
     first, last, address, stride,
 ):
-    """out[row:row + height, column:column + width vectors] += left @ right.
+    """Add left @ right to out[row:row + height, column:column + width vectors].
 
     left : element (m, t) is element m left_row + t left_step of the array's memory, so
         that the factor may be the array or its transpose; m = row .. row + height,
@@ -150,7 +150,7 @@ def _add_tile_product(
     out : of the dtype of the factors, or float64; the sums over first .. last are
         formed in the factors' dtype.
     address, stride : in bytes; step t of the loop also asks for the memory at address +
-        t stride, so that loading what is needed next takes no time of its own.
+        t stride, so that loading the data needed next takes no extra time.
     """
     two, six = [types.int64] * 2, [types.int64] * 6
     signature = types.void(*two, left, *two, right, out, *six)
@@ -204,7 +204,7 @@ def _transposed(builder, vectors):
 
 
 def _store_columns(builder, vectors, target, row, column):
-    """target[column + a, row:row + lanes] = vectors[a]."""
+    """Store vectors[a] in target[column + a, row:row + lanes]."""
     for a, vector in enumerate(vectors):
         at = element(builder, *target, builder.add(column, INDEX(a)), row)
         place = vector_at(builder, at, 0, vector.type)
@@ -212,7 +212,7 @@ def _store_columns(builder, vectors, target, row, column):
 
 
 def _transpose_tile(typing_context, source, row, column, target):
-    """target[column + a, row + b] = source[row + b, column + a], a, b < lanes."""
+    """Set target[column + a, row + b] = source[row + b, column + a], a, b < lanes."""
     signature = types.void(source, types.int64, types.int64, target)
 
     def generate(context, builder, signature, args):
@@ -233,9 +233,9 @@ def _transpose_tile(typing_context, source, row, column, target):
 
 
 def _load_vector(typing_context, source, first, shift, row, column, target):
-    """target[row, column + a] = source[first, column + a] - shift[column + a], a < lanes.
+    """Set target[row, column + a] = source[first, column + a] - shift[column + a], a < lanes.
 
-    `lanes` of the target's dtype; the difference is formed in float64.
+    `lanes` are those of the target's dtype; the difference is formed in float64.
     """
     integer = types.int64
     signature = types.void(source, integer, shift, integer, integer, target)

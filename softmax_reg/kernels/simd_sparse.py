@@ -1,7 +1,7 @@
 """Products of sparse rows in SIMD registers: see `simd_dense`.
 
-A stored entry of X meets a row of a table, theta transposed or its gradient. The sums over the
-entries of a row of X, or the vectors to spread, stay in registers while all entries go by.
+A stored entry of X uses a row of a table: theta transposed, or its gradient. The sums over the
+entries of a row of X, or the vectors to spread, stay in registers during the loop over entries.
 The table's rows of later entries are prefetched: they lie anywhere in memory.
 """
 
@@ -20,7 +20,7 @@ _AHEAD = 6
 
 
 def _number(context, builder, kind, array, position):
-    """Element `position` of a 1-D array."""
+    """Load element `position` of a 1-D array."""
     view = context.make_array(kind)(context, builder, array)
     return builder.load(builder.gep(view.data, [position]))
 
@@ -145,7 +145,7 @@ def _signature(values, indices, table, dense):
 def _add_sparse_row(
     typing_context, width, values, indices, first, last, table, dense, row, column
 ):
-    """dense[row, column:] += sum_e values[e] table[indices[e], column:], `width` registers.
+    """Add sum_e values[e] table[indices[e], column:] to dense[row, column:], `width` registers.
 
     e = first .. last; table and dense of one dtype.
     """
@@ -157,7 +157,7 @@ def _add_sparse_row(
 def _spread_sparse_row(
     typing_context, width, values, indices, first, last, table, dense, row, column
 ):
-    """table[indices[e], column:] += values[e] dense[row, column:], `width` registers.
+    """Add values[e] dense[row, column:] to table[indices[e], column:], `width` registers.
 
     table of the dtype of dense, or float64.
     """

@@ -18,7 +18,7 @@ from .tiles import add_product, load_rows, transpose
 
 @inner_kernel
 def load_block(rows, shift, start, stop, x):
-    """Rows start..stop of X minus `shift`, a one, zeros; x (block, width) is overwritten."""
+    """Set x (block, width) to rows start .. stop of X minus `shift`, then a one, then zeros."""
     n_features = rows.n_features
     block, width = x.shape
     size = stop - start
@@ -54,16 +54,16 @@ def products(x, theta_t, by_row, logits, address, n_bytes):
 
 @inner_kernel
 def exponentials(logits, largest, rest, more):
-    """Softmax of each column, up to the division; accurate near certainty.
+    """Compute the softmax of each column, up to the division; accurate near certainty.
 
     With m = max_k z_k of a column:
         logits[k]  = exp(z_k - m)
         largest    = m
-        more       = number of further k with z_k = m  (0 but for exact ties)
+        more       = number of further k with z_k = m  (0 except for exact ties)
         rest       = sum of the other exponentials
     so that logsumexp(z) - m = log1p(rest + more) keeps its relative accuracy
     when one class takes all, where log(sum) would round to 0. Counting all k with
-    z_k = m and taking 1 off would not do: the compiler may add rest to the 1 first.
+    z_k = m and subtracting 1 would lose it: the compiler may add rest to the 1 first.
 
     References
     ----------
@@ -92,10 +92,10 @@ def exponentials(logits, largest, rest, more):
 
 @inner_kernel
 def total_of(numbers, size):
-    """Sum of the first `size` numbers, by a loop of its own.
+    """Sum the first `size` numbers, in a loop of its own.
 
     In a loop that also stores, LLVM checks at run time whether arrays overlap, and adds
-    in another order where they might: the result would depend on where they lie.
+    in another order if they might: the result would depend on their addresses.
     """
     total = 0.0
     for i in range(size):
@@ -105,7 +105,7 @@ def total_of(numbers, size):
 
 @inner_kernel
 def cross_entropies(logits, y, weight, start, size, work, losses):
-    """Weighted cross-entropy of a block; `logits` becomes its exponentials.
+    """Compute the weighted cross-entropy of a block; `logits` becomes its exponentials.
 
     With z the logits of a row, s its weight and k its class:
         loss   += s * (logsumexp(z) - z[k])               in nats
@@ -142,8 +142,8 @@ def cross_entropies(logits, y, weight, start, size, work, losses):
     for i in range(size):
         if weight[start + i] > 0.0 and not (below[i] == 0.0 and more[i] == 0.0):
             n_errors += 1
-        # softmax - 1 of the true class: minus the sum of the others, when it is
-        # the largest, keeps digits that q - 1 would lose.
+        # softmax - 1 of the true class. If this class is the largest, minus the sum of
+        # the others keeps digits that q - 1 would lose.
         true = logits[y[start + i], i] - (rest[i] + one)
         more[i] = -rest[i] if below[i] == 0.0 else true
     return total_of(losses, size), n_errors
@@ -151,13 +151,13 @@ def cross_entropies(logits, y, weight, start, size, work, losses):
 
 @inner_kernel
 def residuals(logits, y, start, size, work):
-    """After `cross_entropies`, its gradient: logits = s * (softmax(z) - onehot(k))."""
+    """Compute the gradient after `cross_entropies`: logits = s * (softmax(z) - onehot(k))."""
     n_classes, block = logits.shape
     factor, true = work[0], work[2]
     for k in range(n_classes):
         for i in range(block):
             logits[k, i] *= factor[i]
-    # Not by a factor of 0: with an infinite theta padding holds NaN.
+    # Set zeros instead of multiplying by 0: with an infinite theta, padding holds NaN.
     if size < block:
         for k in range(n_classes):
             for i in range(size, block):
@@ -168,7 +168,7 @@ def residuals(logits, y, start, size, work):
 
 @inner_kernel
 def probabilities(logits, work):
-    """Softmax of a block, in place; work : (3 or more, block)."""
+    """Compute the softmax of a block, in place; work : (3 or more, block)."""
     n_classes, size = logits.shape
     one = logits.dtype.type(1)
     largest, rest, more = work[0], work[1], work[2]
@@ -182,7 +182,7 @@ def probabilities(logits, work):
 
 @inner_kernel
 def curved(proba, change, weight, start, size, total):
-    """Second derivative along a direction; `change` is overwritten.
+    """Compute the second derivative along a direction; `change` is overwritten.
 
     With q the probabilities of a row and u the change of its logits:
         change = s * q * (u - sum_k q_k u_k).

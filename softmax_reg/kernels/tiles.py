@@ -12,9 +12,9 @@ _DEPTH = 128
 
 
 def padded(length, itemsize):
-    """`length` in whole vector registers of numbers of `itemsize` bytes.
+    """Return `length` rounded up to whole vector registers of numbers of `itemsize` bytes.
 
-    An odd number of them where there are many: rows that start an even number of cache
+    From eight registers on, their number is odd: rows that start an even number of cache
     lines apart would compete for few of the cache's sets.
     """
     lanes = REGISTER_BYTES // itemsize
@@ -26,7 +26,7 @@ def padded(length, itemsize):
 
 @inner_kernel
 def lanes_of(array):
-    """Numbers of the array's dtype in a vector register."""
+    """Return how many numbers of the array's dtype a vector register holds."""
     return REGISTER_BYTES // array.itemsize
 
 
@@ -58,7 +58,7 @@ def add_product(left, right, out, address, n_bytes):
 
 @inner_kernel
 def add_lower_product(left, right, out):
-    """As `add_product`, for a product known to be symmetric; no tiles above its diagonal."""
+    """Add as `add_product` does, for a symmetric product; skip tiles above its diagonal."""
     if left.shape[0] < out.shape[0] or left.shape[1] < right.shape[0]:
         raise ValueError("add_lower_product: shapes do not fit")
     _add_tiles(
@@ -69,7 +69,7 @@ def add_lower_product(left, right, out):
 
 @inner_kernel
 def add_lower_gram(left, right, out):
-    """Add left.T @ right to out, as `add_lower_product`."""
+    """Add left.T @ right to out, as `add_lower_product` does."""
     if left.shape[1] < out.shape[0] or left.shape[0] < right.shape[0]:
         raise ValueError("add_lower_gram: shapes do not fit")
     _add_tiles(
@@ -82,8 +82,8 @@ def add_lower_gram(left, right, out):
 def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes):
     """Add a product to out by tiles, for the functions above.
 
-    Callers cast integers to int64: Numba would compile one of these for every
-    combination of literal arguments.
+    Callers cast integers to int64: otherwise Numba would compile this function for
+    every combination of literal arguments.
     """
     n_rows, n_columns = out.shape
     depth = len(right)
@@ -119,7 +119,7 @@ def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes
 
 @outlined_kernel
 def load_rows(source, first, last, shift, target):
-    """target[:last - first, :n_columns] = source[first:last] - shift, formed in float64."""
+    """Set target[:last - first, :n_columns] = source[first:last] - shift, formed in float64."""
     n_columns = source.shape[1]
     if not (
         0 <= first <= last <= len(source)
@@ -133,7 +133,7 @@ def load_rows(source, first, last, shift, target):
         # LLVM's own vector loop leaves up to 31 numbers to a scalar one.
         for column in range(0, n_columns - lanes + 1, lanes):
             load_vector(source, first + i, shift, i, column, target)
-        if n_columns >= lanes:    # the rest, and some again
+        if n_columns >= lanes:    # the rest, and some numbers again
             load_vector(source, first + i, shift, i, n_columns - lanes, target)
         else:
             for column in range(n_columns):

@@ -22,7 +22,7 @@ _SUM_BYTES = 32 * 2**20
 
 
 def _parts(length, grain):
-    """Slices that cover range(length); their number follows from the arguments alone."""
+    """Return slices that cover range(length); their number follows from the arguments alone."""
     n_parts = max(1, min(_PARTS, length // max(1, grain)))
     if n_parts == 1:
         return [slice(0, length)]
@@ -50,7 +50,7 @@ def product(left, right):
 
 
 def _centred_blocks(X, mean, part):
-    """(columns, X[:, columns] - mean[columns]) for slices that cover `part`."""
+    """Yield (columns, X[:, columns] - mean[columns]) for slices that cover `part`."""
     buffer = np.empty((len(X), min(_COLUMNS, part.stop - part.start)))
     for start in range(part.start, part.stop, _COLUMNS):
         columns = slice(start, min(start + _COLUMNS, part.stop))
@@ -94,12 +94,12 @@ def resident(matrix):
 
 
 def empty_vectors(shape, dtype):
-    """Room for vectors, rows to be set by `set_vector`."""
+    """Return an uninitialised array of vectors, whose rows `set_vector` sets."""
     return np.empty(shape, dtype=dtype)
 
 
 def set_vector(vectors, row, vector, divisor):
-    """vectors[row] = vector / divisor."""
+    """Set vectors[row] to vector / divisor."""
     np.divide(vector, divisor, out=vectors[row], casting="same_kind")
 
 
@@ -142,13 +142,13 @@ def combination(weights, vectors):
 
 
 def _stretches(part):
-    """Slices of at most `_STRETCH` numbers that cover `part`."""
+    """Yield slices of at most `_STRETCH` numbers that cover `part`."""
     for start in range(part.start, part.stop, _STRETCH):
         yield slice(start, min(start + _STRETCH, part.stop))
 
 
 def add_up(arrays):
-    """arrays.sum(axis=0) in float64, in the order of the first axis."""
+    """Compute arrays.sum(axis=0) in float64, in the order of the first axis."""
     if len(arrays) == 1:
         return arrays[0].astype(np.float64)
     flat = arrays.reshape(len(arrays), -1)

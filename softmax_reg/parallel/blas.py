@@ -1,7 +1,7 @@
-"""The number of BLAS's own threads: held to one during a fit, and what it was before.
+"""The number of BLAS's own threads: held to one during a fit, then restored.
 
-BLAS's threads would go on spinning between two calls and take the cores from the kernels, twice
-the time of an evaluation as measured, and BLAS's results depend on the number of threads.
+BLAS's threads would go on spinning between two calls and take the cores from the kernels: an
+evaluation took twice the time, as measured. BLAS's results also depend on the number of threads.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ def libraries():
 
 
 def n_blas_threads():
-    """Return the threads that BLAS may use outside of `one_blas_thread`; None if unknown.
+    """Return how many threads BLAS may use outside of `one_blas_thread`; None if unknown.
 
     The result is the largest number of all BLAS libraries: a limit lowers them all, but packages
-    may bring one of their own that never has more than a single thread.
+    may bring a library of their own that never has more than one thread.
     """
     with _lock:
         held = {id(library): before for library, before in _limited}
@@ -40,7 +40,7 @@ def n_blas_threads():
 
 @contextlib.contextmanager
 def one_blas_thread():
-    """Hold BLAS to one thread until the last of those who asked for it has left.
+    """Hold BLAS to one thread until the last user of this context has left.
 
     The limit is the process's; counting its users keeps two fits in two threads from
     restoring each other's limit. A KeyboardInterrupt may come between any two lines.
@@ -66,7 +66,7 @@ def _limit():
         if before != 1:
             _limited.append((library, before))
             library.set_num_threads(1)
-            # Without effect where another thread of the user's holds a limit.
+            # This has no effect where another thread of the user holds a limit.
             if library.get_num_threads() != 1:
                 _limited.pop()
 
@@ -75,7 +75,7 @@ def _restore():
     while _limited:
         library, n_threads = _limited.pop()
         # threadpoolctl >= 3.8 lets only the thread that set a limit change it; here the
-        # last to leave may be another than the first that came.
+        # last user to leave may be on another thread than the first that came.
         clear = getattr(library, "clear_controlling_thread", None)
         if clear is not None:
             clear(force=True)
@@ -85,7 +85,7 @@ def _restore():
 
 
 def _forget_users():
-    """In a forked child: the threads that hold the limit or the lock do not exist here."""
+    """Reset the limit and the lock in a forked child: the threads that hold them are not there."""
     global _lock
     _lock = threading.Lock()
     _users.clear()

@@ -15,6 +15,7 @@ from collections import deque
 import joblib
 
 from .blas import n_blas_threads
+from .fork_locks import guard_forks
 from .workers import Job, Workers
 
 # Largest number of chunks. Each chunk has private accumulators, which are added in chunk order.
@@ -95,7 +96,7 @@ def n_threads():
 
 
 def shared_workers(size):
-    """Return the process's `Workers` of this size; other sizes are closed."""
+    """Return the process's `Workers` of this size, and close those of other sizes."""
     workers = _workers.get(size)
     if workers is None:
         new = Workers(size)
@@ -112,6 +113,7 @@ def shared_workers(size):
 if hasattr(os, "register_at_fork"):
     # The parent's threads do not exist in a child.
     os.register_at_fork(after_in_child=_workers.clear)
+guard_forks()
 
 
 def chunk_bounds(n_samples, block, accumulator_bytes, work):

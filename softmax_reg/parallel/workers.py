@@ -1,10 +1,10 @@
-"""Threads that work for others, and that an interrupt of these cannot break.
+"""Worker threads that an interrupt of the threads they work for cannot break.
 
-A KeyboardInterrupt may come between any two bytecodes. Amid the locks of the standard
-library's executors, futures and conditions, which Python code takes and releases, it leaves one
-that nobody releases, and the next call waits for ever. Here whatever threads share changes in
-single calls of C code: a SimpleQueue of jobs, a deque whose one entry whoever pops it may run
-the job, and a lock that the end of the job releases.
+A KeyboardInterrupt may come between any two bytecodes. The standard library's executors,
+futures and conditions take and release locks in Python code: an interrupt there leaves a lock
+that nobody releases, and the next call waits for ever. Here all state that threads share changes
+in single calls of C code: a SimpleQueue of jobs, a deque whose one entry gives the job to the
+thread that pops it, and a lock that the end of the job releases.
 """
 
 import threading
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 
 class Job:
-    """A function without arguments for a worker to call once, or nobody.
+    """A function without arguments that one worker calls once, or nobody calls.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Job:
             return False
 
     def run(self):
-        """In a worker: call the function, unless the job was finished before it began."""
+        """Call the function, in a worker, unless the job was finished before it began."""
         if self._claim():
             try:
                 self._function()
@@ -48,7 +48,7 @@ class Job:
     def finish(self):
         """Keep the job from beginning, or wait for its end and raise what it raised."""
         if self._claim():
-            # It stays in the queue until a worker wakes up; the arrays need not.
+            # The job stays in the queue until a worker wakes up; its arrays need not.
             self._function = None
             return
         self._running.acquire()
@@ -82,11 +82,11 @@ class Workers:
             raise
 
     def submit(self, job):
-        """Have a job run, as soon as a worker is free."""
+        """Queue a job, to run as soon as a worker is free."""
         self._jobs.put(job)
 
     def close(self):
-        """End the threads after the jobs that are waiting. Later ones are never begun."""
+        """End the threads after the waiting jobs. Later jobs never begin."""
         for _ in range(self.size):
             self._jobs.put(None)
 

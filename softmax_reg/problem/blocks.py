@@ -48,11 +48,11 @@ class Blocks:
         return self.spread(np.arange(len(self.starts)))
 
     def spread(self, values):
-        """Return the value of the block of every column, (n_columns,), from one a block."""
+        """Return the value of every column's block, (n_columns,), from one value per block."""
         return values if self.are_single else np.repeat(values, self.ends - self.starts)
 
     def totals(self, columns):
-        """Return the sum over each block, (n_blocks,), of one value a column."""
+        """Return the sum over each block, (n_blocks,), of one value per column."""
         return columns if self.are_single else np.add.reduceat(columns, self.starts)
 
     def inner(self, left, right):
@@ -69,7 +69,7 @@ class Blocks:
         return np.divide(array, norms, out=np.zeros_like(array), where=norms > 0)
 
     def one_each(self, columns):
-        """Return one value a block, (n_blocks,), from one a column, equal within blocks."""
+        """Return one value per block, (n_blocks,), from one per column, equal within blocks."""
         return columns[self.starts]
 
     def restricted(self, features):

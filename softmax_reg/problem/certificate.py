@@ -8,7 +8,7 @@ The dual of  min_W,b  sum_i s_i CE(y_i, softmax(W x_i + b)) + h(W)  is
 
     max  sum_i s_i H(q_i) - h*(-G)   over probabilities q_i with sum_i s_i (q_i - y_i) = 0,
 
-the constraint coming from the unpenalised intercept. Any feasible q bounds the
+where the constraint comes from the unpenalised intercept. Any feasible q bounds the
 optimum from below. At an iterate whose intercept is not quite optimal the model's
 own q_i miss the constraint by g = q - c, where q = sum_i s_i q_i and c are the class
 frequencies. Mixing every q_i with one distribution r repairs that exactly:
@@ -41,8 +41,8 @@ _BLOCK_SIZE = 2**15
 
 def _repair(excess, frequencies):
     """Return the mixing weight t and distribution r above; 1-D arrays over classes."""
-    # Both q and c sum to 1; rounding of the order of the excess itself must not
-    # pass for one that all classes share.
+    # Both q and c sum to 1, so the excess sums to 0. Rounding may be as large as the excess
+    # itself, and must not pass for an excess that all classes share.
     excess = excess - excess.sum() / len(excess)
     predicted = frequencies + excess
     # excess_k <= 0 asks for no mixing, whatever q_k is; the others have q_k > 0.
@@ -54,7 +54,7 @@ def _repair(excess, frequencies):
 
 
 def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_intercept):
-    """Upper bound on objective(theta) minus the optimum, in nats.
+    """Compute an upper bound on objective(theta) minus the optimum, in nats.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Rates(NamedTuple):
     softmax : float
         Logits a second.
     pass_seconds : float
-        Seconds of a pass over the rows however few they are.
+        Seconds that a pass takes even over few rows.
     """
 
     product: float
@@ -128,7 +128,7 @@ class Rows(ABC):
         return None
 
     def as_dense(self):
-        """X as one dense array on the host; None where it is sparse or may not fit there."""
+        """Return X as a dense array on the host; None where it is sparse or may not fit there."""
         return None
 
     def subsample(self, sample, n_classes):
@@ -150,19 +150,19 @@ class Rows(ABC):
 
     @abstractmethod
     def like(self, X):
-        """Rows of the same kind, or in memory, of an array."""
+        """Return rows of the same kind, or in memory, of an array."""
 
     @abstractmethod
     def columns(self, index):
-        """Rows with some of the columns, copied."""
+        """Return rows with some of the columns, copied."""
 
     @abstractmethod
     def column_summary(self, sample):
-        """sum_i s_i x_i, (n_features,), and the `ColumnRange` of the rows of positive weight."""
+        """Return sum_i s_i x_i, (n_features,), and the `ColumnRange` of rows with weight > 0."""
 
     @abstractmethod
     def value_grad(self, sample, shift, theta):
-        """Weighted cross-entropy, its gradient, and the number of rows predicted wrong.
+        """Compute the weighted cross-entropy, its gradient and the number of rows predicted wrong.
 
         Returns
         -------
@@ -175,7 +175,7 @@ class Rows(ABC):
 
     @abstractmethod
     def value_grad_hessian(self, sample, shift, theta):
-        """`value_grad`, and the Hessian of the loss in theta.ravel().
+        """Compute `value_grad`, and the Hessian of the loss in theta.ravel().
 
         The Hessian's blocks are sum_i s_i A_i (x) [x_i, 1] [x_i, 1]'.
         """
@@ -186,7 +186,7 @@ class Rows(ABC):
 
     @abstractmethod
     def hess_prod(self, sample, shift, theta, direction):
-        """Hessian of the loss times `direction`, (n_rows, n_features + 1)."""
+        """Compute the Hessian of the loss times `direction`, (n_rows, n_features + 1)."""
 
     @abstractmethod
     def curvature(self, sample, shift, theta, full, full_classes=True):
@@ -204,7 +204,7 @@ class Rows(ABC):
 
     @abstractmethod
     def predictions(self, theta, kind):
-        """Logits, probabilities or their logarithms, and whether all logits are finite.
+        """Compute logits, probabilities or their logarithms, and whether all logits are finite.
 
         Parameters
         ----------
@@ -221,7 +221,7 @@ class Rows(ABC):
 
 
 def n_entries_of(X):
-    """Numbers that an array or sparse matrix stores."""
+    """Return how many numbers an array or sparse matrix stores."""
     return X.nnz if sparse.issparse(X) else X.size
 
 

@@ -25,7 +25,8 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
         bits do not depend on what has been compiled before.
     device : {"cpu", "cuda"}
     has_kinks : bool
-        Whether the penalty has an L1 part, whose solvers run on the CPU: a UserWarning.
+        Whether the penalty has an L1 part. Such a fit runs on the CPU; with "cuda", a
+        UserWarning says so.
     precision : {"auto", "tf32x3"}
 
     Returns
@@ -49,7 +50,7 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
         from .file import FileRows
 
         return FileRows(X)
-    X = as_numpy(X)    # an X on a device, for want of solvers there
+    X = as_numpy(X)    # copies an X on a device: L1 has no solver there
     if not sparse.issparse(X) and are_small(*X.shape, n_rows):
         return SmallRows(X)
     from .memory import MemoryRows
@@ -58,7 +59,7 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
 
 
 def check_device(device, X, has_kinks=False, precision="auto"):
-    """Whether a fit of this X runs on the device; errors and warnings as in `rows_of`."""
+    """Return whether a fit of this X runs on the device; errors and warnings as in `rows_of`."""
     if device == "cpu":
         if is_on_device(X):
             raise ValueError(

@@ -28,7 +28,7 @@ from ..kernels.columns import ColumnRange
 from .algebra import HostAlgebra
 from .base import Rates, Rows
 from .device_input import as_numpy
-from .file import RowBlocks
+from .row_blocks import RowBlocks
 
 # Largest share of the free memory for X. The rest is for blocks and cuBLAS's workspace.
 _SHARE_OF_X = 0.7
@@ -214,7 +214,7 @@ class DeviceRows(Rows):
     def predictions(self, theta, kind):
         """See `Rows.predictions`.
 
-        The array is on the device where the rows are.
+        The array is on the device if the rows are.
         """
         n_rows = len(theta)
         blocks = Blocks(self, np.zeros(self.n_features), theta.dtype, 2 * n_rows)

@@ -9,7 +9,7 @@ from .row_blocks import RowBlocks
 
 
 def is_on_device(array):
-    """Whether it is an array in the memory of a GPU: CuPy's, a CUDA tensor of PyTorch's, ..."""
+    """Return whether `array` is in GPU memory: CuPy's, a CUDA tensor of PyTorch's, ..."""
     return hasattr(array, "__cuda_array_interface__")
 
 
@@ -47,13 +47,13 @@ def in_kind_of(X):
 
 
 def checked_device_array(X, dtypes, name="X"):
-    """X on a device, in place where that is possible, as scikit-learn checks those on the host.
+    """Check an X on a device as scikit-learn does on the host; copy it only if necessary.
 
     Parameters
     ----------
     X : array on a device
     dtypes : tuple of dtypes
-        Others become the first of them, float16 float32.
+        Other dtypes become the first of them, and float16 becomes float32.
 
     Returns
     -------
@@ -76,10 +76,10 @@ def checked_device_array(X, dtypes, name="X"):
 
 
 def check_finite(X, name="X"):
-    """ValueError where an array on a device holds NaN or infinity; no copy of it is made."""
+    """Raise a ValueError if an array on a device holds NaN or infinity, without copying it."""
     from ..cuda.device import array_module
 
     xp = array_module()
-    # A sum is finite only if all is, or nearly always if it is: look closer where it is not.
+    # The sum is finite only if all entries are. If not, look at each: the sum may overflow.
     if not bool(xp.isfinite(X.sum(dtype=np.float64))) and not bool(xp.isfinite(X).all()):
         raise ValueError(f"Input {name} contains NaN or infinity.")

@@ -24,7 +24,7 @@ class FileRows(Rows):
         super().__init__(X.shape, X.dtype, X.size, False)
 
     def like(self, X):
-        """Rows in memory; see `Rows.like`."""
+        """Return rows in memory; see `Rows.like`."""
         return MemoryRows(X)
 
     def columns(self, index):
@@ -32,7 +32,7 @@ class FileRows(Rows):
         return FileRows(self.X.take(index))
 
     def _summed(self, one_pass, sample, *args):
-        """Sum over blocks of `one_pass`, a method of `MemoryRows`."""
+        """Sum `one_pass`, a method of `MemoryRows`, over all blocks."""
         total = None
         for part, block in self.X.blocks():
             total = added(total, one_pass(MemoryRows(block), sample.take(part), *args))
@@ -49,7 +49,7 @@ class FileRows(Rows):
         with np.errstate(invalid="ignore", over="ignore"):
             sums, ranges = self._summed(MemoryRows.column_summary, sample)
         if not np.all(np.isfinite(sums)):
-            self.X.check_finite()    # or they overflow
+            self.X.check_finite()    # raises, unless the sums overflow
         return sums, ranges
 
     def value_grad(self, sample, shift, theta):
@@ -83,7 +83,7 @@ class FileRows(Rows):
 
 
 def added(total, part):
-    """Sum of two results of a pass: an array or number, or a tuple of them, or None."""
+    """Add two results of a pass: an array or number, or a tuple of them, or None."""
     if total is None:
         return part
     if isinstance(part, tuple):

@@ -1,6 +1,6 @@
 """One partition of rows on a Dask worker: checked, and its part of every pass.
 
-What is called on workers; nothing here needs Dask.
+Workers call these functions; nothing here needs Dask.
 """
 
 import zlib
@@ -30,7 +30,7 @@ class Partition(NamedTuple):
     y : ndarray of the user's labels
     weight : ndarray of float64, non-negative
     fingerprint : int
-        Fingerprint of all three: another one means other rows.
+        Fingerprint of all three: a different one means different rows.
     """
 
     X: object
@@ -40,7 +40,7 @@ class Partition(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a fit has to know of a partition."""
+    """What a fit has to know about a partition."""
 
     n_samples: int
     n_features: int
@@ -159,7 +159,7 @@ def restricted(block, columns):
 
 
 def sampled(block, number, fraction, is_rare):
-    """(X, sample) of some of its rows: one in `fraction`, and all rows of the rare classes."""
+    """Return (X, sample) of some rows: one in `fraction`, and all rows of the rare classes."""
     target, weight = block.sample
     rows = np.flatnonzero(one_of_many(weight, fraction, seed=number) | is_rare[target])
     return block.rows.X[rows], block.sample.take(rows)

@@ -15,17 +15,17 @@ _PAGE = 4096
 class RowBlocks:
     """A 2-D array whose rows are read in blocks, one ahead, instead of as a whole.
 
-    For `SoftmaxRegression` and `softmax_path`, in the place of X: what they take of it is a
-    block or two at a time, so it may be larger than memory. Large memory-mapped arrays of
-    NumPy's are wrapped by themselves.
+    Pass it as X to `SoftmaxRegression` or `softmax_path`, which read a block or two at a time,
+    so the array may be larger than memory. Large memory-mapped arrays of NumPy are wrapped
+    automatically.
 
     Parameters
     ----------
     array : object with ``shape``, ``dtype`` and ``array[start:stop]``
         A dataset of h5py's, an array of zarr's, ``numpy.load(path, mmap_mode="r")``, ... of
         shape (n_samples, n_features) and real numbers; such an `array[start:stop]` is an
-        array of rows. Slices are read from another thread, one at a time. It must not change
-        meanwhile.
+        array of rows. Slices are read from another thread, one at a time. The array must not
+        change meanwhile.
 
     Attributes
     ----------
@@ -79,12 +79,12 @@ class RowBlocks:
 
     @property
     def size(self):
-        """Numbers it holds."""
+        """Number of entries."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self):
-        """Bytes of all blocks together."""
+        """Size of all blocks together in bytes."""
         return self.size * self.dtype.itemsize
 
     def __getitem__(self, rows):
@@ -130,7 +130,7 @@ class RowBlocks:
         return out
 
     def blocks(self):
-        """Yield (slice, rows as ndarray), the next ones being read meanwhile."""
+        """Yield (slice, rows as ndarray), and read the next rows meanwhile."""
         size = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.shape[1]))
         starts = range(0, self.shape[0], size)
         parts = [slice(start, min(start + size, self.shape[0])) for start in starts]
@@ -144,7 +144,7 @@ class RowBlocks:
                 del block    # before the one after the next is read
 
     def check_finite(self):
-        """ValueError where X holds NaN or infinity."""
+        """Raise a ValueError if X holds NaN or infinity."""
         for part, block in self.blocks():
             bad = ~np.isfinite(block).all(axis=1)
             if bad.any():
@@ -153,9 +153,9 @@ class RowBlocks:
                 )
 
     def _read(self, part):
-        """Rows that are in memory, not just mapped there."""
+        """Read rows into memory, instead of only mapping them there."""
         block = self[part]
         if isinstance(self._array, np.memmap):
-            # A byte of every page: that reads the file here, and not in the kernels.
+            # Access a byte of every page, to read the file here and not in the kernels.
             block.view(np.uint8).reshape(-1)[::_PAGE].max()
         return block

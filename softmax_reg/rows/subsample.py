@@ -18,8 +18,8 @@ def fraction_of(n_entries):
 def sample_rows(y, weight, n_classes, fraction=_FRACTION):
     """Draw a sample of rows, in order, with weights that give every class its share.
 
-    One row at random, by a fixed seed, of every `fraction` in succession, and all rows of the
-    classes of which that leaves few.
+    The sample has one random row, by a fixed seed, of every `fraction` in succession, and all
+    rows of the classes that would otherwise have few.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def sample_rows(y, weight, n_classes, fraction=_FRACTION):
 
 
 def one_of_many(weight, fraction, seed=0):
-    """Mask of one row of positive weight, at random, of every `fraction` in succession."""
+    """Return a mask of one random row of every `fraction`, if its weight is positive."""
     series = np.arange(0, len(weight) - fraction + 1, fraction)
     chosen = np.zeros(len(weight), dtype=bool)
     chosen[series + np.random.default_rng(seed).integers(0, fraction, len(series))] = True
@@ -42,12 +42,12 @@ def one_of_many(weight, fraction, seed=0):
 
 
 def are_few(counts):
-    """Mask of the classes with too few rows in a sample."""
+    """Return a mask of the classes with too few rows in a sample."""
     return counts < _FEW_ROWS
 
 
 def with_shares(y, weight, total):
-    """Weights of a sample that give every class its `total` (n_classes,)."""
+    """Return weights of a sample that give every class its `total` (n_classes,)."""
     taken = np.bincount(y, weights=weight, minlength=len(total))
     share = np.divide(total, taken, out=np.ones(len(total)), where=taken > 0)
     return weight * share[y]

@@ -1,4 +1,4 @@
-"""How long passes, factorisations and whole fits are expected to take; what "auto" goes by.
+"""Expected times of passes, factorisations and whole fits, on which "auto" decides.
 
 Counts of iterations are those to the default tolerance, as seen on raw and standardised data
 of many shapes.
@@ -12,19 +12,19 @@ MAX_NEWTON_SIZE = 8192
 _MAX_FACTOR = 2**23
 # Number of iterations of exact Newton.
 _NEWTON_ITERATIONS = 12
-# Numbers of evaluations and refreshes of L-BFGS, preconditioned by Kronecker factors alone, and
-# of evaluations and Hessians, preconditioned by the Hessian in time.
+# Numbers of evaluations and refreshes of L-BFGS, preconditioned by Kronecker factors alone.
+# Numbers of evaluations and Hessians where it is later preconditioned by the Hessian.
 _LBFGS_EVALUATIONS = 100
 _LBFGS_REFRESHES = 3
 _FACTORED_EVALUATIONS = 25
 _FACTORED_HESSIANS = 1.5
-# Powers of C by which these numbers grow as the penalty gets weaker, and the C that stands for
-# no penalty. Without one only Newton's decrement tells where the optimum is.
+# Powers of C with which these numbers grow as the penalty gets weaker, and the C that stands
+# for no penalty. Without a penalty only Newton's decrement tells where the optimum is.
 _LBFGS_GROWTH = 0.25
 _FACTORED_GROWTH = 0.1
 _HESSIANS_GROWTH = 0.125
 _UNPENALISED = 1e4
-# Read rate of the host in bytes a second, solving with a factor.
+# Read rate of the host, in bytes a second, in solves with a factor.
 _HOST_MEMORY_RATE = 3e10
 # Fixed cost of an iteration in seconds.
 _NEWTON_OVERHEAD = 3e-4
@@ -64,7 +64,7 @@ def hessian_cost(objective, size):
 
 
 def factor_cost(objective, size):
-    """Return the seconds of the Cholesky factor of such a Hessian."""
+    """Return the seconds of the Cholesky factor of a Hessian of `size` parameters."""
     return size**3 / 3 / objective.rates.factor
 
 
@@ -125,8 +125,8 @@ def solver_costs(objective):
 def largest_working_set(objective):
     """Return the number of parameters up to which proximal Newton beats proximal L-BFGS.
 
-    The Hessians of so many parameters, with their models, take as long as the iterations of
-    proximal L-BFGS; `formulas` gives both.
+    At this number the Hessians and their models take as long as the iterations of proximal
+    L-BFGS; `formulas` gives both.
     """
     n_rows, p = objective.n_rows, objective.n_features
     depth = n_rows + (p if objective.has_full_covariance else n_rows)

@@ -1,10 +1,10 @@
-"""The dense Hessian: its null space, its factor, and the change of variables that gives."""
+"""The dense Hessian: its null space, its Cholesky factor and a change of variables."""
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
-# Added to the unit diagonal of the scaled Hessian, in turn, until it factorises:
-# it slows only directions of less curvature than that.
+# Ridges to add to the unit diagonal of the scaled Hessian, in turn, until it factorises.
+# A ridge slows only directions of less curvature than itself.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 
 
@@ -34,7 +34,7 @@ class HessianTransform:
     ----------
     least_pivot : float
         Smallest squared diagonal entry of R. The scaled Hessian, whose diagonal is 1, is singular
-        to rounding where that is a few eps.
+        to rounding where this is a few eps.
     """
 
     def __init__(self, factor, scale):
@@ -43,28 +43,28 @@ class HessianTransform:
         self.least_pivot = float((factor.diagonal() ** 2).min())
 
     def apply(self, v):
-        """T v: a change of theta from a change of the new variables."""
+        """Compute T v: a change of theta from a change of the new variables."""
         solution, _ = dtrtrs(self._factor, v.ravel())
         return (self._scale * solution).reshape(v.shape)
 
     def apply_transposed(self, grad):
-        """T' g: the gradient in the new variables from that in theta."""
+        """Compute T' g: the gradient in the new variables from that in theta."""
         solution, _ = dtrtrs(self._factor, self._scale * grad.ravel(), trans=1)
         return solution.reshape(grad.shape)
 
     def half_solve(self, columns):
-        """T' C of a matrix C, (m, n): C' H^-1 C is its Gram matrix."""
+        """Compute T' C for a matrix C, (m, n); C' H^-1 C is the Gram matrix of the result."""
         solution, _ = dtrtrs(self._factor, self._scale[:, np.newaxis] * columns, trans=1)
         return solution
 
     def solve(self, grad):
-        """H^-1 g."""
+        """Compute H^-1 g."""
         solution, _ = dpotrs(self._factor, self._scale * grad.ravel(), lower=False)
         return (self._scale * solution).reshape(grad.shape)
 
 
 def factorisations(hessian):
-    """Yield a `HessianTransform` with every ridge that is enough for one, from the smallest.
+    """Yield a `HessianTransform` for every ridge that allows a factor, from the smallest.
 
     Scaling to a unit diagonal makes the ridge mean the same for every column,
     whatever its units.
@@ -76,16 +76,16 @@ def factorisations(hessian):
         scaled = hessian * scale
         scaled *= scale[:, np.newaxis]
     for ridge in _RIDGES:
-        np.fill_diagonal(scaled, 1.0 + ridge)    # also of what nothing depends on
-        # LAPACK itself: SciPy's functions around it take as long as a small factor. In its
-        # order of axes the lower triangle is the upper one.
+        np.fill_diagonal(scaled, 1.0 + ridge)    # also for parameters without effect
+        # LAPACK itself: SciPy's wrappers take as long as a small factor. In Fortran's order
+        # of axes the lower triangle is the upper one.
         factor, failed = dpotrf(scaled.T, lower=False, clean=False)
         if not failed and np.isfinite(factor.diagonal()).all():
             yield HessianTransform(factor, scale)
 
 
 def newton_step(hessian, grad):
-    """-H^-1 g, or None where no factorisation gives a finite one."""
+    """Return -H^-1 g, or None if no factorisation gives a finite one."""
     for transform in factorisations(hessian):
         step = -transform.solve(grad)
         if np.isfinite(step).all():

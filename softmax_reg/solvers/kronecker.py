@@ -1,4 +1,4 @@
-"""The Kronecker-factored change of variables that makes raw columns easy.
+"""The change of variables by Kronecker factors, a preconditioner for raw columns.
 
 At probabilities q_i the Hessian of the mean loss in (W, b) is the sum over rows
 
@@ -16,16 +16,19 @@ H + l2 I is the identity in the variables (V, v) defined by
 
     W = U (D o V) Q',  D_kj = (Gamma_k Lambda_j + l2)^(-1/2),   b~ = U (Gamma^(-1/2) o v).
 
-Rounding hides eigenvalues of Sigma below p eps of the largest. Where they exceed l2 and so
-count (columns of very different scales, weak penalties), features are first divided by
-r_j = (Sigma_jj + l2 / gamma)^(1/2), gamma the largest of Gamma. With C and P what that makes
-of Sigma and of (l2 / gamma) I, C + P = L L' has a unit diagonal, L^-1 C L^-T = Q diag(m) Q'
-and L^-1 P L^-T = Q diag(1 - m) Q': the basis Q' L^-1 r^-1 in the place of Q' and
-D_kj = (Gamma_k m_j + gamma (1 - m_j))^(-1/2) do the same.
+Rounding hides eigenvalues of Sigma below p eps of the largest. Such eigenvalues matter where
+they exceed l2 (columns of very different scales, weak penalties). Features are then first
+divided by r_j = (Sigma_jj + l2 / gamma)^(1/2), where gamma is the largest of Gamma. This turns
+Sigma into C and (l2 / gamma) I into P. Then C + P = L L' has a unit diagonal, and
+
+    L^-1 C L^-T = Q diag(m) Q',    L^-1 P L^-T = Q diag(1 - m) Q'.
+
+The basis Q' L^-1 r^-1 takes the place of Q', with
+D_kj = (Gamma_k m_j + gamma (1 - m_j))^(-1/2).
 
 A later Sigma is close to diagonal in the eigenvectors of an earlier one: the weights of the
-rows change, their geometry does not. Where eigenvectors are dear (p large, few rows), the
-first ones are kept and only Lambda is taken anew.
+rows change, their geometry does not. Where eigenvectors are costly (p large, few rows), the
+first ones are kept and only Lambda is computed anew.
 
 The binary model is the case of one class row, where A is a number and only the weights
 of Sigma matter: there the approximation is exact.
@@ -52,12 +55,12 @@ _SAVED_ITERATIONS = 10
 
 
 def _rounding(covariance):
-    """Bound on the rounding errors of the eigenvalues of a covariance matrix."""
+    """Return a bound on the rounding errors of the eigenvalues of a covariance matrix."""
     return len(covariance) * np.finfo(np.float64).eps * np.trace(covariance)
 
 
 def _eigenbasis(covariance):
-    """(eigenvalues, eigenvectors as rows); None for those of a diagonal matrix."""
+    """Return (eigenvalues, eigenvectors as rows); None for those of a diagonal matrix."""
     diagonal = np.diag(covariance)
     if np.abs(covariance - np.diag(diagonal)).max() <= _rounding(covariance):
         return diagonal, None
@@ -66,7 +69,7 @@ def _eigenbasis(covariance):
 
 
 def _equilibrated(covariance, penalty):
-    """(m, basis) of the module's docstring; `penalty` is l2 / gamma, of all features or each."""
+    """Return (m, basis) of the module's docstring; `penalty` is l2 / gamma, a number or (p,)."""
     covariance = covariance.copy()
     # Nothing depends on the coefficient of a constant column without a penalty.
     is_constant = (np.diag(covariance) <= 0) & (penalty == 0)
@@ -74,7 +77,7 @@ def _equilibrated(covariance, penalty):
     scale = np.sqrt(np.maximum(np.diag(covariance), 0.0) + penalty)
     with np.errstate(over="ignore"):
         correlation = covariance / scale / scale[:, np.newaxis]
-    # Rounding of columns that all but do not vary may lie far outside of this.
+    # Rounding may take columns that hardly vary far outside of this range.
     np.clip(correlation, -1.0, 1.0, out=correlation)
     # Duplicate columns make it singular. A ridge of its size is enough for any such matrix.
     ridge = len(scale) * np.finfo(np.float64).eps
@@ -103,13 +106,13 @@ class KroneckerTransform:
     fit_intercept : bool
     algebra : HostAlgebra
     previous : KroneckerTransform, optional
-        Whose eigenvectors of the covariance to keep, where they are orthonormal; it is
-        then taken for diagonal in their coordinates.
+        Transform whose eigenvectors of the covariance are kept, if they are orthonormal.
+        The covariance is then taken for diagonal in their coordinates.
 
     Attributes
     ----------
     smallest_deviation, largest_deviation : float
-        Standard deviations of the features, those that vary.
+        Smallest and largest standard deviation of the features that vary.
 
     Costs an eigendecomposition of each factor; an application costs
     4 n_rows n_features (n_rows + n_features) flops.
@@ -160,7 +163,7 @@ class KroneckerTransform:
         return np.einsum("ij,ij->i", self._product(basis, covariance), basis)
 
     def apply(self, v):
-        """T v: a change of theta from a change of the new variables."""
+        """Compute T v: a change of theta from a change of the new variables."""
         coef = self._times(self._classes, self._scale * v[:, :-1])
         if self._features is not None:
             coef = self._product(coef, self._features)
@@ -171,7 +174,7 @@ class KroneckerTransform:
         return out
 
     def apply_transposed(self, grad):
-        """T' g: the gradient in the new variables from that in theta."""
+        """Compute T' g: the gradient in the new variables from that in theta."""
         coef = grad[:, :-1] - grad[:, -1:] * self._mean
         if self._features is not None:
             coef = self._product(coef, self._features.T)
@@ -190,7 +193,8 @@ def kronecker_transform(objective, theta, previous=None):
     """Return the transform at `theta`; one pass over the rows.
 
     previous : KroneckerTransform, optional
-        Kept in part, where eigenvectors cost more than the iterations that they save.
+        Transform whose eigenvectors are kept, where new ones cost more than the iterations
+        that they save.
     """
     iterations = _SAVED_ITERATIONS * (objective.evaluation_flops + _ITERATION_FLOPS)
     if previous is not None and _EIGEN_FLOPS * objective.n_features**3 <= iterations:

@@ -10,8 +10,8 @@ from .preconditioner import Preconditioner
 MEMORY = 20
 # First trial of a step, as a multiple of the last step: steps far below 1 come in series.
 _GROWTH = 2.0
-# Smallest cost in flops of an evaluation that is done in float32, and suboptimality that L-BFGS
-# estimates, as a fraction of the objective, from which on float64 is used.
+# Smallest cost, in flops, of an evaluation that is done in float32. Suboptimality, as L-BFGS
+# estimates it, as a fraction of the objective, from which on float64 is used.
 SINGLE_FLOPS = 1e8
 _SINGLE_UNTIL = 1e-10
 _TINY = np.finfo(np.float64).tiny
@@ -24,15 +24,16 @@ _SINGLE_RANGE = 1e-8, 1e8
 class PairMemory:
     """The last (s, y) pairs and the search direction they give.
 
-    The direction is a combination of the pairs and the gradient. One pass over them for the
-    inner products with what is new tells its coefficients; a second forms it. The two-loop
-    recursion would pass over the pairs twice as often, one vector at a time. With the columns
-    of S and Y the pairs, oldest first, R the upper triangle of S'Y and D its diagonal,
+    The direction is a combination of the pairs and the gradient. One pass over them computes
+    the inner products with the new vectors, which give the coefficients. A second pass forms
+    the combination. The two-loop recursion would pass over the pairs twice as often, one
+    vector at a time. With the columns of S and Y the pairs, oldest first, R the upper triangle
+    of S'Y and D its diagonal,
 
         H = gamma I + [S, gamma Y] [R^-T (D + gamma Y'Y) R^-1, -R^-T; -R^-1, 0] [S, gamma Y]'.
 
-    Pairs are kept in float32: they are what takes memory and time where there are many
-    parameters, and rounding them moves H by less than the next step does. Each vector is
+    Pairs are kept in float32, because they take most of the memory and time where there are
+    many parameters. Rounding them changes H by less than the next step does. Each vector is
     divided by a power of two close to its length.
 
     Parameters
@@ -41,7 +42,7 @@ class PairMemory:
     size : int
         Length of the vectors.
     dtype : default=np.float32
-        To keep them in.
+        Dtype of the stored vectors.
 
     References
     ----------
@@ -76,7 +77,7 @@ class PairMemory:
         self._store(2 * slot + 2, y)
 
     def direction(self, grad):
-        """-(approximate inverse Hessian) @ grad; -grad without pairs."""
+        """Return -(approximate inverse Hessian) @ grad; -grad without pairs."""
         if not self._slots:
             return -grad
         self._store(0, grad)
@@ -160,7 +161,7 @@ def lbfgs(objective, point, monitor, carry=None):
         if not monitor.wants_more(point):
             break
         if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
-            # By its own estimate it is there; Newton's decrement has to agree.
+            # Converged by its own estimate; Newton's decrement has to agree.
             return point, False, preconditioner.carry
         new = None
         if slope < 0:
@@ -175,9 +176,9 @@ def lbfgs(objective, point, monitor, carry=None):
             point, grad = new, new_grad
             continue
         if len(pairs) == 0 and not single:
-            # Whether that is the rounding floor only Newton's decrement tells.
+            # Only Newton's decrement tells whether this is the rounding floor.
             return point, False, preconditioner.carry
-        # The memory may be at fault, or float32: look again from here.
+        # The pairs may be at fault, or float32: start again from here.
         if single:
             single = False
             point = objective.evaluate(point.theta)
@@ -191,7 +192,7 @@ def lbfgs(objective, point, monitor, carry=None):
 
 
 def _left(monitor, point, promise=np.inf):
-    """Logarithm of what `point` may be above the optimum, over what is asked for."""
+    """Return the log of the suboptimality of `point`, a bound or estimate, over the tolerance."""
     gap = monitor.gap_at(point)
     bound = min(point.value, gap if np.isfinite(gap) else promise)
     asked = monitor.tol * point.value
@@ -207,7 +208,7 @@ def _remember(pairs, s, y):
 
 
 def _single_serves(objective, smallest_deviation, largest_deviation):
-    """Whether float32 is faster here and can hold the numbers."""
+    """Tell whether float32 is faster here and can hold the numbers."""
     low, high = _SINGLE_RANGE
     return bool(
         objective.is_penalised

@@ -8,14 +8,14 @@ _MAX_TRIALS = 30
 
 
 def inner(left, right):
-    """Sum of elementwise products; not BLAS, whose bits depend on its thread count."""
+    """Compute the inner product without BLAS, whose bits depend on its thread count."""
     return float(np.einsum("kj,kj->", left, right))
 
 
 def line_search(objective, point, direction, slope, first=1.0, with_hessian=False, single=False):
     """Find a step along `direction` that meets the (approximate) Wolfe conditions.
 
-    Along a line the slope of a convex function only grows. A point where it is
+    Along a line the slope of a convex function only increases. A point where it is
     still negative therefore lies below the start, whatever rounding does to the
     difference of two nearly equal values; only past the minimum do values count.
     There the approximate condition of Hager & Zhang replaces the value test once
@@ -39,7 +39,7 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
     Returns
     -------
     point : Point or None
-        None when no acceptable step was found: rounding rules here.
+        None when no acceptable step was found, because of rounding.
     step : float
 
     References

@@ -1,4 +1,9 @@
-"""Stopping rule, iteration budget and history of one fit."""
+"""Stopping rule, iteration budget and history of one fit.
+
+With a penalty on every feature, a fit ends once the duality gap is within the tolerance. Without
+one there is no finite gap. A fit then ends by the Newton decrement, or by a proof that the classes
+can be separated and so have no optimum (`separation`).
+"""
 
 import time
 
@@ -11,29 +16,27 @@ HISTORY_DTYPE = np.dtype(
      ("gap", np.float64)]
 )
 # Ratio of the squared Newton decrements of successive steps above which convergence is linear,
-# if there is any: about 1/e along a direction that separates classes, and some other rate along
-# one whose curvature is near rounding.
+# if there is any. The ratio is about 1/e along a direction that separates classes. It has some
+# other value along a direction whose curvature is near rounding.
 _SLOW = 0.1
-# Number of suspect steps in succession after which a proof of separation is tried, largest half
-# squared decrement of such a step as a fraction of the objective (or tol, if larger), and move
-# of a row above which a step that is not slow is suspect. Farther out the steps towards a finite
-# optimum are slow too.
+# Number of suspect steps in succession after which a proof of separation is tried.
 _SLOW_STEPS = 3
+# Largest half squared decrement of a suspect step that counts, as a fraction of the objective
+# (or tol, if larger). Farther out the steps towards a finite optimum are slow too.
 _SLOW_FROM = 1e-6
+# Change of a margin above which a step that is not slow is suspect.
 _MOVED = 0.5
 # Number of attempts at a proof before a fit within tol ends without one.
 MAX_PROOFS = 2
-# Relative duality gap above which exact Newton takes one more step: it squares the gap, and the
-# coefficients gain half of those digits.
+# Relative duality gap above which exact Newton takes one more step. The step squares the gap, and
+# the coefficients gain half of those digits.
 _POLISHED = 1e-12
-
-
 # Relative duality gap above which a fit that ends at the rounding floor says so.
 _PROVES_LITTLE = 1e-3
 
 
 class Monitor:
-    """What solvers ask before and tell after every iteration.
+    """The stopping rule of a fit, which solvers ask before and inform after every iteration.
 
     A fit has one monitor, so iterations count across fallbacks from one solver
     to the next.
@@ -51,10 +54,10 @@ class Monitor:
     ----------
     status : str or None
         Why the fit ended: "converged", "separable", "max_iter", "stopped" (by a
-        callback), "stalled" (rounding stops a solver short of the tolerance) or
-        "uncertified" (Newton's decrement says that it has converged, and rounding keeps
-        the duality gap from telling) or "undecided" (within tol of the infimum without a
-        penalty, and it is not known whether the classes overlap).
+        callback), "stalled" (rounding stops a solver short of the tolerance),
+        "uncertified" (converged by Newton's decrement, but rounding hides it from the
+        duality gap) or "undecided" (within tol of the infimum without a penalty, and it
+        is not known whether the classes overlap).
     gap : float
         Duality gap of the last point looked at.
     is_last : bool
@@ -97,10 +100,10 @@ class Monitor:
         return np.array(self._history, dtype=HISTORY_DTYPE)
 
     def wants_more(self, point, polish=False):
-        """Whether another iteration of this solver should start from `point`.
+        """Tell whether another iteration of this solver should start from `point`.
 
-        With `polish` one more is granted at the tolerance, to a solver whose last
-        iteration takes the gap to rounding.
+        With `polish`, a solver whose last iteration takes the gap to rounding gets one
+        more iteration at the tolerance.
         """
         if self.status is not None or self._idle_steps >= self._patience:
             return False
@@ -117,8 +120,8 @@ class Monitor:
             and point.n_errors == 0
             and point.value <= min(self.tol * self.objective.null_point.value, self._tried_at)
         ):
-            # Every row is on its side of the boundary. If it is so without what is penalised,
-            # scaling theta up takes the loss to 0, and it is there as far as tol can tell.
+            # Every row is classified right. If the unpenalised parameters alone do so, scaling
+            # them up takes the loss to 0, and within tol it is there already.
             self._tried_at = point.value / 10
             if self._proves_separation(point):
                 self.status = "separable"
@@ -131,7 +134,7 @@ class Monitor:
         return True
 
     def gap_at(self, point):
-        """Return the duality gap of `point`, which is likely to be the one looked at last."""
+        """Return the duality gap of `point`; the gap of the last point is kept."""
         if point is not self._seen:
             self._seen = point
             self.gap = self.objective.gap(point)
@@ -147,7 +150,7 @@ class Monitor:
         self._history.append((self.n_iter, seconds, point.value, self.gap))
 
     def iterated(self, previous, point, half_decrement=np.inf):
-        """Tell that an iteration led from `previous` to `point`.
+        """Record that an iteration led from `previous` to `point`.
 
         half_decrement : float
             Half the squared Newton decrement at `previous`, from a solver that
@@ -171,12 +174,12 @@ class Monitor:
             self.status = "stopped"
 
     def newton_decrement(self, point, half_decrement, step):
-        """Tell half the squared Newton decrement at `point`, before the step is taken.
+        """Record half the squared Newton decrement at `point`, before the step is taken.
 
-        Without a penalty it decides whether the fit has converged when this step is taken.
-        Where decrements fall linearly, at the rate r, half of one squared is 1 - sqrt(r) times
-        the suboptimality. Slow steps, and steps that move rows far, may be towards infinity:
-        then a proof is tried. With a penalty the duality gap decides.
+        With a penalty the duality gap decides on convergence. Without one, the decrement decides
+        whether the fit has converged once this step is taken. Where squared decrements fall
+        linearly, at the rate r, half of one is 1 - sqrt(r) times the suboptimality. Slow steps,
+        and steps that move rows far, may lead to infinity: then a proof of separation is tried.
 
         step : ndarray, shape of theta
         """
@@ -209,17 +212,17 @@ class Monitor:
                 self.status = "undecided"
 
     def _proves_separation(self, point):
-        """Whether classes are proven to be separated; notes a proof of the contrary, too."""
+        """Tell whether classes are proven to be separated; record a proof of the contrary, too."""
         separated = is_separated(self.objective, point)
         self._overlaps = separated is False
         self._n_attempts += 1
         return bool(separated)
 
     def stalled(self, point, half_decrement):
-        """Tell that rounding keeps the solver from going on.
+        """Record that rounding keeps the solver from going on.
 
-        The duality gap has a rounding floor of its own, above the objective's; a
-        fit that stalls there is done if the Newton decrement says so too.
+        The duality gap has a rounding floor of its own, above that of the objective. A
+        fit that stalls there is done if the Newton decrement is within the tolerance.
 
         Returns
         -------
@@ -231,13 +234,13 @@ class Monitor:
             self._at_floor = True
             certified = self.gap <= max(self.tol, _POLISHED) * point.value
             is_certified = certified or not self.objective.is_penalised
-            # Rounding is another one in the steps of another solver.
+            # The steps of another solver have other rounding errors.
             if is_certified or self.is_last:
                 self.settle(point)
         return self.status is not None
 
     def settle(self, point):
-        """Tell that no solver is left; decides what a fit at the rounding floor has reached."""
+        """Record that no solver is left; decide what a fit at the rounding floor has reached."""
         is_open = self.status is None and not self.objective.is_penalised and not self._overlaps
         if is_open and (self._is_suspect or not self._at_floor):
             if self._proves_separation(point):
@@ -248,12 +251,12 @@ class Monitor:
             self.status = "uncertified" if is_hidden else "converged"
 
     def transferred(self, objective, point):
-        """Tell that the end, `point`, has been evaluated on another, equal objective.
+        """Record that the end, `point`, has been evaluated on another, equal objective.
 
         Returns
         -------
         gap : float
-            There; if it is not what `tol` asks for, the fit is open again.
+            Duality gap there. If it exceeds what `tol` asks for, the fit is open again.
         """
         self.objective = objective
         self._look(point)
@@ -263,17 +266,17 @@ class Monitor:
         return self.gap
 
     def delivered(self, value, gap):
-        """Tell the objective and the gap of what is handed out; the history ends with them."""
+        """Record the objective and the gap of the result; the history ends with them."""
         if self._history:
             iteration, seconds, _, _ = self._history[-1]
             self._history[-1] = iteration, seconds, value, gap
 
     def next_solver(self, patience, is_last=True):
-        """Tell that another solver goes on from here.
+        """Record that another solver goes on from here.
 
         patience : int
-            Iterations without a lower value (beyond rounding) or half the duality gap
-            after which it is at the rounding floor.
+            Number of iterations in succession, none of which lowers the value beyond
+            rounding or halves the duality gap, after which it is at the rounding floor.
         is_last : bool
             Whether no other solver is left to go on from there.
         """

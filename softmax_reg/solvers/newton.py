@@ -13,13 +13,13 @@ _LAST = 1e-2
 # First trial of a step, as a multiple of the last step.
 _GROWTH = 2.0
 # Squared pivot, of a unit diagonal, up to which rounding affects a factor, and largest number of
-# conjugate gradients that refine its step.
+# iterations of conjugate gradients that refine its step.
 _SINGULAR = 1e-11
 _MAX_REFINEMENTS = 20
 
 
 def newton(objective, point, monitor, carry=None):
-    """Damped Newton with the exact Hessian.
+    """Minimise by damped Newton steps with the exact Hessian.
 
     Cost per iteration: one evaluation with its Hessian (n_samples theta.size^2 flops),
     one Cholesky factorisation (theta.size^3 / 3); rarely further evaluations. Quadratic
@@ -50,7 +50,7 @@ def newton(objective, point, monitor, carry=None):
         if step is None:
             return point, False, carry
         slope = inner(point.grad, step)
-        # A slope that rounding made positive is no sign of an optimum: its size is.
+        # The size of the slope, not its sign, shows an optimum: rounding may make it positive.
         half_decrement = abs(slope) / 2
         monitor.newton_decrement(point, half_decrement, step)
         if monitor.status == "separable":
@@ -71,11 +71,11 @@ def newton(objective, point, monitor, carry=None):
 
 
 def _newton_step(objective, point, hessian):
-    """-H^-1 g, or None where no factorisation gives a finite one.
+    """Return -H^-1 g, or None if no factorisation gives a finite one.
 
-    Without a penalty, rounding of nearly collinear columns may leave the Hessian singular where
-    its products still have digits: then conjugate gradients go on from its factor, one pass over
-    the rows each.
+    Without a penalty, rounding of nearly collinear columns may leave the Hessian singular while
+    Hessian products are still accurate. Conjugate gradients, preconditioned by the factor, then
+    refine the step, with one pass over the rows in each iteration.
     """
     for transform in factorisations(hessian):
         if objective.is_penalised or transform.least_pivot > _SINGULAR:
@@ -88,7 +88,7 @@ def _newton_step(objective, point, hessian):
 
 
 def _truncated_step(objective, point, transform, max_iter):
-    """-H^-1 g by conjugate gradients in the variables of `transform`.
+    """Compute -H^-1 g by conjugate gradients in the variables of `transform`.
 
     The accuracy follows the gradient, for superlinear convergence.
     """
@@ -156,7 +156,7 @@ def newton_cg(objective, point, monitor, carry=None, max_inner=_MAX_CG):
         transform = given or kronecker_transform(objective, point.theta)
         step = _truncated_step(objective, point, transform, max_inner)
         slope = inner(point.grad, step)
-        # A slope that rounding made positive is no sign of an optimum: its size is.
+        # The size of the slope, not its sign, shows an optimum: rounding may make it positive.
         half_decrement = abs(slope) / 2
         monitor.newton_decrement(point, half_decrement, step)
         if monitor.status == "separable":

@@ -21,7 +21,7 @@ _CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 1000}
 _GROUPS_CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 6}
 
 
-# Factor by which a step with a new Hessian reduces the suboptimality, roughly. An old Hessian
+# Ratio of the suboptimality before and after a step with a new Hessian, roughly. An old Hessian
 # serves as long as its steps gain as much for their cost.
 _GAIN = 1e4
 _ROUNDING = 16 * np.finfo(np.float64).eps
@@ -33,7 +33,7 @@ _NEAR = 2.0
 class CarriedHessian:
     """Hessian of the loss and the smooth part of the penalty, left to the next fit of a path.
 
-    The next fit uses it up: whoever still holds it does not hold the Hessian's memory.
+    The next fit releases the Hessian, also for other holders of this object.
     """
 
     hessian: np.ndarray | None = None
@@ -45,8 +45,8 @@ def proximal_newton(objective, point, monitor, carry=None):
     """Minimise a smooth convex loss plus an L1, elastic net or grouped penalty.
 
     Every iteration minimises the second-order model of the loss plus the penalty itself over
-    the working set (`working_set`, `quadratic`), and searches along the way there. Cost per
-    iteration: one evaluation of all features, one of the working set with its Hessian
+    the working set (`working_set`, `quadratic`), and then searches along the line to the minimum.
+    Cost per iteration: one evaluation of all features, one of the working set with its Hessian
     (n_samples m^2 flops for m parameters in it), and m^2 per pass of descent. Quadratic
     convergence; any descent of the model is enough for convergence at all. Where the last
     Hessian, or that of the last fit of a path, still serves, no other is computed.
@@ -55,8 +55,8 @@ def proximal_newton(objective, point, monitor, carry=None):
     -------
     point : Point
     done : bool
-        False when the working set has more parameters than pay here, or rounding stopped the
-        search.
+        False when the working set has too many parameters for this solver, or rounding
+        stopped the search.
     carry : CarriedHessian or None
         For the next fit, with another penalty.
 
@@ -76,16 +76,16 @@ def proximal_newton(objective, point, monitor, carry=None):
 
 
 def _iterated(objective, point, monitor, working, held):
-    """(point, done) where the iterations end, as in `proximal_newton`.
+    """Iterate from `point`; return (point, done) as in `proximal_newton`.
 
     held : CarriedHessian
-        Holds the Hessian of the working set, where there is one, then and in the end.
+        Hessian of the working set, if there is one; updated in place.
     """
     most = MAX_NEWTON_SIZE if monitor.is_last else largest_working_set(objective)
     progress, last, was_whole = 1.0, np.inf, True
     while monitor.wants_more(point):
-        # Nothing enters while the model is too rough for a whole step: by what it says of
-        # the gradient too much would.
+        # Nothing enters while the model is too rough for a whole step: its gradient would
+        # let too many coefficients enter.
         if was_whole and working.update(point):
             held.hessian = None
         start = working.gather(point.theta)
@@ -98,8 +98,8 @@ def _iterated(objective, point, monitor, working, held):
                 objective, working, held.hessian, grad, start, _ACCURACY[1], _QUICKLY
             )
             steps = steps_per_hessian(objective, start.size)
-            # The gap has digits to gain when what is left of the objective is rounding:
-            # only exact steps go on to gain them.
+            # The gap may still fall when the objective has reached rounding, but only by
+            # exact steps.
             rounding = _ROUNDING * point.value
             if rounding < abs(minimum.decrease) <= last * _GAIN ** (-1 / (1 + steps)):
                 new = _searched(objective, point, working, start, minimum)
@@ -129,7 +129,11 @@ def _iterated(objective, point, monitor, working, held):
 
 
 def _inherited(objective, carry):
-    """Members to start with, or None, and what Hessian the last fit has left, used up."""
+    """Return the initial members, or None, and the `CarriedHessian` to start with.
+
+    Both are those of the last fit if it had a similar penalty, and empty otherwise. A
+    `CarriedHessian` in `carry` loses its Hessian.
+    """
     if not isinstance(carry, CarriedHessian):    # another solver left it
         return None, CarriedHessian()
     held = replace(carry)
@@ -145,7 +149,7 @@ def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
     closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
     if effort is None:
         effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
-    # What overflows gives a point that is no lower.
+    # An overflow gives a point that is not lower.
     with np.errstate(over="ignore", invalid="ignore"):
         model = DenseModel(objective.algebra, hessian, grad, working.threshold, working.blocks)
         return minimise_model(model, start, accuracy=accuracy, **effort)
@@ -162,8 +166,8 @@ def search(objective, point, end, slope):
     """Return the `Point` of the first step towards `end` that lowers the objective enough.
 
     The steps are 1, 1/2, 1/4, ...; None if there is no such step. Where the slope is within
-    rounding, values that tie are enough: the duality gap of an L1 penalty has digits to gain
-    when the objective has none.
+    rounding, an equal value is enough: the duality gap of an L1 penalty may still fall when
+    the objective cannot.
     """
     rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     step, theta = 1.0, end    # at step 1 what the model sets to zero is zero

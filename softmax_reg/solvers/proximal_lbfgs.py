@@ -6,7 +6,8 @@ columns, L the strictly lower triangle of S'Y and D its diagonal,
 
     B = B0 - [B0 S, Y] [S'B0 S, L; L', -D]^-1 [B0 S, Y]'.
 
-Neither is ever formed: descent on the model plus the penalty keeps products with d up to date.
+Neither B0 nor B is ever formed: descent on the model plus the penalty keeps the products with
+a change d up to date.
 
 References
 ----------
@@ -28,8 +29,8 @@ _MEMORY = 10
 _EFFORT = {"sweeps": 1, "rounds": 1, "newton_steps": 1, "accuracy": 1e-4}
 _MAX_CG = 10
 _CG_REDUCTION = 0.03
-# Number of iterations after which the factors are taken anew, growth of this number, and ratio
-# of the objective to that at the last refresh up to which they are; as in `lbfgs`.
+# Number of iterations after which the factors are computed anew, growth of this number, and
+# largest ratio of the objective to that at the last refresh for a new one; as in `lbfgs`.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
 _REFRESH_BELOW = 0.9
@@ -45,14 +46,14 @@ _LEAST_CURVATURE = 1e-6
 
 
 class Metric:
-    """B above on a working set, but for the gradient: kept from iteration to iteration.
+    """The matrix B above on a working set, kept from iteration to iteration.
 
     Parameters
     ----------
     objective : Objective
         Objective in the working set.
     theta : ndarray
-        Where to take the curvature; one pass over the rows.
+        Parameters at which the curvature is computed, in one pass over the rows.
     """
 
     def __init__(self, objective, theta):
@@ -87,7 +88,7 @@ class Metric:
         self.left = self.right = np.zeros((self.shape[1], self.shape[0], 0))
 
     def spread(self, change):
-        """Compute d moments."""
+        """Multiply a change d by the second moments, from the right."""
         if len(self.moments) == 1:
             return change * self.moments
         return self.algebra.product(change, self.moments)
@@ -102,7 +103,7 @@ class Metric:
         self._correct()
 
     def append(self, s, y):
-        """Remember a change of theta and that of the gradient."""
+        """Remember a change s of theta and the change y of the gradient."""
         if not inner(s, y) > _LEAST_COSINE * np.sqrt(inner(s, s)) * np.sqrt(inner(y, y)):
             return
         self._pairs = [*self._pairs[1 - _MEMORY:], (s, y, self.base_times(s))]
@@ -119,7 +120,7 @@ class Metric:
         middle[:m, m:] = np.tril(s_with_y, -1)
         middle[m:, :m] = middle[:m, m:].T
         middle[m:, m:] = -np.diag(np.diag(s_with_y))
-        # Vectors of very different lengths: to a unit diagonal first.
+        # Vectors may differ much in length: scale to a unit diagonal first.
         scale = 1 / np.sqrt(np.abs(np.diag(middle)))
         inverse = np.linalg.inv(middle * scale * scale[:, np.newaxis])
         vectors = np.concatenate([image, y]) * scale[:, np.newaxis]
@@ -256,7 +257,7 @@ class KroneckerModel(QuadraticModel):
         return largest
 
     def newton(self, x, support, slope):
-        """By conjugate gradients on the support, scaled to a unit diagonal."""
+        """Compute the step by conjugate gradients on the support, scaled to a unit diagonal."""
         curvature = self.curvature(x.shape)
         usable = support & (curvature > 0)
         scale = np.where(usable, 1 / np.sqrt(np.where(usable, curvature, 1.0)), 0.0)
@@ -314,9 +315,9 @@ def proximal_lbfgs(objective, point, monitor, carry=None):
 
 
 def _step(objective, point, working, metric, start, grad, damping):
-    """Return a point that is low enough, in a metric of damping times B, or None.
+    """Take a step that lowers the objective enough, with damping times B as the Hessian.
 
-    Shorter steps on the way to a minimum would lose its zeros. Where a step fails, the damping
+    A line search would lose the zeros of the model's minimum. Where a step fails, the damping
     is raised instead, to the curvature that the step has shown.
 
     Returns
@@ -330,7 +331,7 @@ def _step(objective, point, working, metric, start, grad, damping):
     rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     decrement = None
     for _ in range(_MAX_DAMPINGS):
-        # What overflows gives a point that is no lower.
+        # An overflow gives a point that is not lower.
         with np.errstate(over="ignore", invalid="ignore"):
             model = KroneckerModel(
                 metric, grad / damping, working.threshold / damping, working.blocks

@@ -1,8 +1,8 @@
-"""The minimum of a quadratic model with an L1 or grouped penalty: descent, and Newton between.
+"""Minimisation of a quadratic model with an L1 or grouped penalty: descent and Newton steps.
 
 Coordinate descent finds the support of the minimum from anywhere but is slow where coordinates
-are correlated. Newton's method on the support is fast there, and tells nothing about the
-rest. The two take turns. Only the models know the form of the Hessian.
+are correlated. Newton's method on the support is fast there, but tells nothing about the other
+coordinates. The two take turns. Only the models know the form of the Hessian.
 """
 
 from abc import ABC, abstractmethod
@@ -17,21 +17,21 @@ from .line_search import inner
 # halved. Largest number of halvings of a step on groups.
 _SHORTEST = 1e-3
 _MAX_HALVINGS = 12
-# Relative change of a coordinate below which it follows rounding: that of h x, from which
-# descent takes the slope to get the new x.
+# Relative change of a coordinate below which it is rounding: descent computes the new x from
+# h x minus the slope.
 _FLOOR = 16 * np.finfo(np.float64).eps
 # Largest support whose Hessian is factorised.
 MAX_SUPPORT = 3000
 
 
 class ModelMinimum(NamedTuple):
-    """Where a model is smallest, as far as it was asked.
+    """The minimum of a model, to the accuracy asked for.
 
     Attributes
     ----------
     x : ndarray, shape of the parameters
     slope : float
-        Slope of the objective from the start to x, kinks taken at x: negative but for rounding.
+        Slope of the objective from the start to x, kinks taken at x: negative except for rounding.
     decrease : float
         Decrease of the model from the start to x.
     """
@@ -42,7 +42,7 @@ class ModelMinimum(NamedTuple):
 
 
 class QuadraticModel(ABC):
-    """grad' d + d' H d / 2 + kinks(start + d); what `minimise_model` asks of a model.
+    """The model grad' d + d' H d / 2 + kinks(start + d), as `minimise_model` needs it.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
     sweeps, rounds, newton_steps : int
         Largest number of passes of descent in a round, of rounds, and of Newton steps in a round.
     accuracy : float
-        Ends where no coordinate moves the model by more than this fraction of the most that
-        one did at first, or by more than rounding.
+        The end is where no coordinate moves the model by more than this fraction of the
+        largest move at first, or by more than rounding.
 
     Returns
     -------
@@ -247,7 +247,7 @@ class DenseModel(QuadraticModel):
         return out
 
     def _bend(self, x, index):
-        """Hessian of the blocks' norms: threshold (I - u u') / |x| for every block."""
+        """Compute the Hessian of the blocks' norms: threshold (I - u u') / |x| for every block."""
         width = x.shape[1]
         norms = self.blocks.norms(x)
         share = np.divide(self.threshold, norms, out=np.zeros(width), where=norms > 0)
@@ -258,7 +258,7 @@ class DenseModel(QuadraticModel):
 
 
 def _decomposed(hessian, blocks, n_rows):
-    """(members, starts, values, vectors) of `kernels.descent.group_descent`."""
+    """Return (members, starts, values, vectors) for `kernels.descent.group_descent`."""
     width = blocks.n_columns
     index = np.arange(n_rows * width).reshape(n_rows, width)
     starts = n_rows * np.append(blocks.starts, width)

@@ -1,18 +1,18 @@
 """Proof that classes can be separated, at least in part, so that there is no optimum.
 
 The margins of a direction D in the parameters are (D_y(i) - D_k)'[x_i, 1], one for each row i of
-positive weight and each class k other than its own. Moving along D for ever lowers the loss for
-ever exactly if no margin is negative and one is positive (Albert & Anderson 1984); D must be 0
-where the coefficients are penalised. Two ways to such a D:
+positive weight and each class k other than its own. Moving along D lowers the loss for ever if and
+only if no margin is negative and one is positive (Albert & Anderson 1984). D must be 0 where the
+coefficients are penalised. There are two ways to find such a D:
 
 - The parameters themselves, where all margins are positive: complete separation.
-- The linear programme of Konis (2007): the largest mean margin of all D in a box, no margin
-  negative. The variables are coefficients of whitened columns, so that columns that are nearly
-  collinear are as good as others. Constraints are few at first and added where they are violated.
+- The linear programme of Konis (2007): maximise the mean margin over all D in a box, with no
+  margin negative. The variables are coefficients of whitened columns, so that nearly collinear
+  columns are as good as others. Constraints are few at first and added where they are violated.
   An optimum of 0 proves that the classes overlap.
 
-Whatever found it, D counts only if its margins, computed in float64 on the columns of X, are as
-asked beyond a bound on their rounding errors, or zero within it.
+In both cases D counts only if its margins, computed in float64 on the columns of X, are as asked.
+A margin counts as zero where it is within a bound on its rounding errors.
 
 References
 ----------
@@ -45,7 +45,7 @@ _ZERO = 1e-8
 
 
 def is_separated(objective, point):
-    """Whether classes can be separated by what is not penalised, as far as that is proven.
+    """Try to prove that unpenalised parameters can, or cannot, separate classes.
 
     Costs a pass over the rows where the parameters prove it, else a QR decomposition of the
     columns without a penalty, a linear programme and a pass for each of its rounds.
@@ -78,7 +78,7 @@ def is_separated(objective, point):
 
 
 def largest_move(objective, step):
-    """Largest change of a margin by `step`, like theta; 0 where the rows are out of reach.
+    """Return the largest change of a margin by `step`, like theta; 0 for rows out of reach.
 
     Near a finite optimum a Newton step hardly moves any row. Along a direction that separates,
     the margins of the separated rows grow by about 1 with every step.
@@ -115,7 +115,7 @@ class _Rows:
         self._tolerance = 4 * (self.width + 4) * _EPS
 
     def restricted(self, theta):
-        """Parameters of the columns of the blocks, (n_rows, width)."""
+        """Return the parameters of the columns of the blocks, (n_rows, width)."""
         return theta[:, np.append(self._free, theta.shape[1] - 1)]
 
     def blocks(self):
@@ -132,7 +132,7 @@ class _Rows:
             yield design, self._y[rows]
 
     def smallest_margin(self, theta):
-        """Smallest margin of `theta`, (n_rows, n_features + 1), less its rounding errors."""
+        """Return the smallest margin of `theta`, (n_rows, n_features + 1), less rounding error."""
         coef, intercept = _both(theta[:, :-1]), _both(theta[:, -1:])[:, 0]
         smallest = np.inf
         width = 1 if sparse.issparse(self._X) else self._X.shape[1]
@@ -155,14 +155,14 @@ class _Rows:
         return smallest
 
     def _scale(self):
-        """Largest number of every column in size, 1 where it is zero; (width,)."""
+        """Return the largest absolute value of every column, (width,); 1 where it is zero."""
         largest = np.zeros(self.width)
         for design, _ in self.blocks():
             np.maximum(largest, abs(design).max(axis=0), out=largest)
         return np.where(largest > 0, largest, 1.0)
 
     def whitening(self):
-        """T with mean square 1 of every column of [x, 1] T, as many as are independent."""
+        """Return T, (width, rank of [x, 1]), with mean square 1 of every column of [x, 1] T."""
         factor, scale = np.zeros((0, self.width)), self._scale()
         for design, _ in self.blocks():
             factor = np.linalg.qr(np.vstack([factor, design]), mode="r")
@@ -172,11 +172,14 @@ class _Rows:
         return basis / scale[:, np.newaxis]
 
     def has_recession(self, direction):
-        """Whether no margin of (n_classes, width) is negative and one is positive."""
+        """Tell whether no margin of `direction` is negative and one is positive.
+
+        direction : (n_classes, width)
+        """
         largest, scale = -np.inf, self._scale()
         length = np.linalg.norm(direction * scale)
         for design, y in self.blocks():
-            # Zero is what the rounding of the direction, too, leaves.
+            # A margin within the rounding of the direction counts as zero, too.
             lengths = length * np.linalg.norm(design / scale, axis=1)
             sizes = abs(design) @ abs(direction.T) + lengths[:, np.newaxis]
             margins = _margins(design @ direction.T, y)
@@ -188,12 +191,12 @@ class _Rows:
 
 
 def _both(rows):
-    """Rows of parameters of all classes: the first class of two has none of its own."""
+    """Return the parameters of all classes; zeros for the first of two, which has none."""
     return rows if len(rows) > 1 else np.vstack([np.zeros_like(rows), rows])
 
 
 def _margins(logits, y):
-    """Margins (n, n_classes) of rows over every class, inf over their own."""
+    """Compute the margins (n, n_classes) of rows over every class, inf over their own."""
     own = np.arange(len(y)), y
     margins = logits[own][:, np.newaxis] - logits
     margins[own] = np.inf
@@ -206,7 +209,7 @@ def _bounds(sizes, y):
 
 
 def _by_linear_programme(rows, start):
-    """`is_separated` by whitened columns; None where that is too large or ends undecided."""
+    """Decide `is_separated` by whitened columns; None if this is too large or ends undecided."""
     n_classes = rows.n_classes
     if (n_classes - 1) * rows.width > _MAX_VARIABLES:
         return None
@@ -244,7 +247,12 @@ def _by_linear_programme(rows, start):
 
 
 def _pair_rows(u, y, own, other, n_classes):
-    """Gradients (m, (n_classes - 1) * rank) of the margins of rows `own` over classes `other`."""
+    """Return the gradients of the margins of rows `own` over classes `other`.
+
+    Returns
+    -------
+    gradients : (m, (n_classes - 1) * rank)
+    """
     out = np.zeros((len(own), n_classes, u.shape[1]))
     index = np.arange(len(own))
     out[index, y[own]] += u[own]
@@ -253,7 +261,7 @@ def _pair_rows(u, y, own, other, n_classes):
 
 
 def _mean_margins(rows, basis):
-    """Gradient of the mean margin in the direction of all classes but the first."""
+    """Compute the gradient of the mean margin in the direction of all classes but the first."""
     total = np.zeros((rows.n_classes, basis.shape[1]))
     for design, y in rows.blocks():
         u = design @ basis
@@ -263,7 +271,7 @@ def _mean_margins(rows, basis):
 
 
 def _smallest_margins(rows, basis, direction, below):
-    """(gradients of the smallest margins, of those below a bound; the smallest margin)."""
+    """Return the gradients of the smallest margins `below` a bound, and the smallest margin."""
     room = 4 * direction[1:].size + 100
     gradients, values = [np.zeros((0, direction[1:].size))], [np.zeros(0)]
     for design, y in rows.blocks():

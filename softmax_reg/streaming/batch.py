@@ -70,7 +70,7 @@ class LastStep:
 
 
 class Batch(NamedTuple):
-    """The function of `stream` for one batch, of the classes that have come.
+    """The objective of `stream` for one batch, with the classes that have come.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, rows, sample, shift, fit_intercept, past, new_classes):
-        """Return the function for new rows.
+        """Return the objective for new rows.
 
         Parameters
         ----------
@@ -125,13 +125,13 @@ class Batch(NamedTuple):
         return _checked(point)
 
     def minimise_in_logits(self):
-        """Minimise in the space of the batch's logits, where that takes fewer flops.
+        """Minimise in the space of the batch's logits, where this takes fewer flops.
 
         Returns
         -------
         Point or None
-            With its Hessian where the posterior is dense. None where it takes more flops, or
-            rounding is too large.
+            With its Hessian where the posterior is dense. None where this takes more flops, or
+            rounding errors are too large.
         """
         rows, sample, theta, posterior = (
             self.objective.rows, self.objective.sample, self.past.center, self.past.posterior
@@ -181,7 +181,7 @@ class Batch(NamedTuple):
         return X
 
     def grown(self, theta):
-        """Return `KroneckerPosterior` P_t with the factors at theta; one pass over the batch."""
+        """Return the `KroneckerPosterior` plus the factors at theta; one pass over the batch."""
         objective, past = self.objective, self.past.posterior
         classes, moments = objective.rows.curvature(
             objective.sample, objective.coordinates.shift, theta, past.full,

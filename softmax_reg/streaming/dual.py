@@ -1,25 +1,28 @@
 """Newton's method in the logits of a few rows, for a quadratic penalty around a centre.
 
-Minimise sum_i f_i(u_i) + 1/2 d'Q d over d, the change of theta, where u = J d are the changes
-of the logits of N rows and Q is positive definite. At the minimum d = Q^-1 J' a with
+The problem is to minimise sum_i f_i(u_i) + 1/2 d'Q d over d, the change of theta. Here u = J d
+are the changes of the logits of N rows, and Q is positive definite. At the minimum
+d = Q^-1 J' a with
 
-    a_i = -f_i'(u_i),    u = G a,    G = J Q^-1 J'    of shape (N n_classes, N n_classes),
+    a_i = -f_i'(u_i),    u = G a,    G = J Q^-1 J'    of shape (N n_classes, N n_classes).
 
-so that once G is known the number of features no longer counts. With B the block-diagonal
-matrix of the f_i'', a Newton step from a is a+ - a, where
+Once G is computed, the cost does not depend on the number of features. Let B be the
+block-diagonal matrix of the Hessians f_i''. A Newton step from a is a+ - a, where
 
-    (I + B G) a+ = B u - f'(u)
+    (I + B G) a+ = B u - f'(u).
 
-(Rasmussen & Williams, algorithm 3.1, without the square roots of B: some blocks are negative).
+This is algorithm 3.1 of Rasmussen & Williams without the square roots of B, which do not exist
+here: some blocks are negative.
 
-The curvature P of the past is zero along an intercept whose class is new, along an
-unpenalised feature, and along a shift of all classes' intercepts. Q adds delta_j > 0 to these
-coefficients j. A further row of J per j, with a one in column j, then has
+The curvature P of the past is zero along three kinds of directions: the intercept of a new
+class, an unpenalised feature, and a shift of all classes' intercepts. So that Q is positive
+definite, it is P with delta_j > 0 added for these coefficients j. For each j a further row of J,
+the anchor, has a one in column j and the loss
 
-    f_j(u) = -delta_j / 2 ||u - mean(u)||^2    (two classes: -delta_j / 2 u^2),
+    f_j(u) = -delta_j / 2 ||u - mean(u)||^2    (two classes: -delta_j / 2 u^2).
 
-which takes it away again, but for the shift of all classes: nothing depends on that, and the
-curvature keeps the system regular. These rows are called anchors here.
+The anchors remove the added curvature, except along a shift of all classes. Nothing depends on
+such a shift, and the curvature that is left there keeps the system regular.
 
 References
 ----------
@@ -44,7 +47,7 @@ def dual_flops(n_rows, n_classes):
 
 
 def cross_entropy_blocks(logits, y, weight):
-    """Sum of the rows' losses, their gradients and Hessians in the logits.
+    """Compute the sum of the rows' losses, and its gradients and Hessians in the logits.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def cross_entropy_blocks(logits, y, weight):
     proba = softmax(logits, axis=1)
     blocks = -weight[:, None, None] * proba[:, :, None] * proba[:, None, :]
     k = np.arange(logits.shape[1])
-    # Rows sum to zero. Not q - q q, which cancels where q is close to 1.
+    # Rows sum to zero, which gives the diagonal: q - q q cancels where q is close to 1.
     blocks[:, k, k] = 0.0
     blocks[:, k, k] = -blocks.sum(axis=2)
     proba[at] = 0.0
@@ -72,7 +75,7 @@ def cross_entropy_blocks(logits, y, weight):
 
 
 class LogitObjective:
-    """Evaluate the function above in `a`, for `line_search`.
+    """The function above in terms of `a`, for `line_search`.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ class LogitObjective:
         return (self._gram @ a.ravel()).reshape(a.shape)
 
     def evaluate(self, a, with_hessian=False):
-        """`Point`, with f'(u) as its `loss_grad` and the blocks of B as its `hessian`."""
+        """Return the `Point` at `a`: its `loss_grad` is f'(u), its `hessian` the blocks of B."""
         u, n = self.times_gram(a), len(self._y)
         value, grad, blocks = cross_entropy_blocks(self._logits + u[:n], self._y, self._weight)
         parts, curvatures = [grad], [blocks]
@@ -133,7 +136,7 @@ class LogitObjective:
 
 
 def minimise_dual(objective, shape, enough):
-    """Minimise by damped Newton from a = 0; a `Point`, or None at a singular system.
+    """Minimise by damped Newton from a = 0; return a `Point`, or None if a system is singular.
 
     Parameters
     ----------
@@ -150,7 +153,7 @@ def minimise_dual(objective, shape, enough):
             return None
         slope = inner(point.grad, step)
         new = line_search(objective, point, step, slope)[0] if slope < 0 else None
-        if new is None:    # rounding rules here
+        if new is None:    # rounding leaves no step
             break
         point = new
         if -slope <= 2 * enough:

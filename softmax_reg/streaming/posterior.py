@@ -154,7 +154,7 @@ class DensePosterior(NamedTuple):
 
 
 def _unpacked_dense(packed, start):
-    """`DensePosterior` from its pickle."""
+    """Restore a `DensePosterior` from its pickle."""
     return DensePosterior(_unpacked(packed, 2 * start.shape), start)
 
 
@@ -185,7 +185,7 @@ class KroneckerPosterior(NamedTuple):
 
     @property
     def full(self):
-        """Whether the moments are all there, or their mean and diagonal."""
+        """Whether the moments are a full matrix, or their mean and diagonal."""
         return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
 
     def of_rows(self, present):
@@ -205,29 +205,32 @@ class KroneckerPosterior(NamedTuple):
         return self._replace(classes=factor * self.classes, moments=factor * self.moments)
 
     def plus(self, classes, moments):
-        """Return the posterior with these added to the sums."""
+        """Return the posterior with `classes` and `moments` added to the sums."""
         return self._replace(classes=self.classes + classes, moments=self.moments + moments)
 
     def halfway_to(self, other):
-        """Return the mean of two sums."""
+        """Return the posterior with the mean of the sums of both."""
         return self._replace(
             classes=(self.classes + other.classes) / 2, moments=(self.moments + other.moments) / 2
         )
 
     def factors(self):
-        """`Curvature`, as the solvers' transforms take it."""
+        """Return the `Curvature`, as the solvers' transforms take it."""
         return Curvature(
             self.classes, *mean_and_covariance(self.moments, self.full, self.fit_intercept)
         )
 
     def operator(self):
-        """As `DensePosterior.operator`; 2 n_rows n_features (n_rows + n_features) flops."""
+        """See `DensePosterior.operator`.
+
+        A call takes 2 n_rows n_features (n_rows + n_features) flops.
+        """
         classes, mean, covariance = self.factors()
 
         def product(change):
             coef, intercept = change[:, :-1], change[:, -1:]
             moved = np.zeros(change.shape)
-            # Of the logits at the mean, and of the features around it.
+            # The parts from the logits at the mean, and from the features around it.
             if self.fit_intercept:
                 moved[:, -1:] = intercept + (coef @ mean)[:, np.newaxis]
             full = covariance.ndim == 2
@@ -247,7 +250,7 @@ class KroneckerPosterior(NamedTuple):
         return _PRODUCTS * 6 * n_rows * (rows.n_entries + of_factors)
 
     def dual_flops(self, n, width):
-        """As `DensePosterior.dual_flops`: the factorisations of one matrix per class."""
+        """Estimate the flops of `dual` for n rows: factorisations of one matrix per class."""
         if self.classes.ndim == 1:    # thousands of classes
             return np.inf
         n_rows, size = len(self.classes), width - 1
@@ -255,7 +258,7 @@ class KroneckerPosterior(NamedTuple):
         return n_rows * (factor + n**2 * (size + n_rows**2))
 
     def dual(self, X, free, deltas):
-        """As `DensePosterior.dual`.
+        """See `DensePosterior.dual`.
 
         With A = U diag(gamma) U', and intercepts b~ = b + W mu at the mean mu of the past,
         Q is block-diagonal in (U' W, U' b~): gamma_k Sigma + l2 and gamma_k, with deltas.
@@ -311,6 +314,6 @@ class KroneckerPosterior(NamedTuple):
 
 
 def _unpacked_kronecker(packed, shapes, l2, fit_intercept):
-    """`KroneckerPosterior` from its pickle."""
+    """Restore a `KroneckerPosterior` from its pickle."""
     classes, moments = map(_unpacked, packed, shapes)
     return KroneckerPosterior(classes, moments, l2, fit_intercept)

@@ -1,44 +1,46 @@
 """Learning from batches of rows, one pass: the past is a quadratic function of theta.
 
-A stream keeps the point theta_t and the curvature P_t of the batches 1..t. The next batch, with
-rows i of weights s_i, enters by
+A stream keeps the parameters theta_t and the curvature P_t of the batches 1..t. The next batch,
+whose rows i have the weights s_i, gives
 
     theta_{t+1} = argmin  sum_i s_i CE_i(theta) + 1/2 (theta - theta_t)' P_t (theta - theta_t),
     P_{t+1}     = P_t + H_{t+1},
 
-H_{t+1} the Hessian of the batch's loss at theta_{t+1}; P_0 is 1/C (times the penalty factor)
-on W and 0 on the intercept, theta_0 = 0. So the first batch gets the optimum of the full
-objective, and later ones that of their own loss plus the second-order Taylor expansion of
-all before: recursive least squares, were the loss quadratic, the online Laplace approximation
-in Bayesian terms.
+where H_{t+1} is the Hessian of the batch's loss at theta_{t+1}. The start is theta_0 = 0, with a
+P_0 of 1/C (times the penalty factor) on W and 0 on the intercept. So the first batch gives the
+optimum of the full objective. A later batch gives the optimum of its own loss plus the
+second-order Taylor expansion of all losses before. For a quadratic loss this is recursive least
+squares. In Bayesian terms it is the online Laplace approximation.
 
-This ignores how the curvatures of past rows change as theta moves on: mostly they
-fall, for models get surer, and sums of the old ones hold theta back. A batch that has not
-been learned from measures the change: before the batch is learned, P_t - P_0, of the weight
-that came before the last batch, is multiplied by
+The expansion ignores that the curvatures of past rows change as theta moves. Mostly they fall,
+because the model becomes more certain, and the sums of the old curvatures then hold theta back.
+The next batch measures the change before it is learned from. The share of P_t - P_0 that came
+before the last batch, by weight, is multiplied by
 
     sum_i s_i trace(A_i(theta_t)) / sum_i s_i trace(A_i(theta_{t-1})),  A_i = diag(q_i) - q_i q_i',
 
-over its rows, q_i their probabilities. On standardised digits, 50 batches, that takes the
-held-out loss from 1.09, 1.31 and 1.31 times that of a fit to all rows (C = 0.01, 0.1, 1) to
-1.03, 1.15 and 1.18 times. For a quadratic loss the factor is 1.
+where the sums are over the rows of the next batch, with probabilities q_i. On standardised
+digits, 50 batches, this lowers the held-out loss from 1.09, 1.31 and 1.31 times that of a fit to
+all rows (C = 0.01, 0.1, 1) to 1.03, 1.15 and 1.18 times. For a quadratic loss the factor is 1.
 
 A batch of few rows is minimised in the space of its logits (`dual`), others in theta.
 
-Two forms of P: the matrix itself (`DensePosterior`), or where that gets too large the sums
-of Kronecker factors of `solvers.kronecker` (`KroneckerPosterior`), A (x) M / trace(A) + P_0.
-The factors of a batch are the mean of those at theta_t and theta_{t+1}: once learned, few rows
-of many features are predicted far too surely, and factors cannot tell in which directions.
+P has two forms. `DensePosterior` is the matrix itself. Where the matrix gets too large,
+`KroneckerPosterior` keeps sums of the Kronecker factors of `solvers.kronecker`,
+A (x) M / trace(A) + P_0. The factors of a batch are the mean of those at theta_t and theta_{t+1}:
+once learned, few rows of many features are predicted with far too much certainty, and the
+factors cannot tell in which directions.
 
 Classes that have not come yet are not in the model. A past without them would pull their
-intercepts to minus infinity, where no curvature is left to tell of it. When they come first,
-in a batch after a past of weight n and mean row m, that past is
+intercepts to minus infinity, where no curvature is left to record this. When classes first come,
+in a batch after a past of weight n and mean row m, the past adds the term
 
     n log(1 + sum_new exp(z_k - c)),    z = theta [m, 1],    c = H(p) + sum_old p_j z_j,
 
-p the old classes' softmax at m and H(p) its entropy: of n rows of old classes at m the loss
-that new ones add, with the logsumexp of the old logits replaced by its tangent at theta_t,
-so that nothing that P_t knows is told twice. It is convex, and its Hessian goes into P_{t+1}.
+where p is the old classes' softmax at m and H(p) its entropy. The term is the loss that the new
+classes add to n rows of old classes at m, with the logsumexp of the old logits replaced by its
+tangent at theta_t. So nothing that P_t contains is counted twice. The term is convex, and its
+Hessian is added to P_{t+1}.
 
 References
 ----------
@@ -64,16 +66,16 @@ from .posterior import DensePosterior, KroneckerPosterior
 from .terms import NewClasses, Past
 
 # Number of parameters up to which the curvature is one matrix: digits with an intercept. A
-# batch of 10 rows then costs up to 3 times what it does just above, for the Cholesky factor.
+# batch of 10 rows then costs up to 3 times what it does just above, due to the Cholesky factor.
 MAX_DENSE_SIZE = 650
-# Growth of the weight seen at which the factors are decomposed anew.
+# Growth factor of the weight seen after which the factors are decomposed anew.
 _REFRESH = 1.3
-# Largest factor, up or down, by which one batch scales the curvatures of the past.
+# Largest factor, up or down, of the curvatures of the past in one batch.
 _MAX_DRIFT = 3.0
 
 
 class Stream(NamedTuple):
-    """What is known after some batches; its size does not depend on how many.
+    """The state after some batches; its size does not depend on their number.
 
     Attributes
     ----------
@@ -92,7 +94,7 @@ class Stream(NamedTuple):
         Penalty factor over C.
     fit_intercept : bool
     transform : None, or (KroneckerTransform, the weight seen, the number of classes seen)
-        Where the last batch was minimised in its variables.
+        Not None if the last batch was minimised in its variables.
     before, weight_before
         `theta` and `weight_seen` before the last batch.
     """
@@ -157,7 +159,7 @@ class Stream(NamedTuple):
             return self._after(rows_of(X, len(self.theta)), Sample(y, weight))
 
     def _after(self, rows, sample):
-        """`after`, of rows that count."""
+        """Return `after` for rows of positive weight."""
         y, weight = sample
         total = float(weight.sum())
         weight_seen = self.weight_seen + total
@@ -179,7 +181,7 @@ class Stream(NamedTuple):
         return past._solved(after, rows, sample, of_classes)
 
     def _solved(self, after, rows, sample, of_classes):
-        """`after`, with its theta and its posterior."""
+        """Return `after` with the theta and the posterior that the batch gives."""
         binary = len(self.theta) == 1
         present = np.ones(1, dtype=bool) if binary else after.seen
         theta, new_classes = self._entered(after.seen, present, of_classes)
@@ -211,7 +213,7 @@ class Stream(NamedTuple):
         )
 
     def _drifted(self, rows, sample):
-        """With the past's curvature at `theta` instead of `before`, as far as rows tell."""
+        """Return the stream with its curvature scaled to `theta`, as measured on the rows."""
         share = self.weight_before / self.weight_seen if self.weight_seen > 0 else 0.0
         if share == 0:
             return self
@@ -226,7 +228,7 @@ class Stream(NamedTuple):
         return self._replace(posterior=self.posterior.scaled(1 - (1 - ratio) * share))
 
     def _entered(self, seen, present, of_classes):
-        """(theta, NewClasses or None): intercepts of classes that are new, by their share."""
+        """Return (theta, NewClasses or None); new classes get intercepts by their shares."""
         theta = self.theta[present]
         if not self.fit_intercept or np.array_equal(seen, self.seen):
             return theta, None
@@ -247,7 +249,7 @@ class Stream(NamedTuple):
         return theta, NewClasses.after(self, theta, is_new)
 
     def _transform(self, after, posterior):
-        """Return the last transform, or where much has come since, that of this posterior."""
+        """Return the last transform, or that of `posterior` if weight or classes have grown."""
         n_seen = np.count_nonzero(after.seen)
         if self.transform is not None:
             _, weight, n_rows = self.transform
@@ -259,7 +261,7 @@ class Stream(NamedTuple):
         return transform, after.weight_seen, n_seen
 
     def coef_and_intercept(self):
-        """coef_ and intercept_ of the user's columns in float64, of all classes."""
+        """Return coef_ and intercept_ of the user's columns in float64, for all classes."""
         coef = self.theta[:, :-1].copy()
         intercept = self.theta[:, -1] - np.einsum("kj,j->k", coef, self.shift)
         if len(coef) == 1:
@@ -275,7 +277,7 @@ class Stream(NamedTuple):
 
 
 def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
-    """Return the stream after a batch; None starts one.
+    """Return the stream after one more batch; a `stream` of None starts a new one.
 
     Parameters
     ----------

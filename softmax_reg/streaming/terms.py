@@ -42,7 +42,7 @@ class Past:
 
 
 class NewClasses:
-    """Past rows to classes that come first now: n log(1 + sum_k exp((L theta m)_k + o)).
+    """Loss of past rows from new classes: n log(1 + sum_k exp((L theta m)_k + o)).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class NewClasses:
 
     @classmethod
     def after(cls, past, theta, is_new):
-        """Return the past of the stream `past`, in all rows of theta now in the model."""
+        """Return the term for the stream `past`, in all rows of theta now in the model."""
         mean = np.append(past.mean - past.shift, 1.0)
         if len(theta) == 1:    # its logit is that of class 1
             return cls(np.array([[1.0 if past.seen[0] else -1.0]]), 0.0, mean, past.weight_seen)
@@ -76,13 +76,13 @@ class NewClasses:
         value = largest + np.log(np.exp(added - largest).sum())
         proba = softmax(added)[:-1]
         curvature = rows.T @ (np.diag(proba) - np.outer(proba, proba)) @ rows
-        # Exactly symmetric, as half of it is what a pickle holds.
+        # Exactly symmetric, because a pickle holds only half of it.
         return weight * value, weight * (proba @ rows), weight / 2 * (curvature + curvature.T)
 
     def value_grad(self, theta):
         """Return value and gradient, (n_rows, n_features + 1)."""
         value, grad, _ = self.of_logits(theta @ self.mean)
-        if len(grad) > 1:    # zero but for rounding, which would shift all intercepts
+        if len(grad) > 1:    # zero except for rounding, which would shift all intercepts
             grad -= grad.mean()
         return value, np.outer(grad, self.mean)
 

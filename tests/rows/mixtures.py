@@ -20,8 +20,9 @@ def cut(n_samples, n_parts):
 
 
 def agree(left, right):
-    """Objectives within the certificates of one optimum."""
+    """Objectives within the certificates of one optimum, and rounding in the dtype of coef_."""
     if not np.isfinite(left.dual_gap_):    # both have ended at the rounding floor
         return left.objective_ == pytest.approx(right.objective_, rel=1e-9)
     difference = abs(left.objective_ - right.objective_)
-    return difference <= max(left.dual_gap_, right.dual_gap_) + 8 * EPS * right.objective_
+    eps = np.finfo(left.coef_.dtype).eps
+    return difference <= max(left.dual_gap_, right.dual_gap_) + 8 * eps * right.objective_

@@ -129,9 +129,9 @@ class TestFits:
         else:
             assert agree(model, expected)
         for method in ("predict_proba", "decision_function", "predict"):
-            np.testing.assert_array_equal(
-                getattr(model, method)(RowBlocks(X)), getattr(model, method)(X)
-            )
+            actual, expected = (getattr(model, method)(form) for form in (RowBlocks(X), X))
+            # Few rows in memory have no kernels, which sum in another order.
+            np.testing.assert_allclose(actual, expected, rtol=64 * EPS, atol=64 * EPS)
 
     def test_a_memmap_is_read_in_blocks(self, tmp_path, monkeypatch):
         """By itself, read-only; the file does not change."""
