@@ -1,6 +1,7 @@
 """The objective of solvers, from rows, sample, penalty and coordinates."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -182,12 +183,12 @@ class Objective:
         """Shape of theta."""
         return self.n_rows, self.n_features + 1
 
-    @property
+    @cached_property
     def is_penalised(self):
         """Whether the duality gap is finite: all features are penalised, without terms."""
         return self.penalty.is_strict and not self.terms
 
-    @property
+    @cached_property
     def free_shifts(self):
         """Sets of parameters whose common shift changes nothing, a list of arrays of indices.
 
@@ -307,11 +308,17 @@ class Objective:
         for term in self.terms:
             more = term.hessian(theta)
             hessian += more if index is None else more[np.ix_(index, index)]
-        if index is None:
-            index = np.arange(theta.size)
-        curvature = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
-        np.einsum("ii->i", hessian)[:] += curvature[index % (self.n_features + 1)]    # a view
-        self.coordinates.fix_zeros(hessian, index)
+        curvature = self._penalty_curvature if index is None else self._penalty_curvature[index]
+        np.einsum("ii->i", hessian)[:] += curvature    # a view
+        if len(self.coordinates.zeros):
+            index = np.arange(theta.size) if index is None else index
+            self.coordinates.fix_zeros(hessian, index)
+
+    @cached_property
+    def _penalty_curvature(self):
+        """Second derivatives of the penalty in theta.ravel()."""
+        row = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
+        return np.tile(row, self.n_rows)
 
     def hess_prod(self, theta, direction):
         """Return the Hessian at theta times `direction`; one pass.

@@ -3,18 +3,21 @@
 Every pass is as accurate as the kernels', also where probabilities are next to 0 or 1:
 differences from 1 are sums of the other probabilities. Results do not depend on the number of
 threads: products are those of einsum, or of BLAS on one thread.
+
+Arrays have one column a row of X, so that sums over classes and over rows run along memory.
 """
 
+import functools
+
 import numpy as np
-from scipy.special import expit
 
 from ..kernels.columns import dense_summary
 from .algebra import HOST_ALGEBRA
 from .assembly import assembled
 from .base import CPU_RATES, Rows, some_columns
 
-# Largest number of rows times columns of [x, 1] times classes. Up to it the time of a pass is
-# that of calls from Python, of NumPy or of kernels.
+# Largest number of rows times columns of [x, 1] times rows of theta. Up to it the time of a pass
+# is mostly that of calls from Python, of NumPy or of kernels.
 MAX_SIZE = 60_000
 
 # What overflows becomes inf or NaN, which solvers look for.
@@ -22,7 +25,7 @@ _silent = np.errstate(over="ignore", invalid="ignore", under="ignore", divide="i
 
 
 def are_small(n_samples, n_features, n_rows):
-    """Tell whether `SmallRows` serve rows of this shape, for a theta of `n_rows` rows."""
+    """Return whether `SmallRows` serve rows of this shape, for a theta of `n_rows` rows."""
     return n_samples * (n_features + 1) * n_rows <= MAX_SIZE
 
 
@@ -65,156 +68,169 @@ class SmallRows(Rows):
     @_silent
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
-        y, weight = sample
         design = self._design(shift, theta.dtype)
-        loss, residual, n_errors = losses_and_residuals(_logits(design, theta), y, weight)
-        return loss, np.einsum("ik,ij->kj", residual, design), n_errors
+        with HOST_ALGEBRA.one_blas_thread():
+            loss, residuals, n_errors, _ = _cross_entropy(theta @ design, *sample)
+            return loss, residuals @ design.T, n_errors
 
     @_silent
     def value_grad_hessian(self, sample, shift, theta):
         """See `Rows.value_grad_hessian`."""
-        return *self.value_grad(sample, shift, theta), self._hessian(sample, shift, theta)
+        design = self._design(shift, np.float64)
+        with HOST_ALGEBRA.one_blas_thread():
+            loss, residuals, n_errors, products = _cross_entropy(theta @ design, *sample)
+            if len(theta) > 1:
+                first, second = _pairs(len(theta))
+                products = products[first] * products[second]
+            products *= sample.weight
+            pairs = (products[:, np.newaxis] * design) @ design.T
+            grad = residuals @ design.T
+        return loss, grad, n_errors, assembled((pairs + pairs.swapaxes(1, 2)) / 2, len(theta))
 
-    @_silent
     def hessian(self, sample, shift, theta, index):
         """See `Rows.hessian`."""
-        return self._hessian(sample, shift, theta)[np.ix_(index, index)]
-
-    def _hessian(self, sample, shift, theta):
-        """Return the whole Hessian of the loss."""
-        design = self._design(shift, np.float64)
-        q, rest = probabilities(_logits(design, theta))
-        if len(theta) == 1:
-            products = q * rest
-        else:
-            first, second = np.triu_indices(len(theta), 1)
-            products = q[:, first] * q[:, second]
-        weighted = (sample.weight[:, np.newaxis] * products).T
-        with HOST_ALGEBRA.one_blas_thread():
-            pairs = (weighted[:, np.newaxis] * design.T) @ design
-        return assembled((pairs + pairs.swapaxes(1, 2)) / 2, len(theta))
+        return self.value_grad_hessian(sample, shift, theta)[3][np.ix_(index, index)]
 
     @_silent
     def hess_prod(self, sample, shift, theta, direction):
         """See `Rows.hess_prod`."""
         design = self._design(shift, np.float64)
-        q, rest = probabilities(_logits(design, theta))
-        change = _logits(design, direction)
-        if len(theta) == 1:
-            change *= q * rest
-        else:
-            change = q * (change - np.einsum("ik,ik->i", q, change)[:, np.newaxis])
-        return np.einsum("ik,ij->kj", sample.weight[:, np.newaxis] * change, design)
+        with HOST_ALGEBRA.one_blas_thread():
+            logits, change = theta @ design, direction @ design
+            if len(theta) == 1:
+                change *= _spread(logits)
+            else:
+                q = _probabilities(logits)
+                change -= np.add.reduce(q * change)
+                change *= q
+            return (change * sample.weight) @ design.T
 
     @_silent
     def curvature(self, sample, shift, theta, full, full_classes=True):
         """See `Rows.curvature`."""
         design = self._design(shift, np.float64)
-        q, rest = probabilities(_logits(design, theta))
-        spreads = sample.weight[:, np.newaxis] * q * rest
-        spread = spreads.sum(axis=1)
-        if full:
-            with HOST_ALGEBRA.one_blas_thread():
-                moments = (spread[:, np.newaxis] * design).T @ design
-            moments = (moments + moments.T) / 2
-        else:
-            moments = np.stack([
-                np.einsum("i,ij->j", spread, power) for power in (design, design**2)
-            ])
-        if len(theta) == 1:
-            return spreads.sum(axis=0)[np.newaxis], moments
-        if not full_classes:
-            return spreads.sum(axis=0), moments
-        classes = -np.einsum("i,ik,im->km", sample.weight, q, q)
+        with HOST_ALGEBRA.one_blas_thread():
+            logits = theta @ design
+            spreads = sample.weight * _spread(logits)
+            weighted = design * np.add.reduce(spreads)
+            if full:
+                moments = weighted @ design.T
+                moments = (moments + moments.T) / 2
+            else:
+                moments = np.stack([weighted.sum(axis=1), (weighted * design).sum(axis=1)])
+            if len(theta) == 1 or not full_classes:
+                classes = spreads.sum(axis=1)
+                return classes.reshape(-1, 1) if len(theta) == 1 else classes, moments
+            q = _probabilities(logits)
+            classes = -(q * sample.weight) @ q.T
+        classes = (classes + classes.T) / 2
         np.fill_diagonal(classes, 0.0)
+        # Rows sum to zero. q - q q would cancel for q near 1.
         np.fill_diagonal(classes, -classes.sum(axis=1))
         return classes, moments
 
     @_silent
     def predictions(self, theta, kind):
         """See `Rows.predictions`."""
-        logits = _logits(self._design(np.zeros(self.n_features), theta.dtype), theta)
-        if logits.shape[1] == 1:
-            logits = np.column_stack([np.zeros_like(logits), logits])
+        design = self._design(None, theta.dtype)
+        # A row's logits do not depend on the rows next to it, to the last bit.
+        logits = np.einsum("kj,ji->ki", theta, design)
+        if len(logits) == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits])
         finite = bool(np.isfinite(logits).all())
-        if kind == "logits":
-            return logits, finite
         if kind == "probabilities":
-            return probabilities(logits)[0], finite
-        _, high, rest, top = _exponentials(logits)
-        out = logits - high
-        out[np.arange(len(top)), top] = 0.0
-        return out - np.log1p(rest), finite
+            logits = _probabilities(logits)
+        elif kind == "log_probabilities":
+            exponentials, rest = _exponentials(logits)
+            logits -= np.maximum.reduce(logits)
+            logits -= np.log1p(rest)
+        return np.ascontiguousarray(logits.T), finite
 
     def _design(self, shift, dtype):
-        """Return [x - shift, 1] of every row, (n_samples, n_features + 1)."""
-        design = np.ones((self.n_samples, self.n_features + 1), dtype=dtype)
-        np.subtract(self.X, shift, out=design[:, :-1], casting="same_kind")
+        """Return [x - shift, 1] of every row as a column, (n_features + 1, n_samples)."""
+        design = np.empty((self.n_features + 1, self.n_samples), dtype=dtype)
+        design[-1] = 1
+        if shift is None:
+            design[:-1] = self.X.T
+        else:
+            np.subtract(self.X.T, shift[:, np.newaxis], out=design[:-1], casting="same_kind")
         return design
 
 
-def _logits(design, theta):
-    """Return the logits of all rows, (n_samples, n_rows)."""
-    return np.einsum("ij,kj->ik", design, theta)
+@functools.cache
+def _pairs(n_classes):
+    """Return the indices of all pairs k < m of classes, in the order of `assembled`."""
+    return np.triu_indices(n_classes, 1)
 
 
-def _exponentials(logits):
-    """Return exp(z - max), max, the sum without the largest term, and its index, by rows.
-
-    Logits of two classes or more.
-    """
-    top = logits.argmax(axis=1)
-    index = np.arange(len(top)), top
-    high = logits[index][:, np.newaxis]
-    exponentials = np.exp(logits - high)
-    exponentials[index] = 0.0
-    rest = exponentials.sum(axis=1)[:, np.newaxis]
-    exponentials[index] = 1.0
-    return exponentials, high, rest, top
-
-
-def probabilities(logits):
-    """Return q and 1 - q, both relatively accurate, of one logit or all logits of rows."""
-    if logits.shape[1] == 1:
-        return expit(logits), expit(-logits)
-    exponentials, _, rest, top = _exponentials(logits)
-    q = exponentials / (1 + rest)
-    complement = 1 - q
-    complement[np.arange(len(top)), top] = (rest / (1 + rest))[:, 0]
-    return q, complement
-
-
-def losses_and_residuals(logits, y, weight):
-    """Return the weighted cross-entropy, its gradient in the logits and the number of errors.
+def _cross_entropy(logits, y, weight):
+    """Return the weighted cross-entropy and what belongs to it.
 
     Parameters
     ----------
-    logits : (n_samples, n_rows)
+    logits : (n_rows, n_samples), overwritten
     y : (n_samples,) integers
     weight : (n_samples,)
 
     Returns
     -------
     loss : float
-    residuals : (n_samples, n_rows) float64
+    residuals : (n_rows, n_samples)
+        Gradient in the logits.
     n_errors : int
-        As in `Rows.value_grad`.
+    q : (n_rows, n_samples)
+        Probabilities; of the binary model q (1 - q).
     """
-    if logits.shape[1] == 1:
-        odds = np.where(y == 1, logits[:, 0], -logits[:, 0])
-        losses = np.maximum(-odds, 0) + np.log1p(np.exp(-np.abs(odds)))
-        residuals = np.where(y == 1, -expit(-odds), expit(-odds))[:, np.newaxis]
-        is_right = odds > 0
+    if len(logits) == 1:
+        odds = np.where(y == 1, -logits[0], logits[0])    # of the other class
+        small = np.exp(-np.abs(odds))
+        total = 1 + small
+        losses = np.maximum(odds, 0) + np.log1p(small)
+        residuals = np.where(y == 1, -weight, weight) * (np.where(odds > 0, 1, small) / total)
+        q = small / total**2
+        is_wrong = ~(odds < 0)
     else:
-        own = np.arange(len(y)), y
-        exponentials, high, rest, _ = _exponentials(logits)
-        losses = (np.log1p(rest) + (high - logits[own][:, np.newaxis]))[:, 0]
-        residuals = exponentials / (1 + rest)
-        residuals[own] = 0.0
-        residuals[own] = -residuals.sum(axis=1)
-        others = logits.copy()
-        others[own] = -np.inf
-        is_right = logits[own] > others.max(axis=1)
-    loss = np.einsum("i,i->", weight, losses, dtype=np.float64)
-    n_errors = int(np.count_nonzero(~is_right & (weight > 0)))
-    return float(loss), weight[:, np.newaxis] * residuals, n_errors
+        n_samples = logits.shape[1]
+        own = y.astype(np.intp) * n_samples + np.arange(n_samples)
+        logits -= np.maximum.reduce(logits)
+        right = logits.take(own)
+        logits.put(own, -np.inf)
+        is_wrong = ~(np.maximum.reduce(logits) < right)
+        q = np.exp(logits, out=logits)
+        rest, term = np.add.reduce(q), np.exp(right)
+        losses = np.log1p(rest + (term - 1)) - right    # log1p(rest) if the largest is right
+        total = rest + term
+        q.put(own, term)
+        q /= total
+        residuals = q * weight
+        residuals.put(own, -weight * rest / total)
+    n_errors = int(np.count_nonzero(is_wrong & (weight > 0)))
+    return float(weight @ losses), np.atleast_2d(residuals), n_errors, np.atleast_2d(q)
+
+
+def _exponentials(logits):
+    """Return exp(z - max) and its sums over the classes without the largest term."""
+    exponentials = np.exp(logits - np.maximum.reduce(logits))
+    top = logits.argmax(axis=0) * logits.shape[1] + np.arange(logits.shape[1])
+    exponentials.put(top, 0)
+    rest = np.add.reduce(exponentials)
+    exponentials.put(top, 1)
+    return exponentials, rest
+
+
+def _probabilities(logits):
+    """Return the softmax of every column, two classes or more."""
+    q = np.exp(logits - np.maximum.reduce(logits))
+    q /= np.add.reduce(q)
+    return q
+
+
+def _spread(logits):
+    """Return q (1 - q) of every logit, accurate near certainty; one logit is the binary model."""
+    if len(logits) == 1:
+        small = np.exp(-np.abs(logits))
+        return small / (1 + small) ** 2
+    exponentials, rest = _exponentials(logits)
+    total = 1 + rest
+    others = np.where(exponentials == 1, rest, total - exponentials)
+    return exponentials * others / total**2

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from ..problems import EPS
-
 
 def rows_of(n_samples=600, n_features=4, n_classes=3, seed=0):
     rng = np.random.default_rng(seed)

@@ -1,0 +1,72 @@
+"""Small dense data: no kernels, the same models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV
+from softmax_reg.rows import small
+
+from ..problems import EPS, bundled
+from ..processes import ROOT, run_new
+
+FITS = """
+import sys
+from sklearn.datasets import load_breast_cancer, load_iris
+from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
+for load in (load_iris, load_breast_cancer):
+    X, y = load(return_X_y=True)
+    for solver in ("auto", "lbfgs", "newton-cholesky", "newton-cg"):
+        model = SoftmaxRegression(solver=solver).fit(X, y)
+        assert 0 <= model.dual_gap_ <= 1e-6 * model.objective_
+    model.predict_proba(X), model.predict_log_proba(X.astype("float32")), model.score(X, y)
+    softmax_path(X, y, l1_ratio=0.0, n_Cs=3)
+    SoftmaxRegressionCV(Cs=2, cv=2).fit(X, y)
+    SoftmaxRegression().partial_fit(X, y, range(3)).predict(X)
+assert "numba" not in sys.modules and "llvmlite" not in sys.modules
+"""
+
+
+def test_numba_is_not_imported():
+    """Fits by every solver, predictions, a path, cross-validation and a stream."""
+    result = run_new("-W", "ignore", "-c", FITS)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 1e4])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer"])
+def test_the_model_is_that_of_the_kernels(name, dtype, C, monkeypatch):
+    """Objectives within both certificates; the same probabilities for the same coefficients."""
+    X, y = bundled(name)
+    X = X.astype(dtype)
+    model = SoftmaxRegression(C=C, tol=1e-10).fit(X, y)
+    proba = model.predict_proba(X)
+    monkeypatch.setattr(small, "MAX_SIZE", 0)
+    other = SoftmaxRegression(C=C, tol=1e-10).fit(X, y)
+    eps = np.finfo(model.coef_.dtype).eps
+    terms = np.abs(X @ np.abs(model.coef_.T)).max() + np.abs(model.intercept_).max()
+    gap = max(model.dual_gap_, other.dual_gap_)
+    assert abs(model.objective_ - other.objective_) <= gap + 8 * eps * terms
+    np.testing.assert_allclose(model.predict_proba(X), proba, rtol=16 * eps * terms, atol=eps)
+
+
+def test_the_shape_alone_decides():
+    """At most MAX_SIZE rows x (columns + 1) x rows of parameters."""
+    n_rows = small.MAX_SIZE // (4 * 3)
+    assert small.are_small(n_rows, 3, 3) and not small.are_small(n_rows + 1, 3, 3)
+    assert f"{small.MAX_SIZE:,}" in (Path(ROOT) / "README.md").read_text()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_folds_of_both_kinds(n_classes):
+    """Training rows too many for NumPy, validation rows few: scores are those of the model."""
+    rng = np.random.default_rng(n_classes)
+    size = small.MAX_SIZE // (5 * (1 if n_classes == 2 else 3))
+    X = rng.standard_normal((int(1.2 * size), 4))
+    y = (X[:, :n_classes] + rng.standard_normal((len(X), n_classes))).argmax(axis=1)
+    search = SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=4).fit(X, y)
+    one = SoftmaxRegression(C=search.C_).fit(X, y)
+    gap = max(one.dual_gap_, search.dual_gap_)
+    assert abs(one.objective_ - search.objective_) <= gap + 8 * EPS
