@@ -70,7 +70,7 @@ class SmallRows(Rows):
         """See `Rows.value_grad`."""
         design = self._design(shift, theta.dtype)
         with HOST_ALGEBRA.one_blas_thread():
-            loss, residuals, n_errors, _ = _cross_entropy(theta @ design, *sample)
+            loss, residuals, n_errors, _ = _cross_entropy(_logits(theta, design), *sample)
             return loss, residuals @ design.T, n_errors
 
     @_silent
@@ -78,7 +78,7 @@ class SmallRows(Rows):
         """See `Rows.value_grad_hessian`."""
         design = self._design(shift, np.float64)
         with HOST_ALGEBRA.one_blas_thread():
-            loss, residuals, n_errors, products = _cross_entropy(theta @ design, *sample)
+            loss, residuals, n_errors, products = _cross_entropy(_logits(theta, design), *sample)
             if len(theta) > 1:
                 first, second = _pairs(len(theta))
                 products = products[first] * products[second]
@@ -96,7 +96,7 @@ class SmallRows(Rows):
         """See `Rows.hess_prod`."""
         design = self._design(shift, np.float64)
         with HOST_ALGEBRA.one_blas_thread():
-            logits, change = theta @ design, direction @ design
+            logits, change = _logits(theta, design), direction @ design
             if len(theta) == 1:
                 change *= _spread(logits)
             else:
@@ -110,7 +110,7 @@ class SmallRows(Rows):
         """See `Rows.curvature`."""
         design = self._design(shift, np.float64)
         with HOST_ALGEBRA.one_blas_thread():
-            logits = theta @ design
+            logits = _logits(theta, design)
             spreads = sample.weight * _spread(logits)
             weighted = design * np.add.reduce(spreads)
             if full:
@@ -133,8 +133,7 @@ class SmallRows(Rows):
     def predictions(self, theta, kind):
         """See `Rows.predictions`."""
         design = self._design(None, theta.dtype)
-        # A row's logits do not depend on the rows next to it, to the last bit.
-        logits = np.einsum("kj,ji->ki", theta, design)
+        logits = _logits(theta, design)
         if len(logits) == 1:
             logits = np.concatenate([np.zeros_like(logits), logits])
         finite = bool(np.isfinite(logits).all())
@@ -155,6 +154,15 @@ class SmallRows(Rows):
         else:
             np.subtract(self.X.T, shift[:, np.newaxis], out=design[:-1], casting="same_kind")
         return design
+
+
+def _logits(theta, design):
+    """Return the logits, (n_rows, n_samples).
+
+    Fits and predictions have the same bits, whatever rows are next to a row. So the objective
+    that is certified for rounded coefficients is that of the predictions where rounding counts.
+    """
+    return np.einsum("kj,ji->ki", theta, design)
 
 
 @functools.cache

@@ -106,7 +106,9 @@ def test_eight_threads_fit_at_once(layer):
         pytest.skip(f"Numba's layer {layer} does not load here, {output.splitlines()[0]}")
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method", ["fork", pytest.param("spawn", marks=pytest.mark.slow), "forkserver"]
+)
 def test_multiprocessing(tmp_path, method):
     """Pools of every kind of start, before the parent has fitted and after."""
     script = tmp_path / "script.py"
