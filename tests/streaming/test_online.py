@@ -12,7 +12,7 @@ from softmax_reg.streaming import posterior
 from softmax_reg.streaming import stream as stream_module
 from softmax_reg.streaming.batch import Batch
 from softmax_reg.streaming.stream import Stream
-from softmax_reg.streaming.terms import NewClasses
+from softmax_reg.streaming.terms import NewClasses, Past
 
 
 def test_the_loss_of_new_classes_has_these_derivatives():
@@ -146,3 +146,28 @@ def test_a_batch_costs_a_few_passes_and_one_factorisation(n_features, n_classes,
     assert work[:, 1].max() <= 3e8    # of one matrix for 405 x 10: 2.2e10
     # Nothing else depends on the batches before.
     assert np.ptp(work[1:, 1]) <= 1e-12 * one
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_terms_are_part_of_the_objective(n_classes):
+    """Gradient, Hessian and products of loss, past and new classes, by central differences."""
+    rng = np.random.default_rng(n_classes)
+    n_rows = 1 if n_classes == 2 else n_classes
+    past = Stream.start(3, n_classes, C=0.5, fit_intercept=True)
+    seen = np.arange(n_classes) < n_classes - 1
+    past = past._replace(mean=rng.standard_normal(3), weight_seen=7.0, seen=seen)
+    center, theta, direction = rng.standard_normal((3, n_rows, 4))
+    new = NewClasses.after(past, center, ~seen)
+    X, y = rng.standard_normal((20, 3)), rng.integers(0, n_classes, 20)
+    sample = Sample(y.astype(np.int32), rng.uniform(1, 2, 20))
+    quadratic = Past(center, past.posterior, np.zeros(3, dtype=bool))
+    objective = Batch.of(ReferenceRows(X), sample, np.zeros(3), True, quadratic, new).objective
+    point, step = objective.evaluate(theta, with_hessian=True), 1e-5
+    up, down = (objective.evaluate(theta + sign * step * direction) for sign in (1, -1))
+    slope = np.einsum("kj,kj->", point.grad, direction)
+    assert (up.value - down.value) / (2 * step) == pytest.approx(slope, rel=1e-7)
+    product = objective.hess_prod(theta, direction)
+    np.testing.assert_allclose((up.grad - down.grad) / (2 * step), product, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose((point.hessian @ direction.ravel()).reshape(theta.shape), product,
+                               rtol=1e-10, atol=1e-10)
+    assert np.isinf(objective.gap(point)) and not objective.is_penalised
