@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds after which a program is killed.
-TIMEOUT = 300
+TIMEOUT = 600
 # Environment and options -> the interpreter whose forks have them.
 _parents = {}
 

@@ -9,10 +9,12 @@ from numba.core.caching import IndexDataCacheFile
 
 from .registers import N_REGISTERS, REGISTER_BYTES
 
+_FOLDER = Path(__file__).resolve().parent
+
 
 def _digest_of_sources():
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(_FOLDER.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -70,7 +72,7 @@ class CodeFiles(IndexDataCacheFile):
             path.unlink(missing_ok=True)
 
 
-def guard(cache):
+def guard(cache, function):
     """Make a function's cache use `CodeFiles`, and compile where Numba would raise.
 
     A problem with the cache must not prevent a fit: files may be damaged, or impossible to
@@ -79,10 +81,14 @@ def guard(cache):
     Parameters
     ----------
     cache : numba.core.caching.FunctionCache
+    function : callable
+        Python function that the cache belongs to.
     """
     index, key_of = cache._cache_file, cache._index_key
     base = cache._impl.filename_base
-    cache._cache_file = CodeFiles(cache.cache_path, base, index._source_stamp)
+    is_covered = Path(function.__code__.co_filename).resolve().parent == _FOLDER
+    stamp = None if is_covered else index._source_stamp
+    cache._cache_file = CodeFiles(cache.cache_path, base, stamp)
     cache._index_key = lambda *args: (*key_of(*args), REGISTER_BYTES, N_REGISTERS)
     load, save = cache.load_overload, cache.save_overload
 

@@ -88,7 +88,7 @@ def _compile(function, fastmath, forceinline=True, inline="never"):
         return function
     try:
         compiled = njit(cache=True, **options)(function)
-        guard(compiled._cache)
+        guard(compiled._cache, function)
     # "cannot cache function": there is no folder to write to. Or Numba's cache has changed.
     except (RuntimeError, AttributeError):
         return njit(**options)(function)

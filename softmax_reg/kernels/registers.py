@@ -32,10 +32,15 @@ def register_file(machine, features):
     return (64, 32) if avx512 else (32, 16) if avx else (16, 16)
 
 
+# Feature flags of the levels of x86-64 processors that have more than SSE.
+_LEVELS = {"x86-64-v3": "+avx,+avx2", "x86-64-v4": "+avx,+avx2,+avx512f"}
+
+
 def _features():
     """Return the flags that LLVM is given, after those that this processor's name implies."""
     _, name, given = cpu_target.target_context.codegen().magic_tuple()
-    return f"{get_host_cpu_features()},{given}" if name == get_host_cpu_name() else given
+    implied = get_host_cpu_features() if name == get_host_cpu_name() else _LEVELS.get(name, "")
+    return f"{implied},{given}"
 
 
 # Narrower registers than LLVM might use give right results too, and wider ones are split. But

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 from unittest import mock
@@ -95,6 +96,28 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
         source.replace("p = 1.0 + (r + r * r * p)", "p = 2.0 * (1.0 + (r + r * r * p))")
     )
     assert _run(**options) == 2.0
+
+
+def test_a_cache_outlives_a_reinstallation(tmp_path):
+    """Files of another time with the same content: nothing is compiled anew."""
+    copy = tmp_path / "softmax_reg"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc"))
+    (copy / "kernels" / "probe.py").write_text(
+        "from .jit import kernel\n"
+        "@kernel\n"
+        "def double(x):\n"
+        "    return 2 * x\n"
+    )
+    code = (
+        "from softmax_reg.kernels.probe import double\n"
+        "double(1.5)\n"
+        "print(sum(double.stats.cache_hits.values()))"
+    )
+    options = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "folder": tmp_path, "code": code}
+    assert _run(**options) == 0
+    for path in copy.rglob("*.py"):
+        os.utime(path, (1e9, 1e9))
+    assert _run(**options) == 1
 
 
 @pytest.mark.parametrize(

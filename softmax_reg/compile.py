@@ -1,0 +1,96 @@
+"""Compile all kernels of the CPU into the cache, for images and clusters.
+
+    python -m softmax_reg.compile [--cpu NAME]
+
+Fits then start at once in every process that finds the cache: next to the package, or in
+NUMBA_CACHE_DIR. With ``--cpu x86-64-v3`` the code is for every processor of that level. It is
+found by processes that have NUMBA_CPU_NAME=x86-64-v3 and NUMBA_CPU_FEATURES="" (set, and empty)
+in their environment. Without ``--cpu`` the code is for processors like this one.
+"""
+
+import argparse
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from scipy import sparse
+
+from .estimators.validation import TrainingData
+from .problem.problem import Problem
+from .rows.base import Sample
+
+# Kernels that are compiled in one process after the other, by form and dtype of X.
+_KINDS = [(form, dtype) for form in ("dense", "csr") for dtype in ("float64", "float32")]
+
+
+def compile_passes(form, dtype):
+    """Call every pass over rows of one form and dtype, in the arithmetic that fits use."""
+    from .rows.memory import MemoryRows
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 6)).astype(dtype)
+    rows = MemoryRows(X if form == "dense" else sparse.csr_array(X))
+    sample = Sample(np.arange(100, dtype=np.int32) % 3, np.full(100, 0.01))
+    shift, theta = np.zeros(6), rng.standard_normal((3, 7))
+    for arithmetic in (np.float64, np.float32):
+        rows.value_grad(sample, shift, theta.astype(arithmetic))
+    rows.value_grad_hessian(sample, shift, theta)
+    rows.hessian(sample, shift, theta, np.array([0, 3, 8]))
+    rows.hess_prod(sample, shift, theta, theta)
+    for full in (True, False):
+        rows.curvature(sample, shift, theta, full)
+    for arithmetic in {np.float64, np.dtype(dtype).type}:
+        rows.predictions(theta.astype(arithmetic), "probabilities")
+
+
+def compile_descents():
+    """Fit models with an L1 part by both solvers, plain, by classes and by groups."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 4))
+    index = np.arange(60) % 3
+    data = TrainingData(X, index, np.arange(3), index, np.ones(60), {})
+    for options in ({}, {"grouped": True}, {"groups": np.array([0, 0, 1, 1]), "grouped": True}):
+        for solver in ("proximal-newton", "proximal-lbfgs"):
+            problem = Problem(data, C=1.0, fit_intercept=True, l1_ratio=0.5, **options)
+            problem.fit(solver, [], tol=1e-3, max_iter=10)
+
+
+def _compile(kind):
+    """Compile one kind in this process; return the folder of the code, or None for none."""
+    if kind == "descents":
+        compile_descents()
+    else:
+        compile_passes(*kind)
+    from .kernels import descent, predict
+
+    kernel = descent.coordinate_descent if kind == "descents" else predict.predictions
+    return kernel.stats.cache_path
+
+
+def main():
+    """Compile every kind, as many at a time as there are processors."""
+    parser = argparse.ArgumentParser(
+        prog="python -m softmax_reg.compile", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--cpu", help="LLVM's name of a processor or level, such as x86-64-v3")
+    cpu = parser.parse_args().cpu
+    if cpu is not None:
+        os.environ["NUMBA_CPU_NAME"] = cpu    # for the processes below, which import Numba
+        os.environ["NUMBA_CPU_FEATURES"] = ""
+    kinds = [*_KINDS, "descents"]
+    started = time.perf_counter()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(len(kinds), os.cpu_count()), mp_context=context) as pool:
+        folders = set(pool.map(_compile, kinds))
+    if None in folders:
+        raise SystemExit(
+            "No folder can be written to keep the code: set NUMBA_CACHE_DIR to one that lasts."
+        )
+    seconds = time.perf_counter() - started
+    print(f"compiled in {seconds:.0f} s into {', '.join(sorted(folders))}")
+
+
+if __name__ == "__main__":
+    main()
