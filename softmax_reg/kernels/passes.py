@@ -33,12 +33,13 @@ def sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.f
 
     dtype : of the outs of a chunk; they are added in float64.
 
-    Arrays among `args` are passed as read-only views: one signature, and so one compilation,
-    whether the caller's are writeable or not.
+    Vectors among `args` are passed as read-only views: one signature, and so one compilation,
+    whether the caller's are writeable or not. Matrices are made for the pass and writeable, as
+    are those that the kernel makes.
 
     Returns the summed outs and the list of what each call returned.
     """
-    args = [read_only(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+    args = [read_only(arg) if getattr(arg, "ndim", 0) == 1 else arg for arg in args]
     n_values = sum(math.prod(shape) for shape in shapes)
     work = flops_per_row * rows.n_samples
     bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values, work)

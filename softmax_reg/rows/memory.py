@@ -16,7 +16,7 @@ from scipy import sparse
 from ..kernels import chunks, chunks_csr, predict
 from ..kernels.columns import csr_summary, dense_summary
 from ..kernels.hessian import hessian_of
-from ..kernels.matrix import make_matrix
+from ..kernels.matrix import make_matrix, read_only
 from ..kernels.passes import (
     centred,
     class_columns,
@@ -207,7 +207,8 @@ class MemoryRows(Rows):
             block = rows_per_block(width, n_classes, theta.itemsize)
         work = 2 * n_classes * entries_per_row(self.matrix) * self.n_samples
         out = np.empty((self.n_samples, n_classes), dtype=theta.dtype)
-        args = self.matrix, np.zeros(self.n_features), class_columns(theta), n_classes, width
+        shift = read_only(np.zeros(self.n_features))    # as in the other passes
+        args = self.matrix, shift, class_columns(theta), n_classes, width
         calls = [
             (*args, _KINDS[kind], block, start, stop, out)
             for start, stop in chunk_bounds(self.n_samples, block, 0, work)
