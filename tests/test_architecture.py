@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from softmax_reg.parallel.lazy import lazy
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "softmax_reg"
 # Lowest layer first. A module imports from its own folder, and from folders to the left of it in
@@ -106,6 +108,30 @@ def test_no_imports_in_circles():
         assert free, f"circle among {sorted(left)}"
         for name in free:
             del left[name]
+
+
+def test_no_locks_of_cached_properties():
+    """Before Python 3.12 a child forked while another thread holds one waits for ever."""
+    assert not [
+        name for name in _modules() if "import cached_property" in (PACKAGE / name).read_text()
+    ]
+
+
+def test_what_is_computed_once():
+    """`lazy` computes at the first use of every instance; the class has the attribute itself."""
+
+    class Squares:
+        calls = 0
+
+        @lazy
+        def square(self):
+            """Count."""
+            type(self).calls += 1
+            return [type(self).calls]
+
+    one, other = Squares(), Squares()
+    assert one.square is one.square and other.square == [2] and Squares.calls == 2
+    assert Squares.square.__doc__ == "Count."
 
 
 def test_solvers_see_only_an_objective():

@@ -5,10 +5,11 @@ replaces many columns by few, `Centring` shifts columns to their means.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.linalg import eigh
+
+from ..parallel.lazy import lazy
 
 # Intercept of a class of weight 0, where the other intercepts average 0. At the optimum it is
 # minus infinity. With this value the class adds less than a rounding error to the loss. With
@@ -75,7 +76,7 @@ class Centring:
             check_squares(span[known] ** 2)
         return cls(shift, is_constant, fit_intercept, n_rows)
 
-    @cached_property
+    @lazy
     def zeros(self):
         """Columns of theta that stay zero: constant features, and the missing intercept."""
         return np.flatnonzero(np.append(self.is_constant, not self.fit_intercept))

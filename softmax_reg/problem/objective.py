@@ -1,11 +1,11 @@
 """The objective of solvers, from rows, sample, penalty and coordinates."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from ..parallel.lazy import lazy
 from ..rows.base import Rows, Sample
 from .certificate import duality_gap
 from .coordinates import Centring, check_squares
@@ -183,12 +183,12 @@ class Objective:
         """Shape of theta."""
         return self.n_rows, self.n_features + 1
 
-    @cached_property
+    @lazy
     def is_penalised(self):
         """Whether the duality gap is finite: all features are penalised, without terms."""
         return self.penalty.is_strict and not self.terms
 
-    @cached_property
+    @lazy
     def free_shifts(self):
         """Sets of parameters whose common shift changes nothing, a list of arrays of indices.
 
@@ -314,7 +314,7 @@ class Objective:
             index = np.arange(theta.size) if index is None else index
             self.coordinates.fix_zeros(hessian, index)
 
-    @cached_property
+    @lazy
     def _penalty_curvature(self):
         """Second derivatives of the penalty in theta.ravel()."""
         row = np.append(np.broadcast_to(self.penalty.curvature, self.n_features), 0.0)
