@@ -282,6 +282,16 @@ def wait_for(client, futures):
 
 
 def gathered(client, futures):
-    """Return the results of the futures, after `wait_for`."""
-    wait_for(client, futures)
-    return client.gather(futures)
+    """Return the results of the futures, after `wait_for`.
+
+    Raises
+    ------
+    RuntimeError
+        If the client is closed meanwhile: Dask itself says only that futures were cancelled.
+    """
+    try:
+        wait_for(client, futures)
+        return client.gather(futures)
+    except concurrent.futures.CancelledError as error:
+        check_open(client, error)
+        raise

@@ -26,7 +26,7 @@ def test_dask_cluster():
     assert "2 workers, 3 partitions" in text
     found = re.findall(r"objective (\S+) nats, at most (\S+)\s+above", text)
     (cluster, gap), (local, other) = [tuple(map(float, pair)) for pair in found]
-    assert max(gap, other) <= 1e-6 * local
+    assert max(gap, other) <= 1e-4 * local
     assert abs(cluster - local) <= max(gap, other) + 1e-12    # of the digits printed
     assert re.search(r"accuracy on these rows: 0\.9\d+", text)
 
@@ -50,11 +50,22 @@ def test_dask_cluster_reads_parquet(tmp_path):
     assert result.returncode == 2 and "need each other" in result.stderr
 
 
+@pytest.mark.slow
+def test_faults():
+    """A killed worker changes the result by rounding; a closed client is a clear error."""
+    arguments = "--peers", "softmax_reg", "--kills", "1", "close", "--after", "3", "--limit", "300"
+    lines = printed("benchmarks/faults", *arguments).splitlines()
+    killed, closed = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    assert killed[:2] == ["softmax_reg", "1 killed"]
+    assert float(re.fullmatch(r"completes, differs by (\S+)", killed[3]).group(1)) <= 1e-9
+    assert closed[1] == "client closed" and closed[3].startswith("RuntimeError: The Dask client")
+
+
 def test_out_of_core(tmp_path):
     """Certified; the process's own memory does not grow by what the file holds."""
     text = printed("out_of_core", "--gib", "0.05", "--columns", "64", "--folder", tmp_path)
     objective, gap = map(float, re.search(r"objective (\S+) nats, at most (\S+)", text).groups())
-    assert 0 < gap <= 1e-6 * objective
+    assert 0 < gap <= 1e-4 * objective
     assert not list(tmp_path.iterdir())    # nothing is left behind
 
 

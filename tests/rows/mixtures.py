@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 
-def rows_of(n_samples=600, n_features=4, n_classes=3, seed=0):
+def mixture(n_samples=600, n_features=4, n_classes=3, seed=0):
     rng = np.random.default_rng(seed)
     y = rng.integers(0, n_classes, n_samples)
     centres = rng.standard_normal((n_classes, n_features))

@@ -17,7 +17,7 @@ from softmax_reg.problem import problem as problem_module
 from softmax_reg.problem import sampled_start
 
 from ..problems import EPS
-from .mixtures import agree, cut, rows_of
+from .mixtures import agree, cut, mixture
 
 # Of libraries that Dask stands on.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
@@ -31,7 +31,7 @@ class TestOptimum:
     @pytest.mark.parametrize("n_parts", [1, 2, 7, 64])
     def test_partitions(self, client, n_parts, n_classes, weighted):
         """To 1e-9 and certified, on partitions of unequal lengths that lack classes."""
-        X, y = rows_of(n_classes=n_classes)
+        X, y = mixture(n_classes=n_classes)
         order = np.argsort(y, kind="stable")    # so most partitions have few of them
         X, y = X[order], y[order]
         weight = np.random.default_rng(1).uniform(0, 2, len(y)) if weighted else None
@@ -58,11 +58,12 @@ class TestOptimum:
     @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
     def test_parameters(self, client, kind, options):
         """Every solver and penalty, dense and CSR; sums serve all of them."""
-        X, y = rows_of()
+        X, y = mixture()
         X[np.abs(X) < 0.5] = 0
         weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
         dask_X = da.from_array(X, chunks=(200, 4)).map_blocks(kind)
         dask_y, dask_weight = (da.from_array(a, chunks=(200,)) for a in (y, weight))
+        options = {"tol": 1e-6, **options}
         model = DaskSoftmaxRegression(**options).fit(dask_X, dask_y, dask_weight)
         local = SoftmaxRegression(**options).fit(kind(X), y, weight)
         assert agree(model, local)
@@ -75,7 +76,7 @@ class TestOptimum:
 
     def test_balanced_weights_without_sample_weights(self, client):
         """Classes of different sizes."""
-        X, y = rows_of()
+        X, y = mixture()
         X, y = X[(y > 0) | (np.arange(len(y)) < 100)], y[(y > 0) | (np.arange(len(y)) < 100)]
         model = DaskSoftmaxRegression(class_weight="balanced").fit(
             da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100)
@@ -84,21 +85,21 @@ class TestOptimum:
 
     def test_a_class_without_weight(self, client):
         """It stays in classes_, with the warning; so do partitions without rows."""
-        X, y = rows_of()
+        X, y = mixture()
         weight = (y != 1).astype(float)
         chunks = (0, 250, 0, 350)
-        model = DaskSoftmaxRegression()
+        model = DaskSoftmaxRegression(tol=1e-6)
         with pytest.warns(UserWarning, match=r"Classes \[1\] have a total weight of zero"):
             model.fit(*(da.from_array(a, chunks=(chunks, *a.shape[1:]))
                         for a in (X, y, weight)))
         with pytest.warns(UserWarning):
-            local = SoftmaxRegression().fit(X, y, weight)
+            local = SoftmaxRegression(tol=1e-6).fit(X, y, weight)
         assert agree(model, local)
         np.testing.assert_allclose(model.coef_, local.coef_, atol=1e-6)
 
     def test_labels_of_any_type_and_float32(self, client):
         """Found in one pass; coef_ has the dtype of X."""
-        X, y = rows_of()
+        X, y = mixture()
         names = np.array(["b", "a", "c"])[y]
         model = DaskSoftmaxRegression().fit(
             da.from_array(X.astype(np.float32), chunks=(100, 4)), da.from_array(names, chunks=90)
@@ -110,7 +111,7 @@ class TestOptimum:
     def test_data_frames(self, client):
         """Names of the columns are kept and checked; lengths need not be known."""
         pandas = pytest.importorskip("pandas")
-        X, y = rows_of()
+        X, y = mixture()
         frame = pandas.DataFrame(X, columns=list("abcd"))
         dask_X = dd.from_pandas(frame, npartitions=5)
         dask_y = dd.from_pandas(pandas.Series(y), npartitions=5)
@@ -126,13 +127,13 @@ class TestOptimum:
 
     def test_columns_in_several_chunks_and_labels_at_hand(self, client):
         """Features are joined, labels cut as X is."""
-        X, y = rows_of()
+        X, y = mixture()
         model = DaskSoftmaxRegression().fit(da.from_array(X, chunks=(70, 3)), y)
         assert agree(model, SoftmaxRegression().fit(X, y))
 
     def test_a_warm_start(self, client):
         """From the last fit."""
-        X, y = rows_of()
+        X, y = mixture()
         X, y = da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100)
         model = DaskSoftmaxRegression(warm_start=True).fit(X, y)
         first = model.n_iter_[0]
@@ -142,7 +143,7 @@ class TestOptimum:
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_a_start_from_a_sample(client, monkeypatch, kind):
     """From all partitions, with every class and its share; fewer passes, the same optimum."""
-    X, y = rows_of(8000, 3, 5)
+    X, y = mixture(8000, 3, 5)
     y[y == 4] = 3
     y[:7] = 4    # rare: all of them are taken
     weight = np.random.default_rng(1).uniform(0, 2, len(y))
@@ -177,7 +178,7 @@ class TestPredictions:
     @pytest.fixture(scope="class", params=[2, 3])
     def fitted(self, client, request):
         """(model, X)."""
-        X, y = rows_of(n_classes=request.param)
+        X, y = mixture(n_classes=request.param)
         return DaskSoftmaxRegression().fit(
             da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100)
         ), X
@@ -263,7 +264,7 @@ class TestBadInput:
     ])
     def test_what_is_refused(self, client, change, error, message):
         """Nothing is fitted."""
-        X, y = rows_of()
+        X, y = mixture()
         args = [da.from_array(a, chunks=(200, *a.shape[1:]))
                 for a in (X, y, np.ones(len(y)))]
         model = DaskSoftmaxRegression()
@@ -283,7 +284,7 @@ class TestBadInput:
 
     def test_no_client(self):
         """As Dask says it; a closed one."""
-        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        X, y = (da.from_array(a, chunks=300) for a in mixture())
         closed = distributed.Client(
             processes=False, n_workers=1, dashboard_address=":0", set_as_default=False
         )

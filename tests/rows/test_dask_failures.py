@@ -18,7 +18,7 @@ from softmax_reg import SoftmaxRegression
 from softmax_reg.dask import DaskSoftmaxRegression
 from softmax_reg.rows import cluster as cluster_module
 
-from .mixtures import agree, rows_of
+from .mixtures import agree, mixture
 
 # Of clusters that are killed.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
@@ -110,7 +110,7 @@ class TestFailures:
     @pytest.fixture
     def data(self, tmp_path):
         """(path of a file with X and y, X, y)."""
-        X, y = rows_of(2000)
+        X, y = mixture(2000)
         np.save(tmp_path / "table.npy", np.column_stack([X, y]))
         return tmp_path / "table.npy", X, y
 
@@ -154,9 +154,30 @@ class TestFailures:
         assert "was closed, or its scheduler lost" in str(fit.error)
         assert not hasattr(model, "coef_")
 
+    def test_a_client_that_is_closed_while_rows_load(self, remote, data):
+        """Before the first pass: the same error, not that futures were cancelled."""
+        model, errors = DaskSoftmaxRegression(client=remote), []
+
+        def fit():
+            try:
+                model.fit(*slow_rows(data[0], 5.0))
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=fit, daemon=True)
+        thread.start()
+        while not any(remote.processing().values()):    # until a partition is being read
+            assert thread.is_alive()
+            time.sleep(0.05)
+        remote.close()
+        thread.join()
+        (error,) = errors
+        assert isinstance(error, RuntimeError) and "was closed" in str(error)
+        assert not hasattr(model, "coef_")
+
     def test_a_source_that_is_random(self, client, monkeypatch):
         """Rows that come back as others are noticed."""
-        X, y = rows_of()
+        X, y = mixture()
         noisy = da.from_array(X, chunks=(200, 4)).map_blocks(
             lambda block: block + np.random.default_rng().standard_normal(block.shape)
         )
@@ -174,7 +195,7 @@ class TestFailures:
     def test_rows_that_had_been_scattered(self, remote, monkeypatch):
         """They are lost with their worker: an error that says why, and no hang."""
         monkeypatch.setattr(cluster_module, "MAX_ATTEMPTS", 3)
-        X, y = rows_of()
+        X, y = mixture()
         parts = remote.scatter([X[:300], X[300:]])
         scattered = da.concatenate([
             da.from_delayed(dask.delayed(part), (300, 4), float) for part in parts
@@ -193,7 +214,7 @@ class TestFailures:
         """Another X, y or weight is another one; so is another order."""
         from softmax_reg.rows.partition import checked
 
-        X, y = rows_of(20)
+        X, y = mixture(20)
         weight = np.ones(20)
         first = checked(X, y, weight, 0).fingerprint
         assert checked(X.copy(), y.copy(), None, 1).fingerprint == first
@@ -218,14 +239,14 @@ class TestFailures:
 
         # An error that no cluster on one machine raises.
         monkeypatch.setattr(cluster_module.ClusterRows, "_by_worker", lost)
-        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        X, y = (da.from_array(a, chunks=300) for a in mixture())
         with pytest.raises(RuntimeError, match="failed 2 times in succession.*no route to host"):
             DaskSoftmaxRegression().fit(X, y)
 
     def test_a_cluster_without_workers(self, monkeypatch):
         """An error after a while."""
         monkeypatch.setattr(cluster_module, "LOOK_AFTER", 0.1)
-        X, y = (da.from_array(a, chunks=300) for a in rows_of())
+        X, y = (da.from_array(a, chunks=300) for a in mixture())
         with distributed.Client(
             processes=False, n_workers=0, dashboard_address=":0", set_as_default=False
         ) as empty, pytest.raises(RuntimeError, match="The cluster has had no workers for"):
@@ -233,7 +254,7 @@ class TestFailures:
 
     def test_partitions_that_the_scheduler_has_forgotten(self, client, monkeypatch):
         """They are made again, from their source; the fit goes on."""
-        X, y = rows_of()
+        X, y = mixture()
         attempt = cluster_module.ClusterRows._attempt
         passes = []
 

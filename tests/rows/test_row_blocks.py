@@ -50,7 +50,7 @@ class Dataset:
         return self._array[part].copy()
 
 
-rows_of = functools.partial(mixtures.rows_of, n_samples=60, n_features=3)
+rows_of = functools.partial(mixtures.mixture, n_samples=60, n_features=3)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -122,6 +122,7 @@ class TestFits:
         """With every solver and penalty, weighted; predictions are the same rows'."""
         X, y = rows_of(n_classes=n_classes)
         weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
+        options = {"tol": 1e-6, **options}
         model = SoftmaxRegression(**options).fit(RowBlocks(Dataset(X)), y, weight)
         expected = SoftmaxRegression(**options).fit(X, y, weight)
         if options.get("C") == np.inf:
