@@ -24,9 +24,9 @@ FOLDERS = [folder for layer in LAYERS for folder in layer]
 LOWEST = {"exceptions.py"}
 # Third-party package -> where it may be imported.
 ONLY_HERE = {
-    "numba": {"kernels/jit.py", "kernels/code_cache.py", "kernels/registers.py",
-              "kernels/simd_dense.py", "kernels/simd_sparse.py", "cuda/softmax.py",
-              "cuda/device.py"},
+    "numba": {"kernels/jit.py", "kernels/code_cache.py", "kernels/cold_start.py",
+              "kernels/registers.py", "kernels/simd_dense.py", "kernels/simd_sparse.py",
+              "cuda/softmax.py", "cuda/device.py"},
     "cupy": {"cuda/device.py"},
     "cupyx": {"cuda/device.py"},
     "dask": {"dask.py", "rows/dask_input.py"},

@@ -33,8 +33,10 @@ class CodeFiles(IndexDataCacheFile):
     ----------
     cache_path, filename_base : str
     source_stamp : object
-        Numba's stamp of the function's own file. Compiled code holds inlined functions from
-        other files, so the digest of all of them is added.
+        Numba's stamp of the function's own file; None for a file of the kernels' folder. The
+        digest of this folder, which is always added because compiled code holds inlined
+        functions from other files, stands for it. So the code outlives a reinstallation, which
+        changes only the times of files.
     """
 
     def __init__(self, cache_path, filename_base, source_stamp):

@@ -39,7 +39,8 @@ def exp64(x):
 
     With x = k log 2 + r and |r| <= log(2) / 2, exp(r) is a Taylor polynomial of degree 13,
     whose remainder is below 2^-57, and k is added to the exponent bits. The result is 0
-    below `UNDERFLOW`, and NaN for NaN.
+    below `UNDERFLOW`, and NaN for NaN. Terms are added in pairs (Estrin's scheme): Horner's is
+    one chain of operations that wait for each other, and takes a quarter more time.
 
     References
     ----------
@@ -49,19 +50,13 @@ def exp64(x):
     rounded = x * _LOG2_E + _MAGIC
     k = rounded - _MAGIC
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    p = _C13
-    p = p * r + _C12
-    p = p * r + _C11
-    p = p * r + _C10
-    p = p * r + _C9
-    p = p * r + _C8
-    p = p * r + _C7
-    p = p * r + _C6
-    p = p * r + _C5
-    p = p * r + _C4
-    p = p * r + _C3
-    p = p * r + _C2
-    p = 1.0 + (r + r * r * p)
+    r2 = r * r
+    r4 = r2 * r2
+    low = (_C3 + _C4 * r) + (_C5 + _C6 * r) * r2
+    middle = (_C7 + _C8 * r) + (_C9 + _C10 * r) * r2
+    high = (_C11 + _C12 * r) + _C13 * r2
+    p = (low + middle * r4) + high * (r4 * r4)
+    p = 1.0 + (r + r2 * (_C2 + p * r))
     exponent = np.float64(rounded).view(np.int64) << np.int64(52)
     value = np.int64(np.float64(p).view(np.int64) + exponent).view(np.float64)
     return value if x >= UNDERFLOW else (0.0 if x < UNDERFLOW else x)
@@ -69,17 +64,13 @@ def exp64(x):
 
 @exact_kernel
 def exp32(x):
-    """Return exp(x) in float32 for x <= 88, as `exp64` with degree 7; error below 1 ulp."""
+    """Return exp(x) in float32 for x <= 88, as `exp64` with degree 7; error below 1.1 ulp."""
     rounded = x * _LOG2_E_32 + _MAGIC_32
     k = rounded - _MAGIC_32
     r = (x - k * _LN2_HIGH_32) - k * _LN2_LOW_32
-    p = _D7
-    p = p * r + _D6
-    p = p * r + _D5
-    p = p * r + _D4
-    p = p * r + _D3
-    p = p * r + _D2
-    p = _ONE_32 + (r + r * r * p)
+    r2 = r * r
+    p = (_D2 + _D3 * r) + (_D4 + _D5 * r) * r2 + (_D6 + _D7 * r) * (r2 * r2)
+    p = _ONE_32 + (r + r2 * p)
     exponent = np.int32(np.float32(rounded).view(np.int32) << np.int32(23))
     value = np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
     return value if x >= UNDERFLOW_32 else (_ZERO_32 if x < UNDERFLOW_32 else x)
@@ -110,16 +101,11 @@ def log1p(x):
     top = m - 1.0 + lost * power
     s = top / (m + 1.0)
     z = s * s
-    p = _A21
-    p = p * z + _A19
-    p = p * z + _A17
-    p = p * z + _A15
-    p = p * z + _A13
-    p = p * z + _A11
-    p = p * z + _A9
-    p = p * z + _A7
-    p = p * z + _A5
-    p = p * z + _A3
+    z2 = z * z
+    z4 = z2 * z2
+    low = (_A3 + _A5 * z) + (_A7 + _A9 * z) * z2
+    high = (_A11 + _A13 * z) + (_A15 + _A17 * z) * z2
+    p = (low + high * z4) + (_A19 + _A21 * z) * (z4 * z4)
     small = 2.0 * s + s * z * p
     value = np.float64(k) * _LN2_LOW + small + np.float64(k) * _LN2_HIGH
     return value if x < np.inf else x

@@ -5,6 +5,7 @@ from numba import config, njit, types
 from numba.extending import overload
 
 from .code_cache import guard
+from .cold_start import announce
 
 # Whether kernels run as plain Python (NUMBA_DISABLE_JIT=1), for tests and debuggers.
 IS_INTERPRETED = bool(config.DISABLE_JIT)
@@ -77,6 +78,10 @@ def by_precision(single, double):
         return lambda x: chosen(x)
 
     return choose
+
+
+if not IS_INTERPRETED:
+    announce()
 
 
 def _compile(function, fastmath, forceinline=True, inline="never"):

@@ -92,7 +92,9 @@ def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes
         raise ValueError("_add_tiles: shapes do not fit")
     stride = 0
     if n_bytes > 0:
-        # By tiles of the greatest size: some memory is left out where they are smaller.
+        # Every tile fetches as if all had 6 rows and the greatest width. Where edges make them
+        # lower or narrower there are more, and the last fetch beyond the memory, harmlessly;
+        # where narrow tiles are higher there are fewer, and some memory is left out.
         n_tiles = -(-n_rows // 6) * -(-n_columns // (MAX_WIDTH * lanes))
         stride = n_bytes // (n_tiles * depth) + 1
     # A narrow right factor stays in L2 as a whole, and the left one is read in one go.

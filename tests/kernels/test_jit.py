@@ -79,6 +79,30 @@ def _run(*arguments, code, folder=None, **environment):
     return float(result.stdout)
 
 
+@pytest.mark.slow
+def test_a_line_tells_that_kernels_compile(tmp_path):
+    """Once a process, only where something compiles for longer; programs can silence it."""
+    code = """
+import logging, sys
+from softmax_reg.kernels import cold_start
+from softmax_reg.kernels.exp_log import exp64, log1p
+cold_start.PATIENCE = float(sys.argv[1])
+logging.getLogger("softmax_reg").disabled = "silent" in sys.argv
+print(exp64(0.0) + log1p(0.0))
+"""
+
+    def lines(*arguments, cache):
+        result = run_new("-c", code, *arguments, NUMBA_CACHE_DIR=str(tmp_path / cache))
+        assert (result.returncode, result.stdout) == (0, "1.0\n"), result.stderr
+        return result.stderr.splitlines()
+
+    (line,) = lines("0", cache="first")
+    assert "python -m softmax_reg.compile" in line
+    assert lines("0", cache="first") == []    # from the cache
+    assert lines("0", "silent", cache="second") == []
+    assert lines("600", cache="third") == []
+
+
 def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     """Editing exp_log.py changes what another file's kernel computes, cache or not."""
     copy = tmp_path / "softmax_reg"
@@ -91,10 +115,9 @@ def test_cached_code_follows_a_change_in_an_inlined_file(tmp_path):
     assert _run(**options) == 1.0
     exp_log = copy / "kernels" / "exp_log.py"
     source = exp_log.read_text()
-    assert source.count("p = 1.0 + (r + r * r * p)") == 1
-    exp_log.write_text(
-        source.replace("p = 1.0 + (r + r * r * p)", "p = 2.0 * (1.0 + (r + r * r * p))")
-    )
+    last = "1.0 + (r + r2 * (_C2 + p * r))"
+    assert source.count(f"p = {last}") == 1
+    exp_log.write_text(source.replace(f"p = {last}", f"p = 2.0 * ({last})"))
     assert _run(**options) == 2.0
 
 
