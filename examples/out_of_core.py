@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--folder", type=Path, help="for the file; default: a temporary one")
     parser.add_argument("--data", type=Path, metavar="FILE.npy", help="yours, with --labels")
     parser.add_argument("--labels", type=Path, metavar="FILE.npy")
-    parser.add_argument("--tol", type=float, default=1e-6)
+    parser.add_argument("--tol", type=float, default=1e-4)
     given = parser.parse_args()
     if (given.data is None) != (given.labels is None):
         parser.error("--data and --labels need each other")

@@ -121,7 +121,7 @@ penalty_factor, groups, device, precision
         cv=None,
         scoring="neg_log_loss",
         solver="auto",
-        tol=1e-6,
+        tol=1e-4,
         max_iter=1000,
         class_weight=None,
         n_jobs=None,
@@ -245,11 +245,12 @@ penalty_factor, groups, device, precision
             "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
             "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
         }
+        # What a fold says of a class that it lacks is no estimate of its coefficients.
+        complete = np.array([path.is_complete for path in paths[::len(l1_ratios)]])
         if self.refit:
             i, j = selected(scores[counts], Cs, self.selection)
             fitted |= {"C_": float(Cs[j]), "l1_ratio_": float(l1_ratios[i])}
-            complete = [k for k in range(len(folds)) if paths[k * len(l1_ratios)].is_complete]
-            start = coefs[complete, i, j].mean(axis=0) if complete else None
+            start = coefs[complete, i, j].mean(axis=0) if complete.any() else None
             model = model_of(self, fitted["C_"], fitted["l1_ratio_"])
             if start is not None:
                 set_coefficients(model, *split(start, self.fit_intercept), data.classes)
@@ -260,9 +261,11 @@ penalty_factor, groups, device, precision
             }
         else:
             best = [best_of(fold) for fold in scores[counts]]
-            mean = np.mean(
-                [path[index] for path, index in zip(coefs[counts], best, strict=True)], axis=0
+            chosen = np.array(
+                [path[index] for path, index in zip(coefs[counts], best, strict=True)]
             )
+            told = complete[counts]
+            mean = chosen[told].mean(axis=0) if told.any() else chosen.mean(axis=0)
             coef, intercept = split(mean, self.fit_intercept)
             fitted |= {
                 "C_": float(np.mean([Cs[j] for _, j in best])),

@@ -55,7 +55,7 @@ def softmax_path(
     class_weight=None,
     fit_intercept=True,
     solver="auto",
-    tol=1e-6,
+    tol=1e-4,
     max_iter=1000,
     grouped=False,
     penalty_factor=None,

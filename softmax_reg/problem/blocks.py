@@ -28,7 +28,7 @@ class Blocks:
 
     @classmethod
     def of_labels(cls, labels):
-        """Return a block for every run of equal labels, (n_columns,)."""
+        """Return the blocks, one for every run of equal entries of `labels`, (n_columns,)."""
         starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1])[:len(labels)])
         return cls(starts, len(labels))
 
@@ -81,7 +81,7 @@ class Blocks:
         return Blocks.of_labels(self.labels[features])
 
     def whole(self, mask):
-        """Return the mask of the columns whose block has a column in `mask`, (n_columns,) bool."""
+        """Return `mask`, (n_columns,) bool, extended to all columns of every block it touches."""
         return self.spread(self.totals(mask.astype(np.intp))) > 0
 
     def with_column(self):
@@ -89,7 +89,7 @@ class Blocks:
         return Blocks(np.append(self.starts, self.n_columns), self.n_columns + 1)
 
     def slices(self, width):
-        """Yield slices of about `width` columns that cut no block."""
+        """Yield slices of at most `width` columns that cut no block, or of one wider block."""
         ends = self.ends
         start = 0
         while start < self.n_columns:

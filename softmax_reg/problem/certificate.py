@@ -16,17 +16,18 @@ frequencies. Mixing every q_i with one distribution r repairs that exactly:
     q_i' = (1 - t) q_i + t r,   t = max_k (1 - c_k / q_k)+,   r = (c - (1 - t) q) / t,
 
 and entropy is concave, so sum_i s_i H(q_i') >= (1 - t) sum_i s_i H(q_i) + t H(r). With
-M = r xbar' - sum_i s_i y_i x_i' the gradient becomes G' = (1 - t) G + t M. Because
+M = r xbar' - sum_i s_i y_i x_i' (xbar the mean row) the gradient becomes
+G' = (1 - t) G + t M. (G' and q_i' belong to the mixture; other dashes transpose.) Because
 CE(y_i, q_i) - H(q_i) = (q_i - y_i)' (W x_i + b), the bound on the gap is
 
     [<G', W> + h(W) + h*(-G')] + (1 - t) <g, b> + t (loss - <M, W> - H(r)),
 
-in which nothing large cancels: every term vanishes at the optimum. It needs no pass
+in which nothing large cancels: every term vanishes at the optimum. The bound needs no pass
 over the rows beyond the gradient's.
 
 With an L1 penalty h*(-G') is finite (l2 = 0), or small, only where G' stays within the
-threshold. Mixing the q_i' with the labels scales it: (1 - u) q_i' + u y_i keeps the
-constraint, turns G' into (1 - u) G' and has an entropy of at least (1 - u) that of q_i'. The
+threshold. Mixing the q_i' with the labels scales G' down: (1 - u) q_i' + u y_i keeps the
+constraint, turns G' into (1 - u) G' and has at least (1 - u) times the entropy of q_i'. The
 bound becomes
 
     [<(1 - u) G', W> + h(W) + h*(-(1 - u) G')] + (1 - u) (the other terms) + u loss.
@@ -40,12 +41,16 @@ _BLOCK_SIZE = 2**15
 
 
 def _repair(excess, frequencies):
-    """Return the mixing weight t and distribution r above; 1-D arrays over classes."""
+    """Return the mixing weight t and the distribution r of the module's docstring.
+
+    excess : (n_classes,), g = q - c
+    frequencies : (n_classes,), c
+    """
     # Both q and c sum to 1, so the excess sums to 0. Rounding may be as large as the excess
     # itself, and must not pass for an excess that all classes share.
     excess = excess - excess.sum() / len(excess)
     predicted = frequencies + excess
-    # excess_k <= 0 asks for no mixing, whatever q_k is; the others have q_k > 0.
+    # A class with excess_k <= 0 needs no mixing. The others have q_k > c_k > 0.
     t = min(1.0, (excess / np.where(excess > 0, predicted, np.inf)).max())
     if t <= 0.0:
         return 0.0, frequencies
@@ -70,18 +75,25 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
     row_mean : (n_features,)
         sum_i s_i x_i.
     fit_intercept : bool
-        Without an intercept there is no constraint to repair.
+        Whether the probabilities have to meet the constraint of a free intercept.
 
     Returns
     -------
     gap : float
         ``np.inf`` where the penalty is zero.
     """
-    coef = theta[:, :-1]
+    coef, mix, constant = theta[:, :-1], 0.0, 0.0
     if fit_intercept:
-        mixed, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
-    else:
-        mixed, constant = (lambda columns: loss_grad[:, columns]), 0.0
+        mix, target, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
+
+    def mixed(columns):
+        """Return G' of some columns, a slice."""
+        grad = loss_grad[:, columns]
+        if mix == 0.0:
+            return grad
+        other = target[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
+        return (1 - mix) * grad + mix * other
+
     slices = _slices(*coef.shape) if penalty.blocks is None else (
         penalty.blocks.slices(_width(len(coef)))
     )
@@ -100,37 +112,31 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
 
 
 def _feasible(theta, loss, loss_grad, class_sums, row_mean):
-    """Return the gradient G' of feasible probabilities, and the terms beside it.
+    """Return the mixing of the probabilities that makes them feasible, and its terms.
 
     Returns
     -------
-    mixed : callable
-        G' of some columns, a slice.
+    t : float
+    r : (n_rows,)
+        Mixing weight, and the entries of the distribution that belong to the rows of theta.
     constant : float
         All terms of the bound but the bracket.
     """
-    coef, intercept = theta[:, :-1], theta[:, -1]
-    grad, excess = loss_grad[:, :-1], loss_grad[:, -1]
-    frequencies = class_sums[:, -1]
+    coef, excess, frequencies = theta[:, :-1], loss_grad[:, -1], class_sums[:, -1]
     if len(theta) == 1:
-        t, r = _repair(
+        t, whole = _repair(
             np.array([-excess[0], excess[0]]), np.array([1 - frequencies[0], frequencies[0]])
         )
-        r_rows = r[1:]
+        r = whole[1:]
     else:
-        t, r = _repair(excess, frequencies)
-        r_rows = r
-
-    def repair(columns):
-        return r_rows[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
-
-    def mixed(columns):
-        return (1 - t) * grad[:, columns] + t * repair(columns)
-
-    constant = (1 - t) * (excess @ intercept) + t * (loss - entr(r).sum())
-    for columns in _slices(*coef.shape):
-        constant -= t * np.einsum("kj,kj->", repair(columns), coef[:, columns])
-    return mixed, constant
+        t, whole = _repair(excess, frequencies)
+        r = whole
+    constant = (1 - t) * (excess @ theta[:, -1])
+    if t > 0:
+        product = r @ np.einsum("kj,j->k", coef, row_mean)
+        product -= np.einsum("kj,kj->", class_sums[:, :-1], coef)    # <M, W>
+        constant += t * (loss - product - entr(whole).sum())
+    return t, r, constant
 
 
 def _width(n_rows):

@@ -11,10 +11,14 @@ from scipy.linalg import eigh
 
 from ..parallel.lazy import lazy
 
-# Intercept of a class of weight 0, where the other intercepts average 0. At the optimum it is
-# minus infinity. With this value the class adds less than a rounding error to the loss. With
-# zero coefficients it is never predicted.
+# Intercept of a class of weight 0, whose optimum is minus infinity, where the other intercepts
+# average 0. Where the coefficients of the other classes average 0, too, a row's largest logit is
+# not negative: the class, with zero coefficients, is never predicted, and adds less than a
+# rounding error to the loss.
 ABSENT_INTERCEPT = np.log(np.finfo(np.float64).eps)
+# Intercept of a class of weight 0 where the coefficients of the others need not average 0, so that
+# the largest logit of a row may have any size. float32 holds it, and differences of it.
+_UNREACHED_INTERCEPT = -1e30
 
 
 def check_squares(values):
@@ -67,9 +71,9 @@ class Centring:
         shift, is_constant = np.zeros(len(mean)), (ranges.low == 0) & (ranges.high == 0)
         if fit_intercept:
             is_constant = ranges.is_constant
-            # The value of a constant column itself: its rounded mean would leave a remainder.
+            # A constant column is shifted by its value: its rounded mean would leave a remainder.
             shift = np.where(is_constant, ranges.low, mean)
-        # CSR rows give infinite ranges; their squares are checked when they are computed.
+        # CSR rows give infinite ranges. `Objective` checks their squares in Hessians and moments.
         known = np.isfinite(ranges.low) & np.isfinite(ranges.high)
         with np.errstate(over="ignore", invalid="ignore"):
             span = np.maximum(ranges.high - shift, shift - ranges.low)
@@ -99,10 +103,12 @@ class Centring:
 
         In exact arithmetic the sum is zero. Rounding errors in the sum would lead solvers, near
         the optimum, along a shift common to all intercepts, until the loss had no digits left.
+        Columns of theta that stay zero get derivatives of zero, too.
         """
         if len(change) > 1:
             change -= np.add.reduce(change) / len(change)
-        change[:, self.zeros] = 0.0
+        if len(self.zeros):
+            change[:, self.zeros] = 0.0
 
     def fix_zeros(self, hessian, index):
         """Set rows and columns of parameters that stay zero to the identity's, in place.
@@ -184,7 +190,7 @@ class RowSpace:
         with algebra.one_blas_thread():
             squares, basis = eigh(algebra.centred_gram(X, mean), driver="evd")
         enough = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
-        # Keep one column, of zeros where X is constant.
+        # Keep one column even where X is constant. Its entries are then zero.
         enough[-1] = True
         scale = np.sqrt(np.maximum(squares[enough], np.finfo(np.float64).tiny))
         return cls(X, mean, scale, basis[:, enough], algebra)
@@ -204,7 +210,7 @@ class RowSpace:
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
-        """Return the (coef, intercept) of `columns` closest to those of X, with equal logits."""
+        """Return the (coef, intercept) of `columns` whose logits are closest to those of X."""
         offsets = np.einsum("kj,j->k", coef, self.mean)
         with self.algebra.one_blas_thread():
             logits = self.algebra.product(coef, self.X.T) - offsets[:, np.newaxis]
@@ -212,7 +218,7 @@ class RowSpace:
 
 
 def reduction_pays(n_samples, n_features, n_rows):
-    """Tell whether a fit in the row space, of 100 evaluations, takes fewer flops."""
+    """Tell whether a fit of 100 evaluations takes fewer flops in the row space than on X."""
     if n_features <= n_samples:
         return False
     evaluations = 400 * n_samples * n_rows
@@ -222,22 +228,24 @@ def reduction_pays(n_samples, n_features, n_rows):
 
 @dataclass(frozen=True)
 class Selection:
-    """Selection of the classes with weight and of the allowed features, among the user's.
+    """Map between the user's classes and features and those that are fitted.
 
     Attributes
     ----------
     absent : (n_classes,) bool
-        Mask of the classes that are left out. The coefficients of an absent class are 0 and
-        its intercept is `ABSENT_INTERCEPT`.
+        Mask of the classes that are left out. The coefficients of an absent class are 0.
     features : slice or (m,) int
         Indices of the allowed features.
     n_features : int
         Number of the user's features.
+    is_centred : bool
+        Whether fitted coefficients average 0 over the classes: without an L1 part.
     """
 
     absent: np.ndarray
     features: slice | np.ndarray
     n_features: int
+    is_centred: bool
 
     @property
     def is_binary(self):
@@ -258,12 +266,20 @@ class Selection:
         return np.maximum(np.cumsum(~self.absent) - 1, 0)
 
     @property
+    def absent_intercept(self):
+        """Intercept of an absent class, where those of the others average 0."""
+        is_centred = self.is_centred or self.n_present == 1
+        return ABSENT_INTERCEPT if is_centred else _UNREACHED_INTERCEPT
+
+    @property
     def absent_loss(self):
         """Upper bound on the part of the loss from absent classes, in nats.
 
-        The fitted logits of a row average 0, so their logsumexp is at least log(n_present).
+        Where the coefficients average 0 over the classes, the fitted logits of a row do, too, and
+        their logsumexp is at least log(n_present).
         """
-        return (len(self.absent) - self.n_present) / self.n_present * np.exp(ABSENT_INTERCEPT)
+        n_absent = len(self.absent) - self.n_present
+        return n_absent / self.n_present * np.exp(self.absent_intercept)
 
     def to_user(self, coef, intercept):
         """Return coef_ and intercept_ for all classes and features, in the dtype of `coef`."""
@@ -278,9 +294,9 @@ class Selection:
         present = np.zeros((len(coef), self.n_features), dtype=dtype)
         present[:, self.features] = coef
         whole[~self.absent] = present
-        intercepts = np.full(n_classes, ABSENT_INTERCEPT)
+        intercepts = np.full(n_classes, self.absent_intercept)
         intercepts[~self.absent] = intercept
-        if self.absent.any():
+        if self.absent.any() and self.absent_intercept == ABSENT_INTERCEPT:
             intercepts -= intercepts.mean()
         intercepts = intercepts.astype(dtype)
         if n_classes == 2:

@@ -1,4 +1,4 @@
-"""The objective of solvers, from rows, sample, penalty and coordinates."""
+"""The function that solvers minimise, composed of rows, sample, penalty and coordinates."""
 
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -16,11 +16,11 @@ class Point(NamedTuple):
     """The objective evaluated at `theta`."""
 
     theta: np.ndarray
-    value: float    # loss + penalty, nats
+    value: float    # loss + penalty + terms, nats
     grad: np.ndarray    # gradient of the smooth part of value
     loss: float
     loss_grad: np.ndarray
-    n_errors: int    # rows of positive weight not strictly classified right
+    n_errors: int    # rows of positive weight whose class is not strictly the most probable
     hessian: np.ndarray | None = None
 
 
@@ -52,8 +52,9 @@ class Objective:
     passes : Passes
         Counter that objectives made from this one share, except restrictions.
     null_point : Point
-        Null model: W = 0, with intercepts that predict each class at its share. None without
-        `Objective.of`, which solvers themselves do not need.
+        Null model: W = 0, with intercepts that predict each class at its share. `minimise` and
+        `Monitor` need it, a single solver does not. None in an objective that `Objective.of`
+        did not make (`streaming`).
     terms : tuple of objects with the methods of `streaming.terms.Past`
         Smooth convex functions of theta, one t each. With terms there is no certificate, and
         `restricted` and `delivered_value` are not defined.
@@ -86,7 +87,7 @@ class Objective:
         penalty : `L2Penalty` or `SparsePenalty`
         fit_intercept : bool
         passes : Passes, optional
-            Counter for these two passes and later ones.
+            Counter of passes, which these two and all later ones increase.
         """
         passes = Passes() if passes is None else passes
         sample, shares = rows.place(sample, n_classes)
@@ -101,8 +102,8 @@ class Objective:
             null_theta[:, -1] = (
                 log_shares[1] - log_shares[0] if binary else log_shares - log_shares.mean()
             )
-        # At W = 0 all rows have the same probabilities. So the gradient at W = 0 also gives the
-        # sums over the rows of every class that the certificate needs.
+        # At W = 0 all rows have the same probabilities q, so the gradient is
+        # q [xbar, 1]' - class_sums. Solved for the sums that the certificate needs.
         null_point = bare.evaluate(null_theta)
         row_mean = np.where(coordinates.is_constant, 0.0, mean - coordinates.shift)
         null_proba = shares[1:] if binary else shares
@@ -185,7 +186,7 @@ class Objective:
 
     @lazy
     def is_penalised(self):
-        """Whether the duality gap is finite: all features are penalised, without terms."""
+        """Whether the duality gap is finite: all features are penalised and there are no terms."""
         return self.penalty.is_strict and not self.terms
 
     @lazy
@@ -211,13 +212,13 @@ class Objective:
 
     @property
     def has_full_covariance(self):
-        """Whether `curvature` gives the full covariance of the features, or its diagonal."""
+        """Whether `curvature` gives the full covariance of the features, not only its diagonal."""
         return self.n_features <= MAX_FULL_COVARIANCE
 
     def evaluate(self, theta, with_hessian=False, dtype=np.float64):
         """Return the `Point` at theta; one pass, 4 n_samples n_features n_rows flops.
 
-        Columns of theta that stay zero count as zero, and are zero in the `Point`.
+        Columns in `coordinates.zeros` are read as zero, and are zero in the returned `Point`.
 
         Parameters
         ----------
@@ -309,7 +310,7 @@ class Objective:
             more = term.hessian(theta)
             hessian += more if index is None else more[np.ix_(index, index)]
         curvature = self._penalty_curvature if index is None else self._penalty_curvature[index]
-        np.einsum("ii->i", hessian)[:] += curvature    # a view
+        np.einsum("ii->i", hessian)[:] += curvature    # einsum gives a view of the diagonal
         if len(self.coordinates.zeros):
             index = np.arange(theta.size) if index is None else index
             self.coordinates.fix_zeros(hessian, index)
@@ -369,7 +370,7 @@ class Objective:
         return gap if gap < point.value else point.value
 
     def on_host(self):
-        """Return (X, y, weight, shift) as arrays in memory; None where they are elsewhere.
+        """Return (X, y, weight, shift) as arrays in memory; None where X is elsewhere.
 
         Arrays are NumPy's, and a sparse X is SciPy's.
         """

@@ -11,7 +11,8 @@ import numpy as np
 
 from .blocks import Blocks
 
-# Largest relative excess over a threshold by rounding, after scaling to the threshold.
+# Largest relative excess over the threshold that counts as rounding, in a gradient that has been
+# scaled down to the threshold.
 _ROUNDING = 4 * np.finfo(np.float64).eps
 
 
@@ -62,7 +63,7 @@ class L2Penalty(NamedTuple):
     def fenchel_gap(self, coef, loss_grad):
         """Return <G, W> + h(W) + h*(-G), without cancellation.
 
-        The formula is sum_j ||G_j + l2 v_j W_j||^2 / (2 l2 v_j), with G = `loss_grad`. It is
+        The formula is sum_j ||G_j + l2 v_j W_j||^2 / (2 l2 v_j), with G = `loss_grad`. The sum is
         zero if and only if -G is the gradient of h at W. Without a penalty h* is infinite
         everywhere but at 0, and inf is returned.
         """
@@ -128,7 +129,7 @@ class SparsePenalty(NamedTuple):
         )
 
     def sizes(self, array):
-        """Return the sizes of entries, or of columns' blocks, to compare with `threshold`.
+        """Compute the sizes of entries, or of columns' blocks, to compare with `threshold`.
 
         Returns
         -------
@@ -153,7 +154,7 @@ class SparsePenalty(NamedTuple):
         return self.curvature * coef
 
     def dual_norm(self, grad):
-        """Return the largest ratio of gradient to threshold, over features with a threshold."""
+        """Return the largest ratio of gradient to threshold, over features whose threshold > 0."""
         threshold = np.broadcast_to(self.threshold, grad.shape[1:])
         sizes = self.sizes(grad).max(axis=0)
         return float(np.divide(sizes, threshold, out=np.zeros_like(sizes),
@@ -179,12 +180,13 @@ class SparsePenalty(NamedTuple):
         gap = np.maximum(products + terms, 0.0).sum()
         if self.l2 > 0:
             return gap + _scaled_squares(beyond + self.grad(coef), self.curvature)
-        # The caller scales away an excess by rounding.
+        # Beyond the threshold h* is infinite. The caller scales the gradient to the threshold,
+        # so any excess that is left is rounding.
         return gap if not np.any(excess > _ROUNDING * sizes) else np.inf
 
 
 def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None):
-    """Return the penalty of strength 1 / (C * sum of weights), a share `l1_ratio` of it L1."""
+    """Return the penalty of a strength, 1 / (C * sum of weights), of which `l1_ratio` is L1."""
     if strength == 0 or not np.any(factor):
         return L2Penalty(0.0)
     if np.ndim(factor) and np.all(factor == 1):
@@ -195,6 +197,7 @@ def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None):
 
 
 def _some(factor, features):
+    """Return the factors of some features; a number stays as it is."""
     return factor[features] if np.ndim(factor) else factor
 
 

@@ -13,18 +13,19 @@ from .objective import Objective, Passes
 from .penalty import penalty_of
 from .sampled_start import sampling_pays, start_from_sample
 
-# Relative error, by rounding, of the gradients that decide which feature enters a model first.
+# Relative rounding error of the gradients that decide which feature enters a model first.
 _MARGIN = 16 * np.finfo(np.float64).eps
-# Relative error of these gradients at an optimum over the unpenalised features.
+# Relative error of these gradients where unpenalised features are fitted first, by a solver.
 _MARGIN_OF_OPTIMUM = 1e-6
-# Fraction of tol for solvers where coef_ is float32. The rest is for the rounding to float32.
+# Fraction of tol that solvers get where coef_ is float32. The rest is left for the rounding.
 _SHARE_OF_SOLVER = 0.9
-# Largest relative change of the objective by rounding without a warning: half of the digits.
+# Largest relative change of the objective, by rounding the result, that gives no warning: half of
+# the digits of float64.
 _SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
 
 
 class Fit(NamedTuple):
-    """The result of a fit, with the record of its course.
+    """The result of a fit, and its history.
 
     Attributes
     ----------
@@ -64,9 +65,9 @@ class Problem:
     """One training problem, reduced to the classes with weight and the allowed features.
 
     A class whose rows all have weight 0 is absent: W_k = 0 and b_k -> -inf at the optimum. So
-    the problem over the other classes has the same minimum. It is solved instead, and absent
-    classes get `ABSENT_INTERCEPT`. Without an intercept all classes are fitted: only
-    coefficients can then make absent classes unlikely. Features with an infinite penalty
+    the problem over the other classes has the same minimum. The fit is to the other classes, and
+    absent classes get `Selection.absent_intercept`. Without an intercept all classes are fitted:
+    only coefficients can then make absent classes unlikely. Features with an infinite penalty
     factor are left out.
 
     Parameters
@@ -100,7 +101,7 @@ class Problem:
             penalty_factor = penalty_factor[allowed]
         weights = self._weigh(data)
         self.absent = (weights == 0) & fit_intercept
-        self._selection = Selection(self.absent, allowed, n_features)
+        self._selection = Selection(self.absent, allowed, n_features, l1_ratio == 0)
         self.objective = self._last = self._carry = self._row_space = None
         if self._selection.n_present == 1:
             return
@@ -143,7 +144,7 @@ class Problem:
         if penalty.is_strict and is_plain and reduction_pays(*rows.shape, n_rows):
             X = rows.as_dense()
         if X is not None:
-            # There are few rows here, so the host computes the products between them.
+            # The rows are few, so the host can compute their n x n inner products.
             placed, _ = rows.place(sample, self._options["n_classes"])
             mean, ranges = rows.column_summary(placed)
             centring = Centring.of(mean, ranges, self._options["fit_intercept"], n_rows)
@@ -152,6 +153,7 @@ class Problem:
         return Objective.of(rows, sample, penalty=penalty, **self._options)
 
     def _penalty_of(self, C):
+        """Return the penalty for another C, with the same `l1_ratio`, factors and blocks."""
         return penalty_of(self._strength(C), **self._penalty)
 
     def _strength(self, C):
@@ -159,7 +161,7 @@ class Problem:
         return 1 / C / self._largest_weight / self._relative_total
 
     def set_C(self, C):
-        """Set another strength of the same penalty; results of the rows alone are kept.
+        """Set another strength of the same penalty; keep what depends on the rows alone.
 
         `objective` must not be None.
         """
@@ -210,7 +212,7 @@ class Problem:
         tol, max_iter : as in `SoftmaxRegression`
         callbacks : as in `Monitor`
         goes_on : bool
-            Whether the last fit's point, at another C, is a starting point too.
+            Whether the point of the last fit, possibly at another C, is a starting point too.
 
         Returns
         -------
@@ -268,12 +270,13 @@ class Problem:
         self._last, self._carry = result.point, result.carry
         if self._row_space is None:
             return objective, result
-        # The certificate must hold on X itself, including columns outside the reduction.
+        # The certificate must hold on X itself, including directions that `RowSpace` left out.
         whole = self._whole()
         coef, intercept = self._row_space.to_coef(*objective.to_coef(result.theta))
         point = whole.evaluate(whole.from_coef(coef, intercept))
         gap = monitor.transferred(whole, point)
         if result.status == "converged" and monitor.status is None:
+            # The gap on X exceeds the tolerance: go on there.
             return whole, minimise(whole, point, monitor, "lbfgs")
         return whole, result._replace(point=point, gap=gap)
 
@@ -320,7 +323,7 @@ class Problem:
 
 
 def _order_of(penalty_factor, groups, n_features):
-    """Return the index of the allowed features, groups contiguous; a slice if it is all."""
+    """Return the index of the allowed features, groups contiguous; slice(None) if unchanged."""
     order = np.arange(n_features)
     if groups is not None:
         order = np.argsort(groups, kind="stable")

@@ -11,9 +11,9 @@ from ..solvers import Monitor, minimise
 
 # Least number of sampled rows for each parameter.
 _ROWS_PER_PARAMETER = 20
-# Least number of operations of an evaluation of all rows for which a sample is drawn.
+# Least cost, in flops, of an evaluation of all rows at which a sample saves time.
 MIN_FLOPS = 2e7
-# Largest relative duality gap on the sample, well below the error of the sampling.
+# Relative duality gap to reach on the sample, well below the sampling error.
 _TOLERANCE = 1e-3
 
 
@@ -35,7 +35,7 @@ def sampling_pays(objective):
 
 
 def start_from_sample(objective, sampled, solver, max_iter):
-    """Return the optimum for a sample as a `Point`, or None where the null model is better.
+    """Minimise on a sample; return a `Point` on all rows, or None if the null model is better.
 
     Parameters
     ----------

@@ -1,19 +1,34 @@
 """The dense Hessian from its blocks for pairs of classes."""
 
+import functools
+
 import numpy as np
 
 
+@functools.cache
+def class_pairs(n_rows):
+    """Return the classes (k, m) of all pairs k < m, in the order of the blocks: two arrays."""
+    return np.triu_indices(n_rows, 1)
+
+
 def assembled(pairs, n_rows):
-    """Return the Hessian from its negated blocks (k, m) with k < m."""
+    """Return the Hessian from its negated blocks (k, m) with k < m.
+
+    Parameters
+    ----------
+    pairs : (n_pairs, width, width)
+        Symmetric blocks in the order of `class_pairs`; the single block of the binary model.
+    n_rows : int
+    """
     width = pairs.shape[-1]
     if n_rows == 1:
         return pairs[0]
+    first, second = class_pairs(n_rows)
     out = np.zeros((n_rows, width, n_rows, width))
-    first = 0
-    for k in range(n_rows):
-        others = pairs[first:first + n_rows - 1 - k]    # blocks (k, m) for every m > k
-        first += len(others)
-        np.negative(others.swapaxes(0, 1), out=out[k, :, k + 1:])
-        np.negative(others, out=out[k + 1:, :, k])
-        out[k, :, k] = -out[k].sum(axis=1)    # block (k, k) is still zero in the sum
+    blocks = out.swapaxes(1, 2)    # a view
+    np.negative(pairs, out=pairs)
+    blocks[first, second] = pairs
+    blocks[second, first] = pairs
+    # The blocks of a row of classes sum to zero; (k, k) is still zero in the sum.
+    np.einsum("kikj->kij", out)[:] = -np.add.reduce(out, axis=2)
     return out.reshape(n_rows * width, n_rows * width)

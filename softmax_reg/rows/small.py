@@ -7,13 +7,11 @@ threads: products are those of einsum, or of BLAS on one thread.
 Arrays have one column a row of X, so that sums over classes and over rows run along memory.
 """
 
-import functools
-
 import numpy as np
 
 from ..kernels.columns import dense_summary
 from .algebra import HOST_ALGEBRA
-from .assembly import assembled
+from .assembly import assembled, class_pairs
 from .base import CPU_RATES, Rows, some_columns
 
 # Largest number of rows times columns of [x, 1] times rows of theta. Up to it the time of a pass
@@ -80,7 +78,7 @@ class SmallRows(Rows):
         with HOST_ALGEBRA.one_blas_thread():
             loss, residuals, n_errors, products = _cross_entropy(_logits(theta, design), *sample)
             if len(theta) > 1:
-                first, second = _pairs(len(theta))
+                first, second = class_pairs(len(theta))
                 products = products[first] * products[second]
             products *= sample.weight
             pairs = (products[:, np.newaxis] * design) @ design.T
@@ -163,12 +161,6 @@ def _logits(theta, design):
     that is certified for rounded coefficients is that of the predictions where rounding counts.
     """
     return np.einsum("kj,ji->ki", theta, design)
-
-
-@functools.cache
-def _pairs(n_classes):
-    """Return the indices of all pairs k < m of classes, in the order of `assembled`."""
-    return np.triu_indices(n_classes, 1)
 
 
 def _cross_entropy(logits, y, weight):

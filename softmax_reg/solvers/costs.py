@@ -1,6 +1,6 @@
 """Expected times of passes, factorisations and whole fits, on which "auto" decides.
 
-Counts of iterations are those to the default tolerance, as seen on raw and standardised data
+Counts of iterations are those to the default tolerance, measured on raw and standardised data
 of many shapes.
 """
 
@@ -8,35 +8,37 @@ import numpy as np
 
 # Largest number of parameters for exact Newton (512 MiB).
 MAX_NEWTON_SIZE = 8192
-# Largest number of entries of a Hessian that is kept (64 MiB), unless X has more.
+# Largest number of entries (64 MiB) of a Hessian kept between steps, unless X has more entries.
 _MAX_FACTOR = 2**23
 # Number of iterations of exact Newton.
 _NEWTON_ITERATIONS = 12
-# Numbers of evaluations and refreshes of L-BFGS, preconditioned by Kronecker factors alone.
-# Numbers of evaluations and Hessians where it is later preconditioned by the Hessian.
+# Numbers of evaluations and of new Kronecker factors of L-BFGS that these alone precondition, and
+# numbers of evaluations and of Hessians where Hessians replace them.
 _LBFGS_EVALUATIONS = 100
 _LBFGS_REFRESHES = 3
 _FACTORED_EVALUATIONS = 25
 _FACTORED_HESSIANS = 1.5
-# Powers of C with which these numbers grow as the penalty gets weaker, and the C that stands
-# for no penalty. Without a penalty only Newton's decrement tells where the optimum is.
+# Growth of these numbers with C, as exponents: evaluations with Kronecker factors, evaluations
+# with Hessians, Hessians. The C that stands for no penalty.
 _LBFGS_GROWTH = 0.25
 _FACTORED_GROWTH = 0.1
 _HESSIANS_GROWTH = 0.125
 _UNPENALISED = 1e4
-# Read rate of the host, in bytes a second, in solves with a factor.
+# Memory read rate of the host in triangular solves, in bytes a second.
 _HOST_MEMORY_RATE = 3e10
 # Fixed cost of an iteration in seconds.
 _NEWTON_OVERHEAD = 3e-4
 _LBFGS_OVERHEAD = 4e-4
 
-# With kinks: number of Hessians still to come where a working set has got large, evaluations of
-# the other solver, fixed cost of an iteration of either in seconds, and passes and products on
-# a model and their rate in flops a second.
+# The rest is for penalties with kinks. Number of Hessians that proximal Newton still takes once
+# its working set has got large, and number of evaluations of proximal L-BFGS instead.
 _PROXIMAL_HESSIANS = 8
 _PROXIMAL_EVALUATIONS = 150
+# Fixed cost in seconds of an iteration of proximal L-BFGS, and of a proximal Newton step.
 _PROXIMAL_OVERHEAD = 2e-3
 _PROXIMAL_STEP = 1e-3
+# Work on the model in one iteration: passes over a dense Hessian, in units of size^2 flops, of
+# proximal Newton; products with B of proximal L-BFGS; rate of both in flops a second.
 _MODEL_PASSES = 40
 _MODEL_PRODUCTS = 20
 _MODEL_RATE = 1e10
@@ -48,7 +50,7 @@ def reading_cost(objective):
 
 
 def evaluation_cost(objective):
-    """Return the seconds of a value and gradient."""
+    """Return the seconds to compute a value and gradient."""
     rates = objective.rates
     products = objective.evaluation_flops / (
         rates.sparse_product if objective.is_sparse else rates.product
@@ -58,26 +60,26 @@ def evaluation_cost(objective):
 
 
 def hessian_cost(objective, size):
-    """Return the seconds of a dense Hessian of `size` parameters."""
+    """Return the seconds to compute a dense Hessian of `size` parameters."""
     product = objective.n_samples * size**2 / objective.rates.product
     return max(product, reading_cost(objective)) + objective.rates.pass_seconds
 
 
 def factor_cost(objective, size):
-    """Return the seconds of the Cholesky factor of a Hessian of `size` parameters."""
+    """Return the seconds to factorise a Hessian of `size` parameters by Cholesky's method."""
     return size**3 / 3 / objective.rates.factor
 
 
 def is_stored(objective, size):
-    """Return whether a Hessian of `size` parameters is kept from one step to the next."""
+    """Tell whether a Hessian of `size` parameters is kept from one step to the next."""
     return size**2 <= max(_MAX_FACTOR, objective.n_entries)
 
 
 def iterations_per_hessian(objective):
     """Return the cost of a dense Hessian and its factor, in iterations of L-BFGS.
 
-    The cost is inf where the Hessian is too big, and for one row of parameters: there the
-    Kronecker factors are the Hessian.
+    The cost is inf where the Hessian is too big, and for the binary model, whose Hessian the
+    Kronecker factors give exactly.
     """
     size = objective.n_rows * (objective.n_features + 1)
     if objective.n_rows == 1 or not is_stored(objective, size):
@@ -87,7 +89,7 @@ def iterations_per_hessian(objective):
 
 
 def steps_per_hessian(objective, size):
-    """Return the cost of a working set's Hessian, in proximal Newton steps with an old one."""
+    """Return the cost of a working set's Hessian, in proximal Newton steps that reuse one."""
     step = _PROXIMAL_STEP + evaluation_cost(objective) + _MODEL_PASSES * size**2 / _MODEL_RATE
     return hessian_cost(objective, size) / step
 
@@ -95,7 +97,7 @@ def steps_per_hessian(objective, size):
 def solver_costs(objective):
     """Return the seconds that each solver of smooth penalties is expected to take.
 
-    `formulas` gives them in words.
+    `formulas` gives the same as text.
 
     Returns
     -------
@@ -103,6 +105,7 @@ def solver_costs(objective):
     """
     n, p = objective.n_samples, objective.n_features
     size = objective.n_rows * (p + 1)
+    # C times the mean weight of a row, for the feature of the weakest penalty.
     weakness = 1 / (np.min(objective.penalty.curvature) * n) if objective.is_penalised else np.inf
     weakness = min(max(1.0, weakness), _UNPENALISED)
     iteration = _LBFGS_OVERHEAD + evaluation_cost(objective)
@@ -125,8 +128,8 @@ def solver_costs(objective):
 def largest_working_set(objective):
     """Return the number of parameters up to which proximal Newton beats proximal L-BFGS.
 
-    At this number the Hessians and their models take as long as the iterations of proximal
-    L-BFGS; `formulas` gives both.
+    At this number the Hessians and models of proximal Newton take as long as the iterations of
+    proximal L-BFGS; `formulas` gives both.
     """
     n_rows, p = objective.n_rows, objective.n_features
     depth = n_rows + (p if objective.has_full_covariance else n_rows)
@@ -192,7 +195,7 @@ def _short(number):
 
 
 def expectation(objective):
-    """Return the figures behind `choose_solver`, in words."""
+    """Return the expected times behind `choose_solver`, as text."""
     if objective.penalty.has_kinks:
         most = largest_working_set(objective)
         return f"proximal-newton up to {most} parameters at a time, proximal-lbfgs beyond"

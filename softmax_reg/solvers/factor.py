@@ -3,44 +3,47 @@
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
-# Ridges to add to the unit diagonal of the scaled Hessian, in turn, until it factorises.
-# A ridge slows only directions of less curvature than itself.
+# Ridges to add in turn to the Hessian, scaled to a unit diagonal, until it factorises. A ridge
+# slows convergence only along directions of less curvature than itself.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 
 
 def fill_null_space(hessian, shifts):
     """Add curvature along the shifts that leave all probabilities as they are.
 
-    Moving every class's intercept (or, unpenalised, every class's weight of one
-    feature) by the same amount changes nothing. The gradient has no component
-    there, so the step has none either, and W keeps summing to zero over classes.
+    A shift common to the intercepts of all classes, or to all classes' coefficients of an
+    unpenalised feature, changes no probability. The gradient has no component along it, so the
+    step has none either, and sums over the classes stay zero.
 
+    hessian : (m, m), modified in place
     shifts : iterable of arrays of int
-        The parameters that move together.
+        Indices of the parameters of each shift; see `Objective.free_shifts`.
     """
     for index in shifts:
-        hessian[np.ix_(index, index)] += hessian[index, index].sum() / len(index)**2
+        hessian[index[:, np.newaxis], index] += hessian[index, index].sum() / len(index)**2
 
 
 class HessianTransform:
-    """theta = T v with T' H T = I; H = D R'R D, T = D^-1 R^-1.
+    """The change of variables theta = T v with T' H T = I; H = D R'R D, T = D^-1 R^-1.
 
     Parameters
     ----------
     factor : (m, m), R in the upper triangle
     scale : (m,), the diagonal of D^-1
 
-    Attributes
-    ----------
-    least_pivot : float
-        Smallest squared diagonal entry of R. The scaled Hessian, whose diagonal is 1, is singular
-        to rounding where this is a few eps.
     """
 
     def __init__(self, factor, scale):
         self._factor = factor
         self._scale = scale
-        self.least_pivot = float((factor.diagonal() ** 2).min())
+
+    @property
+    def least_pivot(self):
+        """Smallest squared diagonal entry of R.
+
+        The scaled Hessian, whose diagonal is 1, is singular to rounding where this is a few eps.
+        """
+        return float((self._factor.diagonal() ** 2).min())
 
     def apply(self, v):
         """Compute T v: a change of theta from a change of the new variables."""
@@ -66,19 +69,19 @@ class HessianTransform:
 def factorisations(hessian):
     """Yield a `HessianTransform` for every ridge that allows a factor, from the smallest.
 
-    Scaling to a unit diagonal makes the ridge mean the same for every column,
-    whatever its units.
+    The Hessian is scaled to a unit diagonal first, so that a ridge has the same effect on every
+    parameter, whatever its unit.
     """
-    diagonal = np.diag(hessian)
+    diagonal = hessian.diagonal()
     is_positive = diagonal > 0
     scale = 1 / np.sqrt(np.where(is_positive, diagonal, 1.0))
-    with np.errstate(invalid="ignore"):    # an overflown Hessian gives no finite step
+    with np.errstate(invalid="ignore"):    # callers check steps from a Hessian that overflowed
         scaled = hessian * scale
         scaled *= scale[:, np.newaxis]
     for ridge in _RIDGES:
-        np.fill_diagonal(scaled, 1.0 + ridge)    # also for parameters without effect
-        # LAPACK itself: SciPy's wrappers take as long as a small factor. In Fortran's order
-        # of axes the lower triangle is the upper one.
+        np.einsum("ii->i", scaled)[:] = 1.0 + ridge    # also for parameters without effect
+        # Call LAPACK itself: SciPy's wrappers take as long as a small factor. The transpose is in
+        # Fortran's order, so it is not copied; the matrix is symmetric.
         factor, failed = dpotrf(scaled.T, lower=False, clean=False)
         if not failed and np.isfinite(factor.diagonal()).all():
             yield HessianTransform(factor, scale)

@@ -1,12 +1,12 @@
-"""The change of variables by Kronecker factors, a preconditioner for raw columns.
+"""The change of variables by Kronecker factors, a preconditioner that needs no scaled columns.
 
 At probabilities q_i the Hessian of the mean loss in (W, b) is the sum over rows
 
-    H = sum_i s_i A_i (x) [x_i, 1] [x_i, 1]',     A_i = diag(q_i) - q_i q_i'.
+    H = sum_i s_i A_i (x) [x_i, 1] [x_i, 1]',     A_i = diag(q_i) - q_i q_i',
 
-Replace the mean of the products by the product of means, the softmax analogue of
-K-FAC: with A = sum_i s_i A_i, and mu, Sigma the mean and covariance of x under the
-weights s_i trace(A_i),
+where (x) is the Kronecker product (o below is the entrywise one). Replace the mean of the
+products by the product of means, the softmax analogue of K-FAC: with A = sum_i s_i A_i, and
+mu, Sigma the mean and covariance of x under the weights s_i trace(A_i),
 
     H ~ A (x) [Sigma + mu mu', mu; mu', 1].
 
@@ -30,8 +30,7 @@ A later Sigma is close to diagonal in the eigenvectors of an earlier one: the we
 rows change, their geometry does not. Where eigenvectors are costly (p large, few rows), the
 first ones are kept and only Lambda is computed anew.
 
-The binary model is the case of one class row, where A is a number and only the weights
-of Sigma matter: there the approximation is exact.
+In the binary model A is a number, and the approximation is exact.
 
 References
 ----------
@@ -43,12 +42,15 @@ import numpy as np
 from scipy.linalg import eigh, solve_triangular
 from scipy.linalg.lapack import dpotrf
 
-# Smallest class curvature, as a fraction of the largest over the number of classes: the null
-# direction of the softmax has none.
+# Smallest eigenvalue of A that is used, as a fraction of the largest divided by the number of
+# classes. A shift common to all classes has the eigenvalue 0.
 _CLASS_FLOOR = 1e-3
-# Cost of decomposing a p x p matrix, over p^3 flops of a product; cost of an iteration beside
-# its evaluation, in such flops; number of iterations that eigenvectors of the current covariance
-# save over those of an earlier one.
+# Largest penalty relative to the curvature of the classes that is told from a larger one: its
+# square root and its quotients are finite. Rows that are all saturated have next to no curvature.
+_MAX_PENALTY = 1e200
+# Cost of an eigendecomposition of a p x p matrix, over p^3, in flops at the rate of products. Cost
+# of an iteration besides its evaluation, in the same unit. Number of iterations that eigenvectors
+# of the current covariance save over those of an earlier one.
 _EIGEN_FLOPS = 30
 _ITERATION_FLOPS = 4e7
 _SAVED_ITERATIONS = 10
@@ -77,9 +79,10 @@ def _equilibrated(covariance, penalty):
     scale = np.sqrt(np.maximum(np.diag(covariance), 0.0) + penalty)
     with np.errstate(over="ignore"):
         correlation = covariance / scale / scale[:, np.newaxis]
-    # Rounding may take columns that hardly vary far outside of this range.
+    # Rounding errors of columns that hardly vary may be far outside of this range.
     np.clip(correlation, -1.0, 1.0, out=correlation)
-    # Duplicate columns make it singular. A ridge of its size is enough for any such matrix.
+    # Duplicate columns make the correlation matrix singular. Add a ridge of the size of its
+    # rounding errors, and raise the ridge until the matrix factorises.
     ridge = len(scale) * np.finfo(np.float64).eps
     while True:
         factor, failed = dpotrf(
@@ -96,26 +99,27 @@ def _equilibrated(covariance, penalty):
 
 
 class KroneckerTransform:
-    """theta = T v and its transpose, for one set of factors.
+    """The change of variables theta = T v of the module's docstring, for one set of factors.
+
+    The cost is an eigendecomposition of each factor. An application takes
+    4 n_rows n_features (n_rows + n_features) flops.
 
     Parameters
     ----------
     curvature : Curvature
-        Factors; either may be a diagonal.
+        Kronecker factors. Both may be diagonals.
     l2 : float or array of shape (n_features,)
+        Curvature of the penalty.
     fit_intercept : bool
     algebra : HostAlgebra
     previous : KroneckerTransform, optional
-        Transform whose eigenvectors of the covariance are kept, if they are orthonormal.
-        The covariance is then taken for diagonal in their coordinates.
+        Transform whose eigenvectors of the covariance are used again, if they are orthonormal.
+        The covariance is then taken for diagonal in the basis of these eigenvectors.
 
     Attributes
     ----------
     smallest_deviation, largest_deviation : float
         Smallest and largest standard deviation of the features that vary.
-
-    Costs an eigendecomposition of each factor; an application costs
-    4 n_rows n_features (n_rows + n_features) flops.
     """
 
     def __init__(self, curvature, l2, fit_intercept, algebra, previous=None):
@@ -145,7 +149,9 @@ class KroneckerTransform:
                 spread, self._feature_basis = _eigenbasis(covariance)
             self._scale = 1 / np.sqrt(gamma[:, np.newaxis] * np.maximum(spread, 0.0) + l2)
         else:
-            share, self._feature_basis = _equilibrated(covariance, l2 / gamma.max())
+            with np.errstate(over="ignore"):
+                penalty = np.minimum(l2 / gamma.max(), _MAX_PENALTY)
+            share, self._feature_basis = _equilibrated(covariance, penalty)
             self._scale = 1 / np.sqrt(
                 gamma[:, np.newaxis] * share + gamma.max() * (1 - share)
             )
@@ -156,7 +162,7 @@ class KroneckerTransform:
         )
 
     def _variances(self, covariance):
-        """Return the variances of the coordinates in the basis of the features."""
+        """Return the variances of the features along the eigenvectors in use."""
         basis = self._feature_basis
         if basis is None:
             return np.diag(covariance)
@@ -190,11 +196,11 @@ class KroneckerTransform:
 
 
 def kronecker_transform(objective, theta, previous=None):
-    """Return the transform at `theta`; one pass over the rows.
+    """Compute the transform at `theta`; one pass over the rows.
 
     previous : KroneckerTransform, optional
-        Transform whose eigenvectors are kept, where new ones cost more than the iterations
-        that they save.
+        Transform whose eigenvectors are used again where new ones would cost more than the
+        iterations that they save.
     """
     iterations = _SAVED_ITERATIONS * (objective.evaluation_flops + _ITERATION_FLOPS)
     if previous is not None and _EIGEN_FLOPS * objective.n_features**3 <= iterations:

@@ -6,14 +6,15 @@ from scipy.linalg.lapack import dtrtrs
 from .line_search import inner, line_search
 from .preconditioner import Preconditioner
 
-# Number of pairs (s, y) kept.
+# Number of pairs (s, y) in memory.
 MEMORY = 20
-# First trial of a step, as a multiple of the last step: steps far below 1 come in series.
+# First trial of a step, at most 1, as a multiple of the last step: short steps come in series.
 _GROWTH = 2.0
-# Smallest cost, in flops, of an evaluation that is done in float32. Suboptimality, as L-BFGS
-# estimates it, as a fraction of the objective, from which on float64 is used.
+# Least cost of an evaluation, in flops, at which float32 saves time. Estimated suboptimality, as
+# a fraction of the objective, below which float64 is used.
 SINGLE_FLOPS = 1e8
 _SINGLE_UNTIL = 1e-10
+# Least squared length of s or y, and least cosine between them, of a pair that is stored.
 _TINY = np.finfo(np.float64).tiny
 _LEAST_COSINE = 1e-6
 # Range of standard deviations of features whose squares and inverses float32 can hold with
@@ -33,8 +34,8 @@ class PairMemory:
         H = gamma I + [S, gamma Y] [R^-T (D + gamma Y'Y) R^-1, -R^-T; -R^-1, 0] [S, gamma Y]'.
 
     Pairs are kept in float32, because they take most of the memory and time where there are
-    many parameters. Rounding them changes H by less than the next step does. Each vector is
-    divided by a power of two close to its length.
+    many parameters. Rounding the pairs changes H by less than the next step does. Each vector is
+    divided by a power of two close to its length, so that float32 can hold it.
 
     Parameters
     ----------
@@ -55,10 +56,10 @@ class PairMemory:
         self._algebra = algebra
         # The gradient in row 0, s of slot i in row 2 i + 1, y in row 2 i + 2.
         self._vectors = algebra.empty_vectors((2 * MEMORY + 1, size), dtype)
-        self._scales = np.ones(2 * MEMORY + 1)    # what they were divided by
+        self._scales = np.ones(2 * MEMORY + 1)    # divisors of the stored vectors
         self._products = np.zeros((2 * MEMORY + 1, 2 * MEMORY + 1))
         self._slots = []    # oldest first
-        self._new_rows = []    # not in _products yet
+        self._new_rows = []    # rows whose inner products are not in _products yet
 
     def __len__(self):
         """Return the number of pairs."""
@@ -70,7 +71,7 @@ class PairMemory:
         self._new_rows.clear()
 
     def append(self, s, y):
-        """Remember a pair with s'y > 0, and forget the oldest if there are too many."""
+        """Store a pair with s'y > 0, in the place of the oldest if there are MEMORY pairs."""
         slot = len(self._slots) if len(self._slots) < MEMORY else self._slots.pop(0)
         self._slots.append(slot)
         self._store(2 * slot + 1, s)
@@ -94,7 +95,7 @@ class PairMemory:
         y_with_y = self._products[y[:, np.newaxis], y]
         with_grad = self._products[0]
         gamma = s_with_y[-1, -1] / y_with_y[-1, -1]
-        # Only upper triangles of s_with_y count.
+        # dtrtrs reads the upper triangle of s_with_y only, R.
         alphas, _ = dtrtrs(s_with_y, with_grad[s])
         middle = np.diag(s_with_y) * alphas + gamma * (y_with_y @ alphas - with_grad[y])
         betas, _ = dtrtrs(s_with_y, middle, trans=1)
@@ -109,6 +110,7 @@ class PairMemory:
         return out.reshape(grad.shape)
 
     def _store(self, row, vector):
+        """Scale and store a vector, and note that its inner products are to be computed."""
         _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
         self._scales[row] = np.ldexp(1.0, exponent)
         self._algebra.set_vector(self._vectors, row, vector.ravel(), self._scales[row])
@@ -122,7 +124,7 @@ def lbfgs(objective, point, monitor, carry=None):
     two), one application of T and of its transpose, and 4 MEMORY theta.size flops;
     new Kronecker factors cost n_samples n_features^2 + 9 n_features^3 flops, a Hessian and
     its factor n_samples theta.size^2 + theta.size^3 / 3. Memory:
-    2 MEMORY theta.size float32 numbers, and the Hessian twice if it is taken.
+    2 MEMORY theta.size float32 numbers, and with a Hessian 2 theta.size^2 float64 numbers.
 
     Stops when `monitor` says so, or when the line search finds no decrease even
     along the preconditioned gradient.
@@ -131,7 +133,7 @@ def lbfgs(objective, point, monitor, carry=None):
     -------
     point : Point
     done : bool
-        False where it stalled short of the tolerance.
+        False where rounding stopped the search short of the tolerance.
     carry : CarriedFactors
         For the next fit, with another penalty.
     """
@@ -161,7 +163,8 @@ def lbfgs(objective, point, monitor, carry=None):
         if not monitor.wants_more(point):
             break
         if not objective.is_penalised and -slope / 2 <= monitor.tol * point.value:
-            # Converged by its own estimate; Newton's decrement has to agree.
+            # By the estimate of L-BFGS it has converged. Leave it to Newton's decrement, which
+            # another solver computes.
             return point, False, preconditioner.carry
         new = None
         if slope < 0:
@@ -176,9 +179,9 @@ def lbfgs(objective, point, monitor, carry=None):
             point, grad = new, new_grad
             continue
         if len(pairs) == 0 and not single:
-            # Only Newton's decrement tells whether this is the rounding floor.
+            # Another solver tells, by Newton's decrement, whether this is the rounding floor.
             return point, False, preconditioner.carry
-        # The pairs may be at fault, or float32: start again from here.
+        # The pairs or float32 may be the cause: start again from here without either.
         if single:
             single = False
             point = objective.evaluate(point.theta)
@@ -192,7 +195,11 @@ def lbfgs(objective, point, monitor, carry=None):
 
 
 def _left(monitor, point, promise=np.inf):
-    """Return the log of the suboptimality of `point`, a bound or estimate, over the tolerance."""
+    """Return log(suboptimality of `point` / tolerance), with a bound for the suboptimality.
+
+    promise : float
+        Estimate of the suboptimality that takes the place of an infinite duality gap.
+    """
     gap = monitor.gap_at(point)
     bound = min(point.value, gap if np.isfinite(gap) else promise)
     asked = monitor.tol * point.value
@@ -200,7 +207,7 @@ def _left(monitor, point, promise=np.inf):
 
 
 def _remember(pairs, s, y):
-    """Keep the pair unless its lengths underflow or float32 could not tell s'y from 0."""
+    """Store the pair unless its lengths underflow or float32 could not tell s'y from 0."""
     lengths = inner(s, s), inner(y, y)
     least = _LEAST_COSINE * np.sqrt(lengths[0]) * np.sqrt(lengths[1])
     if min(lengths) >= _TINY and inner(s, y) > least:

@@ -1,9 +1,12 @@
-"""A line search for smooth convex functions that trusts slopes over values."""
+"""A line search for smooth convex functions, robust to rounding errors of their values."""
 
 import numpy as np
 
+# Constants of the Wolfe conditions: least decrease, as a fraction of the slope's, and largest
+# slope at the end, as a fraction of that at the start.
 _ARMIJO = 1e-4
 _CURVATURE = 0.9
+# Largest number of evaluations.
 _MAX_TRIALS = 30
 
 
@@ -15,12 +18,12 @@ def inner(left, right):
 def line_search(objective, point, direction, slope, first=1.0, with_hessian=False, single=False):
     """Find a step along `direction` that meets the (approximate) Wolfe conditions.
 
-    Along a line the slope of a convex function only increases. A point where it is
-    still negative therefore lies below the start, whatever rounding does to the
-    difference of two nearly equal values; only past the minimum do values count.
-    There the approximate condition of Hager & Zhang replaces the value test once
-    the values agree to rounding. Trial 1 is the step `first`; then the zero of the
-    slope is bracketed and approached by safeguarded secants.
+    Along a line the slope of a convex function only increases. Where the slope is still
+    negative the function is therefore below its start, whatever the rounding errors of two
+    nearly equal values. Values are compared only past the minimum. Where they agree to
+    rounding there, the approximate condition of Hager & Zhang replaces Armijo's. The first
+    trial is the step `first`. Further trials bracket the zero of the slope and approach it by
+    safeguarded secants.
 
     Parameters
     ----------
@@ -30,9 +33,9 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
     slope : float < 0
         Directional derivative at `point`.
     first : float, default=1.0
-        The step to try first.
+        First trial of the step.
     with_hessian : bool, default=False
-        Whether the first trial also asks for the Hessian.
+        Whether to compute the Hessian at the first trial.
     single : bool, default=False
         Whether to evaluate in float32, as `point` was.
 
@@ -74,7 +77,7 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
                     return trial, step
                 high, high_slope = step, trial_slope
         if np.isinf(high):
-            # The slope is falling off slowly, if at all: aim where it would vanish.
+            # The slope is still negative: extrapolate it linearly to zero.
             change = (low_slope - slope) / low
             step = np.clip(-slope / change if change > 0 else np.inf, 2 * low, 10 * low)
         else:

@@ -12,14 +12,14 @@ from .proximal_lbfgs import proximal_lbfgs
 
 # Solvers for smooth penalties, by the names that a user may choose.
 SOLVERS = {"lbfgs": lbfgs, "newton-cholesky": newton, "newton-cg": newton_cg}
-# Solvers for penalties with kinks, which "auto" chooses.
+# Solvers for penalties with kinks. A user gets them by "auto" only.
 _PROXIMAL = {"proximal-newton": proximal_newton, "proximal-lbfgs": proximal_lbfgs}
 _FUNCTIONS = SOLVERS | _PROXIMAL
-# Largest number of iterations of a solver without progress, as `Monitor.next_solver` takes it.
-# The duality gap of L-BFGS falls in jumps, the gap of Newton's method at every step.
+# Largest number of iterations without progress, for each solver; see `Monitor.next_solver`. The
+# duality gap of L-BFGS falls in jumps, the gap of Newton's method at every step.
 _PATIENCE = {"lbfgs": 10, "newton-cholesky": 3, "newton-cg": 3, "proximal-newton": 5,
              "proximal-lbfgs": 25}
-# Sequence of solvers that each choice may run, itself first.
+# Solvers to run in turn, for each choice of a first solver, until one is done.
 _FALLBACKS = {
     "newton-cholesky": ("newton-cholesky", "lbfgs", "newton-cg"),
     "lbfgs": ("lbfgs", "newton-cg"),
@@ -35,7 +35,7 @@ class SolverResult(NamedTuple):
     Attributes
     ----------
     point : Point
-        Point at which the last solver ended; None where there was nothing to fit.
+        Point at which the last solver ended, or a lower one found before; without its Hessian.
     gap : float
         Certified bound on value minus the optimum; inf without a penalty.
     newton_decrement : float
@@ -44,9 +44,9 @@ class SolverResult(NamedTuple):
     n_iter : int
         Number of outer iterations of all solvers.
     status : str
-        As `Monitor.status`; "stalled" where rounding stops all solvers short of tol.
+        As `Monitor.status`, or "stalled" where rounding stops all solvers short of tol.
     solver : str
-        Name of the solver that ended the fit.
+        Name of the last solver that ran.
     carry : object
         State for the warm start of the next fit, on the same rows with another penalty.
     """
@@ -62,21 +62,21 @@ class SolverResult(NamedTuple):
     @property
     def theta(self):
         """Parameters at `point`, (n_rows, n_features + 1), in the objective's coordinates."""
-        return None if self.point is None else self.point.theta
+        return self.point.theta
 
     @property
     def value(self):
         """Objective at `point`, in nats."""
-        return 0.0 if self.point is None else self.point.value
+        return self.point.value
 
 
 def minimise(objective, point, monitor, solver="auto", carry=None):
-    """Minimise `objective` from `point`.
+    """Minimise `objective` from `point`, by `solver` and, where it fails, its fallbacks.
 
-    A solver may be unable to go on: its Hessian does not factorise, or rounding stops its line
-    search short of the tolerance. Then the next of its fallbacks starts from its point. A
-    starting point with a higher objective than the null model is not used. Where all solvers
-    are stuck, the sequence runs again from the null model, which counts as an iteration.
+    A solver fails where a Hessian does not factorise, or rounding stops the line search short of
+    the tolerance. The next solver then starts from the last point. A starting point
+    with a higher objective than the null model is not used. Where all solvers fail, the sequence
+    runs again from the null model. The return to the null model counts as an iteration.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def minimise(objective, point, monitor, solver="auto", carry=None):
         Starting point.
     monitor : Monitor
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}
-        "auto" for penalties with kinks.
+        "auto" chooses by expected time (`choose_solver`). Penalties with kinks need "auto", or
+        "proximal-newton" or "proximal-lbfgs".
     carry : object
         `SolverResult.carry` of the last fit. Solvers may overwrite it.
 
@@ -110,7 +111,7 @@ def minimise(objective, point, monitor, solver="auto", carry=None):
             monitor.settle(point)
             point = point if point.value <= stuck.value else stuck
     return SolverResult(
-        point=point._replace(hessian=None),    # large
+        point=point._replace(hessian=None),    # results may be kept long, and Hessians are large
         gap=monitor.gap_at(point),
         newton_decrement=float(np.sqrt(2 * monitor.half_decrement)),
         n_iter=monitor.n_iter,
@@ -121,7 +122,9 @@ def minimise(objective, point, monitor, solver="auto", carry=None):
 
 
 def _chained(objective, point, monitor, names, carry):
-    """Run solvers in sequence, each from the point of the one before, until one is done.
+    """Run solvers in sequence, each from the point where the last one ended, until one is done.
+
+    Exact Newton is skipped where theta has more than MAX_NEWTON_SIZE parameters.
 
     Returns
     -------

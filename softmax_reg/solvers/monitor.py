@@ -15,31 +15,35 @@ HISTORY_DTYPE = np.dtype(
     [("iteration", np.int64), ("seconds", np.float64), ("objective", np.float64),
      ("gap", np.float64)]
 )
-# Ratio of the squared Newton decrements of successive steps above which convergence is linear,
-# if there is any. The ratio is about 1/e along a direction that separates classes. It has some
-# other value along a direction whose curvature is near rounding.
+# Ratio of successive squared Newton decrements above which convergence is linear at best. The
+# ratio is about 1/e along a direction that separates classes, and arbitrary along a direction
+# whose curvature is near rounding. A step is slow if its ratio is larger, and suspect if it is
+# slow or moves a margin far: the optimum may then be at infinity.
 _SLOW = 0.1
-# Number of suspect steps in succession after which a proof of separation is tried.
+# Number of successive suspect steps after which a proof of separation is tried. The number doubles
+# with every proof that fails.
 _SLOW_STEPS = 3
-# Largest half squared decrement of a suspect step that counts, as a fraction of the objective
-# (or tol, if larger). Farther out the steps towards a finite optimum are slow too.
+# Half the squared decrement, as a fraction of the objective, above which (and above tol) suspect
+# steps do not count. Far from the optimum, steps are slow even if the optimum is finite.
 _SLOW_FROM = 1e-6
 # Change of a margin above which a step that is not slow is suspect.
 _MOVED = 0.5
-# Number of attempts at a proof before a fit within tol ends without one.
+# Number of attempts at a proof of separation before a fit within tol ends without one.
 MAX_PROOFS = 2
-# Relative duality gap above which exact Newton takes one more step. The step squares the gap, and
-# the coefficients gain half of those digits.
-_POLISHED = 1e-12
-# Relative duality gap above which a fit that ends at the rounding floor says so.
+# Largest tolerance that asks for digits: exact Newton takes one more step if the relative duality
+# gap is still above the second number. A step squares the gap, and the coefficients gain half as
+# many digits as the gap.
+_POLISHES, _POLISHED = 1e-6, 1e-12
+# Relative duality gap above which a fit that ends at the rounding floor is "uncertified".
 _PROVES_LITTLE = 1e-3
 
 
 class Monitor:
-    """The stopping rule of a fit, which solvers ask before and inform after every iteration.
+    """The stopping rule and the history of a fit.
 
-    A fit has one monitor, so iterations count across fallbacks from one solver
-    to the next.
+    Before an iteration a solver calls `wants_more`, after it `iterated`. Solvers that know the
+    Newton decrement report it by `newton_decrement`. A fit has one monitor, so all its solvers
+    share `max_iter`.
 
     Parameters
     ----------
@@ -53,15 +57,14 @@ class Monitor:
     Attributes
     ----------
     status : str or None
-        Why the fit ended: "converged", "separable", "max_iter", "stopped" (by a
-        callback), "stalled" (rounding stops a solver short of the tolerance),
-        "uncertified" (converged by Newton's decrement, but rounding hides it from the
-        duality gap) or "undecided" (within tol of the infimum without a penalty, and it
-        is not known whether the classes overlap).
+        Why the fit ended; None until then. "converged", "separable", "max_iter", "stopped" (by
+        a callback), "uncertified" (converged by Newton's decrement, but rounding hides this
+        from the duality gap) or "undecided" (within tol of the infimum without a penalty, and
+        it is not known whether the classes overlap).
     gap : float
-        Duality gap of the last point looked at.
+        Duality gap of the last point that was given to the monitor.
     is_last : bool
-        Whether no solver is left to go on where the present one ends.
+        Whether the present solver is the last of the sequence.
     half_decrement : float
         Half the squared Newton decrement last reported: an estimate of the
         suboptimality; NaN before the first report.
@@ -69,7 +72,8 @@ class Monitor:
 
     def __init__(self, objective, *, tol, max_iter, callbacks=None):
         self.objective = objective
-        # What tol asks for, but not below what float64 can show.
+        # Newton decrements are compared with tol, but not below what float64 can resolve. The
+        # duality gap is compared with `certify_tol`, which may be 0.
         self.tol = max(tol, 4 * np.finfo(np.float64).eps)
         self.certify_tol = tol
         self.max_iter = max_iter
@@ -88,7 +92,7 @@ class Monitor:
         self._n_attempts = 0
         self._tried_at = np.inf
         self._idle_steps = 0
-        self._may_polish = True
+        self._may_polish = tol <= _POLISHES
         self._best_gap = np.inf
         self._seen = None
         self._history = []
@@ -102,8 +106,9 @@ class Monitor:
     def wants_more(self, point, polish=False):
         """Tell whether another iteration of this solver should start from `point`.
 
-        With `polish`, a solver whose last iteration takes the gap to rounding gets one
-        more iteration at the tolerance.
+        polish : bool
+            Whether to allow one more iteration after the gap has reached a tight tolerance, for a
+            solver that converges quadratically.
         """
         if self.status is not None or self._idle_steps >= self._patience:
             return False
@@ -134,18 +139,20 @@ class Monitor:
         return True
 
     def gap_at(self, point):
-        """Return the duality gap of `point`; the gap of the last point is kept."""
+        """Return the duality gap of `point`, computed once for calls with the same `Point`."""
         if point is not self._seen:
             self._seen = point
             self.gap = self.objective.gap(point)
         return self.gap
 
     def _look(self, point):
+        """Compute the gap of `point`; start the history with the first point."""
         self.gap_at(point)
         if not self._history:
             self._record(point)
 
     def _record(self, point):
+        """Append `point` to the history, with the gap last computed."""
         seconds = time.perf_counter() - self._started
         self._history.append((self.n_iter, seconds, point.value, self.gap))
 
@@ -166,7 +173,7 @@ class Monitor:
             self._idle_steps += 1
         self._best_gap = min(self.gap, self._best_gap)
         if half_decrement <= 4 * np.finfo(np.float64).eps * point.value:
-            # Steps from there wander on rounding errors.
+            # Rounding errors decide where any further step goes.
             self._at_floor = True
         if self._idle_steps >= self._patience and half_decrement < np.inf:
             self.stalled(point, half_decrement)
@@ -178,8 +185,9 @@ class Monitor:
 
         With a penalty the duality gap decides on convergence. Without one, the decrement decides
         whether the fit has converged once this step is taken. Where squared decrements fall
-        linearly, at the rate r, half of one is 1 - sqrt(r) times the suboptimality. Slow steps,
-        and steps that move rows far, may lead to infinity: then a proof of separation is tried.
+        linearly, at the rate r, half of one is at least 1 - sqrt(r) times the suboptimality, for
+        powers x^p and exponentials. Slow steps, and steps that move rows far, may lead to
+        infinity: then a proof of separation is tried.
 
         step : ndarray, shape of theta
         """
@@ -212,7 +220,7 @@ class Monitor:
                 self.status = "undecided"
 
     def _proves_separation(self, point):
-        """Tell whether classes are proven to be separated; record a proof of the contrary, too."""
+        """Try to prove separation; tell whether it is proven, and record a proof of overlap."""
         separated = is_separated(self.objective, point)
         self._overlaps = separated is False
         self._n_attempts += 1
@@ -221,8 +229,9 @@ class Monitor:
     def stalled(self, point, half_decrement):
         """Record that rounding keeps the solver from going on.
 
-        The duality gap has a rounding floor of its own, above that of the objective. A
-        fit that stalls there is done if the Newton decrement is within the tolerance.
+        The rounding floor of the duality gap is above that of the objective. A fit that stalls
+        there is done if the Newton decrement is within the tolerance, and the gap is too or no
+        solver is left.
 
         Returns
         -------
@@ -234,13 +243,16 @@ class Monitor:
             self._at_floor = True
             certified = self.gap <= max(self.tol, _POLISHED) * point.value
             is_certified = certified or not self.objective.is_penalised
-            # The steps of another solver have other rounding errors.
+            # Try another solver first: with other rounding errors it may reach the gap.
             if is_certified or self.is_last:
                 self.settle(point)
         return self.status is not None
 
     def settle(self, point):
-        """Record that no solver is left; decide what a fit at the rounding floor has reached."""
+        """Decide the status of a fit whose solvers have all ended, if it is still open.
+
+        No status is set where a solver stalled above the rounding floor.
+        """
         is_open = self.status is None and not self.objective.is_penalised and not self._overlaps
         if is_open and (self._is_suspect or not self._at_floor):
             if self._proves_separation(point):
@@ -251,7 +263,12 @@ class Monitor:
             self.status = "uncertified" if is_hidden else "converged"
 
     def transferred(self, objective, point):
-        """Record that the end, `point`, has been evaluated on another, equal objective.
+        """Replace the objective by an equal one in other variables, at the end of the fit.
+
+        objective : Objective
+            For example the objective on X after a fit in the row space of X.
+        point : Point
+            The end of the fit, evaluated on `objective`.
 
         Returns
         -------
@@ -275,10 +292,11 @@ class Monitor:
         """Record that another solver goes on from here.
 
         patience : int
-            Number of iterations in succession, none of which lowers the value beyond
-            rounding or halves the duality gap, after which it is at the rounding floor.
+            Number of successive iterations without progress after which the solver is ended, as
+            at the rounding floor. Progress lowers the value by more than rounding or halves the
+            duality gap.
         is_last : bool
-            Whether no other solver is left to go on from there.
+            Whether the solver is the last of the sequence.
         """
         self._patience, self.is_last = patience, is_last
         self._idle_steps = 0

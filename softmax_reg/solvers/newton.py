@@ -6,14 +6,20 @@ from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 from .line_search import inner, line_search
 
+# Largest number of iterations of conjugate gradients in a step of truncated Newton.
 _MAX_CG = 200
-# Fraction of the tolerance below which half the squared decrement shows that the next step is
-# the last, and needs no Hessian after it.
+# Half the squared decrement, as a fraction of the tolerance, below which the next step is taken
+# for the last, whose end needs no Hessian.
 _LAST = 1e-2
-# First trial of a step, as a multiple of the last step.
+# First trial of a step, at most 1, as a multiple of the last step.
 _GROWTH = 2.0
-# Squared pivot, of a unit diagonal, up to which rounding affects a factor, and largest number of
-# iterations of conjugate gradients that refine its step.
+# Share of the slope left at the end of a full step above which the next step is longer than 1,
+# and the length of the longest. Where rows are far on the right side of a boundary, their loss
+# falls exponentially, and a Newton step leaves 1/e of the slope.
+_FAR = 0.2
+_LONGEST = 1.3
+# Squared pivot of a Hessian scaled to a unit diagonal up to which rounding affects the factor.
+# Largest number of iterations of conjugate gradients that refine the step from such a factor.
 _SINGULAR = 1e-11
 _MAX_REFINEMENTS = 20
 
@@ -25,20 +31,22 @@ def newton(objective, point, monitor, carry=None):
     one Cholesky factorisation (theta.size^3 / 3); rarely further evaluations. Quadratic
     convergence: the last step or two take the duality gap to rounding.
 
-    A step is tried first at twice the length of the last. The first trial comes with its Hessian
-    if that of the last iteration was accepted: where steps have to be shortened or lengthened,
-    the Hessian waits for the accepted one.
+    The first trial of a step has twice the length of the last step, at most 1. After a full step
+    that leaves much of the slope it is longer: the secant's, at most 1.3, until one such trial
+    overshoots. The trial computes the Hessian, too, if the last iteration accepted its first
+    trial. Otherwise the Hessian is computed at the accepted point only.
 
     Returns
     -------
     point : Point
         With its Hessian if the last evaluation gave it.
     done : bool
-        False when the Hessian did not factorise or rounding stopped the search.
+        False where the Hessian did not factorise, or rounding stopped the search short of the
+        tolerance.
     carry : object
-        As it was given.
+        The argument, unchanged.
     """
-    length, foresees = 1.0, True
+    length, first, foresees, stretches = 1.0, 1.0, True, True
     while monitor.wants_more(point, polish=True):
         hessian = point.hessian
         if hessian is None:    # at the start, and where a trial came without it
@@ -58,13 +66,16 @@ def newton(objective, point, monitor, carry=None):
         new = None
         if slope < 0:
             last = half_decrement <= _LAST * monitor.tol * point.value
-            first = min(1.0, _GROWTH * length)
             new, length = line_search(
                 objective, point, step, slope, first, foresees and not last
             )
-            foresees = length == first
         if new is None:
             return point, monitor.stalled(point, half_decrement), carry
+        foresees = length == first
+        share = inner(new.grad, step) / slope
+        stretches &= first <= 1.0 or foresees and share > 0
+        is_far = stretches and share > _FAR and length >= 1.0
+        first = min(1 / (1 - share), _LONGEST) if is_far else min(1.0, _GROWTH * length)
         monitor.iterated(point, new, half_decrement)
         point = new
     return point, monitor.status is not None, carry
@@ -90,24 +101,26 @@ def _newton_step(objective, point, hessian):
 def _truncated_step(objective, point, transform, max_iter):
     """Compute -H^-1 g by conjugate gradients in the variables of `transform`.
 
-    The accuracy follows the gradient, for superlinear convergence.
+    The accuracy increases as the gradient falls, for superlinear convergence.
     """
     grad = transform.apply_transposed(point.grad)
 
     def product(v):
         return transform.apply_transposed(objective.hess_prod(point.theta, transform.apply(v)))
 
-    # |grad|^2 / 2 estimates the suboptimality, so this compares like with like.
+    # In these variables the Hessian is near the identity, so |grad|^2 / 2 estimates the
+    # suboptimality, in nats like the objective.
     relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
     v = conjugate_gradients(product, grad, min(0.1, relative**0.25), max_iter)
     return transform.apply(v)
 
 
 def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
-    """Solve H x = -grad until the residual is `reduction` times the right side.
+    """Solve H x = -grad until the norm of the residual is `reduction` times that of grad.
 
     Nocedal & Wright (2006), Numerical Optimization, algorithm 7.1, for H positive
-    semidefinite; stops early along a direction without curvature.
+    semidefinite. A search direction without curvature ends the iterations; if it is the first
+    one, it is the result.
     """
     x = np.zeros_like(grad)
     residual = grad.copy()
@@ -132,14 +145,14 @@ def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
 def newton_cg(objective, point, monitor, carry=None, max_inner=_MAX_CG):
     """Minimise by truncated Newton: conjugate gradients on Hessian products.
 
-    The inner iterations run in the Kronecker variables. Cost per outer iteration: one
-    evaluation, 6 n_samples n_features n_rows flops per inner iteration, and a curvature pass
-    where the variables are rebuilt.
+    The inner iterations run in the variables of a `KroneckerTransform`. Cost per outer
+    iteration: one evaluation, 6 n_samples n_features n_rows flops per inner iteration, and a
+    pass for the transform where `carry` gives none.
 
     Parameters
     ----------
     carry : KroneckerTransform, optional
-        Variables of all iterations. Without one they are rebuilt at every outer iteration.
+        Change of variables for all iterations. Without one, each outer iteration computes one.
     max_inner : int
         Largest number of inner iterations of an outer one.
 
@@ -147,9 +160,9 @@ def newton_cg(objective, point, monitor, carry=None, max_inner=_MAX_CG):
     -------
     point : Point
     done : bool
-        False where it stalled short of the tolerance.
+        False where rounding stopped the search short of the tolerance.
     carry : object
-        As it was given.
+        The argument, unchanged.
     """
     given = carry if isinstance(carry, KroneckerTransform) else None
     while monitor.wants_more(point):

@@ -2,15 +2,16 @@
 
 Kronecker factors cost about as much as an evaluation, and are exact where all rows have the
 same probabilities, as at the null model. A Hessian costs as much as many evaluations (`costs`)
-and is an option for small numbers of parameters only. It is taken where both conditions hold:
+and is an option for small numbers of parameters only. A Hessian is computed where both conditions
+hold:
 
 - The iterations left to the tolerance, at the rate of the last ones, would cost more than the
   Hessian and the iterations that follow it.
 - If the present transform is a Hessian: the gain per iteration of the last iterations is below
-  the average gain since that Hessian, whose cost counts as iterations. This is the time to
-  move on by the marginal value theorem.
+  the average gain since that Hessian, whose cost counts as iterations. By the marginal value
+  theorem this is the time to renew it.
 
-A gain is a decrease of the logarithm of the suboptimality that the search direction predicts.
+The gain of an iteration is the decrease of log(suboptimality), as search directions predict it.
 
 References
 ----------
@@ -26,7 +27,7 @@ from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 
 # Number of iterations before the first refresh of the Kronecker factors. The first refresh is
-# early: the first factors are those of equal probabilities.
+# early because the first factors are mostly those of the null model, far from the optimum.
 _FIRST_REFRESH = 10
 # Growth factor of the interval between refreshes.
 _REFRESH_FACTOR = 3
@@ -34,8 +35,8 @@ _REFRESH_FACTOR = 3
 _REFRESH_BELOW = 0.9
 # Number of iterations in the estimate of the present rate.
 _WINDOW = 4
-# Least number of iterations before the rate counts, with Kronecker factors. The first
-# iterations are slow: L-BFGS has few pairs.
+# Least number of iterations with Kronecker factors before the rate counts. The first iterations
+# are slow because L-BFGS has few pairs.
 _FIRST_WINDOW = 10
 # Typical gain of an iteration with Kronecker factors, and with a recent Hessian.
 _KRONECKER_GAIN = 0.25
@@ -57,7 +58,7 @@ class CarriedFactors:
 
 
 class Preconditioner:
-    """A transform with ``apply`` and ``apply_transposed``, and the decisions to renew it.
+    """The change of variables of L-BFGS, and the decisions to renew it.
 
     Parameters
     ----------
@@ -74,6 +75,7 @@ class Preconditioner:
     carry : CarriedFactors
         State for the next fit.
     transform : KroneckerTransform or HessianTransform
+        Change of variables with ``apply`` and ``apply_transposed``.
     """
 
     def __init__(self, objective, point, left, carry=None):
@@ -92,7 +94,7 @@ class Preconditioner:
     def deviations(self):
         """Smallest and largest standard deviation of the features by the Kronecker factors.
 
-        Without Kronecker factors they are 0 and inf.
+        Without Kronecker factors the result is (0, inf).
         """
         kronecker = self.carry.kronecker
         if kronecker is None:
@@ -149,17 +151,18 @@ class Preconditioner:
         return self._take(point, hessian)
 
     def _adapt(self, point):
-        """Factorise the last fit's Hessian under the present penalty; tell whether it serves."""
+        """Factorise the last fit's Hessian under the present penalty; tell whether it is used."""
         objective = self._objective
         hessian, old = self.carry.hessian, self.carry.curvature
         new = objective.penalty.curvature
         if hessian is None or not np.all((old <= _NEAR * new) & (new <= _NEAR * old)):
             return False
-        diagonal = np.einsum("ii->i", hessian).reshape(objective.shape)    # a view
+        diagonal = np.einsum("ii->i", hessian).reshape(objective.shape)    # view of hessian
         diagonal[:, :-1] += new - old
         return self._take(point, hessian)
 
     def _take(self, point, hessian):
+        """Factorise `hessian` and use it from now on; tell whether it has a factor."""
         transform = next(factorisations(hessian), None)
         self.carry.hessian = hessian
         self.carry.curvature = self._objective.penalty.curvature
@@ -171,6 +174,7 @@ class Preconditioner:
         return True
 
     def _approximate(self, point):
+        """Compute Kronecker factors at `point` and use them from now on."""
         objective = self._objective
         kronecker = kronecker_transform(objective, point.theta, self.carry.kronecker)
         self.carry.kronecker = kronecker
@@ -178,6 +182,7 @@ class Preconditioner:
         self._restart(point, kronecker)
 
     def _restart(self, point, transform):
+        """Use `transform` from `point` on, and forget the gains before."""
         self.transform = transform
         self._value = point.value
         self._gains = []

@@ -8,36 +8,40 @@ from .costs import MAX_NEWTON_SIZE, is_stored, largest_working_set, steps_per_he
 from .quadratic import DenseModel, minimise_model
 from .working_set import WorkingSet
 
+# Constant of the Armijo condition, and largest number of halvings of a step.
 _ARMIJO = 1e-4
 _MAX_HALVINGS = 40
-# Range of the accuracy of a model's minimum, which follows from the gain of the last iteration;
-# accuracy above which the effort is rough; limits on the effort.
+# Range of the relative accuracy of a model's minimum: the square of the last relative decrease.
+# Accuracy above which limits on the effort are low. Limits of `minimise_model` with an old
+# Hessian, for a rough and for an accurate minimum.
 _ACCURACY = 1e-16, 1e-3
 _ROUGH_ABOVE = 1e-6
 _QUICKLY = {"sweeps": 2, "rounds": 6, "newton_steps": 6}
 _ROUGHLY = {"sweeps": 128, "rounds": 6, "newton_steps": 6}
 _CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 1000}
-# Limits for groups: Newton's method cannot end at a norm's kink, so descent removes groups.
+# Limits for an accurate minimum with groups. Newton steps are few because they cannot end at the
+# kink of a norm: only descent removes groups.
 _GROUPS_CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 6}
 
 
-# Ratio of the suboptimality before and after a step with a new Hessian, roughly. An old Hessian
-# serves as long as its steps gain as much for their cost.
+# Typical ratio of the suboptimality before and after a step with a new Hessian. An old Hessian is
+# reused as long as its steps gain as much per unit of cost.
 _GAIN = 1e4
+# Largest relative decrease of the objective that counts as rounding.
 _ROUNDING = 16 * np.finfo(np.float64).eps
-# Largest ratio of the penalties of two fits, either way, for which the Hessian is carried over.
+# Largest ratio, in either direction, between the thresholds of two fits that share a Hessian.
 _NEAR = 2.0
 
 
 @dataclass
 class CarriedHessian:
-    """Hessian of the loss and the smooth part of the penalty, left to the next fit of a path.
+    """Hessian of the loss and the smooth part of the penalty, for the next fit of a path.
 
     The next fit releases the Hessian, also for other holders of this object.
     """
 
     hessian: np.ndarray | None = None
-    members: np.ndarray | None = None    # of the working set
+    members: np.ndarray | None = None    # `WorkingSet.members`
     penalty: object = None
 
 
@@ -47,16 +51,16 @@ def proximal_newton(objective, point, monitor, carry=None):
     Every iteration minimises the second-order model of the loss plus the penalty itself over
     the working set (`working_set`, `quadratic`), and then searches along the line to the minimum.
     Cost per iteration: one evaluation of all features, one of the working set with its Hessian
-    (n_samples m^2 flops for m parameters in it), and m^2 per pass of descent. Quadratic
-    convergence; any descent of the model is enough for convergence at all. Where the last
-    Hessian, or that of the last fit of a path, still serves, no other is computed.
+    (n_samples m^2 flops for m parameters in the set), and m^2 flops per pass of descent.
+    Convergence is quadratic if models are minimised accurately, and holds for any decrease of
+    them. A Hessian is reused, also by the next fit of a path, as long as its steps gain enough.
 
     Returns
     -------
     point : Point
     done : bool
-        False when the working set has too many parameters for this solver, or rounding
-        stopped the search.
+        False where the working set has too many parameters for this solver, or rounding
+        stopped the search short of the tolerance.
     carry : CarriedHessian or None
         For the next fit, with another penalty.
 
@@ -84,8 +88,8 @@ def _iterated(objective, point, monitor, working, held):
     most = MAX_NEWTON_SIZE if monitor.is_last else largest_working_set(objective)
     progress, last, was_whole = 1.0, np.inf, True
     while monitor.wants_more(point):
-        # Nothing enters while the model is too rough for a whole step: its gradient would
-        # let too many coefficients enter.
+        # Nothing enters after a shortened step. The gradient there is far from that at the
+        # minimum over the set, and would let too many coefficients enter.
         if was_whole and working.update(point):
             held.hessian = None
         start = working.gather(point.theta)
@@ -104,7 +108,7 @@ def _iterated(objective, point, monitor, working, held):
             if rounding < abs(minimum.decrease) <= last * _GAIN ** (-1 / (1 + steps)):
                 new = _searched(objective, point, working, start, minimum)
         if new is None:
-            held.hessian = None    # its memory is needed
+            held.hessian = None    # free its memory for the new one
             held.hessian = working.hessian(point.theta)
             accuracy = float(np.clip(progress**2, *_ACCURACY))
             minimum = _minimum(objective, working, held.hessian, grad, start, accuracy)
@@ -116,7 +120,7 @@ def _iterated(objective, point, monitor, working, held):
         if new is None:
             new = _searched(objective, point, working, start, minimum)
         if new is None and not was_whole:
-            was_whole = True    # something else may have to enter
+            was_whole = True    # let coefficients enter, and try again
             continue
         if new is None:
             return point, monitor.stalled(point, last)
@@ -131,10 +135,10 @@ def _iterated(objective, point, monitor, working, held):
 def _inherited(objective, carry):
     """Return the initial members, or None, and the `CarriedHessian` to start with.
 
-    Both are those of the last fit if it had a similar penalty, and empty otherwise. A
-    `CarriedHessian` in `carry` loses its Hessian.
+    Members and Hessian are those of the last fit if it had a similar penalty, and None otherwise.
+    A `CarriedHessian` in `carry` loses its Hessian.
     """
-    if not isinstance(carry, CarriedHessian):    # another solver left it
+    if not isinstance(carry, CarriedHessian):    # nothing, or the state of another solver
         return None, CarriedHessian()
     held = replace(carry)
     carry.hessian = None
@@ -145,18 +149,18 @@ def _inherited(objective, carry):
 
 
 def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
-    """Return the `ModelMinimum` of the model around `start`."""
+    """Minimise the model around `start` by `effort`; without one, by the limits for `accuracy`."""
     closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
     if effort is None:
         effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
-    # An overflow gives a point that is not lower.
+    # An overflow gives inf or NaN, which is never a lower value.
     with np.errstate(over="ignore", invalid="ignore"):
         model = DenseModel(objective.algebra, hessian, grad, working.threshold, working.blocks)
         return minimise_model(model, start, accuracy=accuracy, **effort)
 
 
 def _searched(objective, point, working, start, minimum):
-    """Return the `Point` that a search towards a model's minimum ends at, or None."""
+    """Search from `point` towards a model's minimum; return the new `Point`, or None."""
     if not np.any(minimum.x != start):
         return None
     return search(objective, point, working.scatter(minimum.x), minimum.slope)
@@ -165,12 +169,12 @@ def _searched(objective, point, working, start, minimum):
 def search(objective, point, end, slope):
     """Return the `Point` of the first step towards `end` that lowers the objective enough.
 
-    The steps are 1, 1/2, 1/4, ...; None if there is no such step. Where the slope is within
-    rounding, an equal value is enough: the duality gap of an L1 penalty may still fall when
-    the objective cannot.
+    The steps are 1, 1/2, 1/4, ...; None if there is no such step. The Armijo condition asks for a
+    fraction of `slope`, a `ModelMinimum.slope`. Where the slope is within rounding, an equal value
+    is enough: the duality gap of an L1 penalty may still fall when the objective cannot.
     """
     rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
-    step, theta = 1.0, end    # at step 1 what the model sets to zero is zero
+    step, theta = 1.0, end    # step 1 keeps the zeros of `end` exact
     for _ in range(_MAX_HALVINGS):
         with np.errstate(over="ignore", invalid="ignore"):
             new = objective.evaluate(theta)

@@ -23,30 +23,35 @@ from .newton import conjugate_gradients
 from .quadratic import QuadraticModel, minimise_model
 from .working_set import WorkingSet
 
-# Number of pairs (s, y) kept.
+# Number of pairs (s, y) in memory.
 _MEMORY = 10
-# Effort on a model's minimum: more saves fewer evaluations than it costs.
+# Limits of `minimise_model`: a more accurate minimum costs more than the evaluations it saves.
 _EFFORT = {"sweeps": 1, "rounds": 1, "newton_steps": 1, "accuracy": 1e-4}
+# Largest number of iterations of conjugate gradients in a Newton step on the model, and reduction
+# of the residual that ends them.
 _MAX_CG = 10
 _CG_REDUCTION = 0.03
-# Number of iterations after which the factors are computed anew, growth of this number, and
-# largest ratio of the objective to that at the last refresh for a new one; as in `lbfgs`.
+# Number of iterations before the first refresh of the Kronecker factors, growth factor of this
+# number, and largest ratio of the objective to its value at the last refresh that allows another
+# one, as in `preconditioner`.
 _FIRST_REFRESH = 10
 _REFRESH_FACTOR = 3
 _REFRESH_BELOW = 0.9
-# Smallest eigenvalue of the classes' factor, as a fraction of their mean over their number.
+# Ridge of the classes' factor, as a fraction of the mean eigenvalue divided by their number.
 _CLASS_FLOOR = 1e-3
+# Least cosine between s and y of a pair that is stored.
 _LEAST_COSINE = 1e-8
+# Constant of the Armijo condition.
 _ARMIJO = 1e-4
-# Largest number of dampings tried in one iteration, and smallest damping of the next.
+# Largest number of dampings tried in one iteration, and smallest first damping of the next one.
 _MAX_DAMPINGS = 20
 _LEAST_DAMPING = 0.5
-# Smallest ratio of the diagonal of B to that of B0, which rounding may take lower.
+# Smallest ratio of the diagonal of B to that of B0 that is used: rounding may make it negative.
 _LEAST_CURVATURE = 1e-6
 
 
 class Metric:
-    """The matrix B above on a working set, kept from iteration to iteration.
+    """The matrix B of the module's docstring on a working set, updated at every iteration.
 
     Parameters
     ----------
@@ -54,6 +59,16 @@ class Metric:
         Objective in the working set.
     theta : ndarray
         Parameters at which the curvature is computed, in one pass over the rows.
+
+    Attributes
+    ----------
+    classes : (n_rows, n_rows)
+    moments : (width, width), or the diagonal (1, width)
+        Factors of B0 = classes (x) moments + diag(ridge); width is n_features + 1.
+    ridge : (width,)
+        Curvature of the penalty.
+    left, right : (width, n_rows, 2 * number of pairs)
+        Factors of the correction by pairs, B = B0 - left right' in all parameters.
     """
 
     def __init__(self, objective, theta):
@@ -88,7 +103,7 @@ class Metric:
         self.left = self.right = np.zeros((self.shape[1], self.shape[0], 0))
 
     def spread(self, change):
-        """Multiply a change d by the second moments, from the right."""
+        """Compute d M for a change d, M the second moments."""
         if len(self.moments) == 1:
             return change * self.moments
         return self.algebra.product(change, self.moments)
@@ -98,18 +113,19 @@ class Metric:
         return self.algebra.product(self.classes, self.spread(change)) + change * self.ridge
 
     def inherit(self, other):
-        """Take over the pairs of another metric on the same working set."""
+        """Copy the pairs of another metric on the same working set."""
         self._pairs = [(s, y, self.base_times(s)) for s, y, _ in other._pairs]
         self._correct()
 
     def append(self, s, y):
-        """Remember a change s of theta and the change y of the gradient."""
+        """Store a change s of theta and the change y of the gradient, if s'y is large enough."""
         if not inner(s, y) > _LEAST_COSINE * np.sqrt(inner(s, s)) * np.sqrt(inner(y, y)):
             return
         self._pairs = [*self._pairs[1 - _MEMORY:], (s, y, self.base_times(s))]
         self._correct()
 
     def _correct(self):
+        """Compute `left` and `right` from the pairs."""
         if not self._pairs:
             return
         s, y, image = (np.array([pair[i].ravel() for pair in self._pairs]) for i in range(3))
@@ -132,11 +148,11 @@ class Metric:
 
 
 class BlockBound:
-    """A bound on the parts of B for blocks of features, diagonal in known eigenvectors.
+    """An upper bound on the part of B of each block of features, in the block's eigenvectors.
 
-    With M and C the block's moments and the classes, the block's part of B is at most
-    (1 + c) (M (x) C + ridge), c the largest eigenvalue of what the pairs add, in the variables
-    in which the bracket is the identity.
+    With M the block's moments and C the classes, the block's part of B is at most
+    (1 + c) (M (x) C + ridge). Here c is the largest eigenvalue of the pairs' correction, in the
+    variables in which the second bracket is the identity.
 
     Parameters
     ----------
@@ -150,8 +166,11 @@ class BlockBound:
     diagonal : (width, n_rows)
         Diagonal of the bound, in the coefficients.
     starts : (n_blocks + 1,) int
+        First column of every block, and the number of columns.
     class_basis : (n_rows, n_rows)
+        Eigenvectors of C, in columns.
     vectors : (sum of squared sizes of blocks,)
+        Eigenvectors of every block's M, one matrix after the other.
     """
 
     def __init__(self, metric, blocks):
@@ -188,7 +207,7 @@ class BlockBound:
 
 
 class KroneckerModel(QuadraticModel):
-    """The model with a `Metric`'s B as its Hessian.
+    """The model whose Hessian is the B of a `Metric`.
 
     Parameters
     ----------
@@ -257,7 +276,7 @@ class KroneckerModel(QuadraticModel):
         return largest
 
     def newton(self, x, support, slope):
-        """Compute the step by conjugate gradients on the support, scaled to a unit diagonal."""
+        """Compute the Newton step by conjugate gradients, with H scaled to a unit diagonal."""
         curvature = self.curvature(x.shape)
         usable = support & (curvature > 0)
         scale = np.where(usable, 1 / np.sqrt(np.where(usable, curvature, 1.0)), 0.0)
@@ -274,16 +293,16 @@ def proximal_lbfgs(objective, point, monitor, carry=None):
 
     Cost per iteration: one evaluation, and on the model a few passes of descent and some
     dozens of products with B, 2 n_rows m (n_rows + m) flops for m features in the working
-    set, m n_rows (1 + 2 n_rows) where their covariance is taken for a diagonal. No
-    n_samples x n_rows array.
+    set, m n_rows (1 + 2 n_rows) where their covariance is taken for a diagonal. No array of
+    n_samples x n_rows is held.
 
     Returns
     -------
     point : Point
     done : bool
-        False where no metric gives a lower point.
+        False where no step lowers the objective, short of the tolerance.
     carry : object
-        As it was given.
+        The argument, unchanged.
     """
     working = WorkingSet(
         objective, by_feature=True, everything=objective.has_full_covariance
@@ -315,23 +334,25 @@ def proximal_lbfgs(objective, point, monitor, carry=None):
 
 
 def _step(objective, point, working, metric, start, grad, damping):
-    """Take a step that lowers the objective enough, with damping times B as the Hessian.
+    """Take a step that lowers the objective enough, with damping * B as the Hessian.
 
-    A line search would lose the zeros of the model's minimum. Where a step fails, the damping
-    is raised instead, to the curvature that the step has shown.
+    Where a step fails, the damping is raised to the curvature that the step has shown, relative
+    to B. A line search instead would lose the zeros of the model's minimum. The model's gradient
+    and thresholds are divided by the damping, which leaves its minimum the same.
 
     Returns
     -------
     new : Point or None
     decrement : float
-        Decrease that the first model promised. Models of a larger damping promise less.
+        Decrease that the model of the first damping predicted. Models of a larger damping predict
+        less.
     damping : float
-        Damping for the next iteration.
+        First damping of the next iteration.
     """
     rounding = 8 * np.finfo(np.float64).eps * abs(point.value)
     decrement = None
     for _ in range(_MAX_DAMPINGS):
-        # An overflow gives a point that is not lower.
+        # An overflow gives inf or NaN, which is never a lower value.
         with np.errstate(over="ignore", invalid="ignore"):
             model = KroneckerModel(
                 metric, grad / damping, working.threshold / damping, working.blocks

@@ -1,8 +1,8 @@
 """Minimisation of a quadratic model with an L1 or grouped penalty: descent and Newton steps.
 
-Coordinate descent finds the support of the minimum from anywhere but is slow where coordinates
-are correlated. Newton's method on the support is fast there, but tells nothing about the other
-coordinates. The two take turns. Only the models know the form of the Hessian.
+Coordinate descent finds the support of the minimum from anywhere, but is slow where coordinates
+are correlated. Newton's method is fast there, but moves only the support, the nonzeros. So
+`minimise_model` alternates between both. Only the models know the form of the Hessian.
 """
 
 from abc import ABC, abstractmethod
@@ -13,12 +13,12 @@ import numpy as np
 from .factor import newton_step
 from .line_search import inner
 
-# Smallest length of a step that changes signs, before it ends at the first change: lengths are
-# halved. Largest number of halvings of a step on groups.
+# Newton steps that change signs are halved down to this length. The last candidate ends where the
+# first sign changes. Largest number of halvings of a step on groups.
 _SHORTEST = 1e-3
 _MAX_HALVINGS = 12
-# Relative change of a coordinate below which it is rounding: descent computes the new x from
-# h x minus the slope.
+# Largest relative change of a coordinate that counts as rounding: descent computes the new x from
+# h x minus the slope, where h is the coordinate's curvature.
 _FLOOR = 16 * np.finfo(np.float64).eps
 # Largest support whose Hessian is factorised.
 MAX_SUPPORT = 3000
@@ -31,9 +31,10 @@ class ModelMinimum(NamedTuple):
     ----------
     x : ndarray, shape of the parameters
     slope : float
-        Slope of the objective from the start to x, kinks taken at x: negative except for rounding.
+        grad' d plus the change of the kinks, d = x - start: the decrease of which a line search
+        asks for a fraction. Negative except for rounding.
     decrease : float
-        Decrease of the model from the start to x.
+        Decrease of the model from the start to x. Positive except for rounding.
     """
 
     x: np.ndarray
@@ -65,7 +66,7 @@ class QuadraticModel(ABC):
 
     @abstractmethod
     def curvature(self, shape):
-        """Return the diagonal of H, or what descent takes for it, broadcast to x's shape."""
+        """Return the diagonal of H, or the bound that descent uses, broadcast to `shape`."""
 
     @abstractmethod
     def times(self, change):
@@ -73,16 +74,22 @@ class QuadraticModel(ABC):
 
     @abstractmethod
     def descend(self, start, x, n_sweeps):
-        """Run passes of descent over all of x, overwritten; return the largest h d^2."""
+        """Run passes of descent over all coordinates of x, overwritten.
+
+        Returns
+        -------
+        largest : float
+            Largest h d^2 of the last pass, h the curvature and d the change of a coordinate.
+        """
 
     @abstractmethod
     def newton(self, x, support, slope):
-        """Return the step on the support, a mask, that takes the slope there to zero, or None."""
+        """Return the step on the support, a mask, that takes `slope` to zero there; or None."""
 
     def kinks_gained(self, old, new):
         """Return the penalty's kinks at `new` minus those at `old`.
 
-        The difference of close points loses few digits.
+        Differences are taken before sums, so that close points lose few digits.
         """
         if self.grouped:
             gained = self.threshold * (self.blocks.norms(new) - self.blocks.norms(old))
@@ -90,11 +97,14 @@ class QuadraticModel(ABC):
         return (self.threshold * (np.abs(new) - np.abs(old))).sum()
 
     def pull(self, x):
-        """Return the gradient of the kinks where x is not zero."""
+        """Return the gradient of the kinks at x; 0 where x is zero."""
         return self.threshold * (self.blocks.unit(x) if self.grouped else np.sign(x))
 
     def bend(self, x, change):
-        """Compute the Hessian of the kinks times a change: threshold (I - u u') / |x_j|."""
+        """Compute the Hessian of the kinks at x times a change.
+
+        For a block it is threshold (I - u u') / |x|, u = x / |x|. Absolute values have none.
+        """
         if not self.grouped:
             return 0.0
         norms, unit = self.blocks.norms(x), self.blocks.unit(x)
@@ -110,8 +120,8 @@ def minimise_model(model, start, *, sweeps, rounds, newton_steps, accuracy):
     sweeps, rounds, newton_steps : int
         Largest number of passes of descent in a round, of rounds, and of Newton steps in a round.
     accuracy : float
-        The end is where no coordinate moves the model by more than this fraction of the
-        largest move at first, or by more than rounding.
+        Iterations end once h d^2 of every coordinate (`QuadraticModel.descend`) is at most this
+        fraction of the largest one in the first pass, or within rounding.
 
     Returns
     -------
@@ -150,7 +160,7 @@ def _newton(model, start, x):
         return False
     best, taken, is_whole = 0.0, None, False
     for change in _candidates(model, x, step):
-        new = x + change    # x + (0 - x) is 0
+        new = x + change    # exactly 0 where change is -x
         gained = inner(slope, change) + inner(change, model.times(change)) / 2
         gained += model.kinks_gained(x, new)
         if gained < best:
@@ -164,7 +174,7 @@ def _newton(model, start, x):
 def _candidates(model, x, step):
     """Yield changes of x to try: the step and shorter ones.
 
-    Coordinates that would change their sign end at 0.
+    A coordinate with a kink that would change its sign ends at 0.
     """
     if model.grouped:
         for halving in range(_MAX_HALVINGS):
@@ -181,7 +191,7 @@ def _candidates(model, x, step):
         shorter = length * step
         yield np.where(has_kink & ((x + shorter) * x < 0), -x, shorter)
         length /= 2
-    # Up to the first change of sign the model only falls.
+    # Up to the first change of sign the model has no kink, and only decreases.
     shorter = first * step
     yield np.where(crosses & (np.abs(x) <= np.abs(shorter)), -x, shorter)
 

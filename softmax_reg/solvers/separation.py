@@ -1,8 +1,8 @@
 """Proof that classes can be separated, at least in part, so that there is no optimum.
 
 The margins of a direction D in the parameters are (D_y(i) - D_k)'[x_i, 1], one for each row i of
-positive weight and each class k other than its own. Moving along D lowers the loss for ever if and
-only if no margin is negative and one is positive (Albert & Anderson 1984). D must be 0 where the
+positive weight and each class k other than the row's own. The loss falls without end along D if
+and only if no margin is negative and one is positive (Albert & Anderson 1984). D must be 0 where
 coefficients are penalised. There are two ways to find such a D:
 
 - The parameters themselves, where all margins are positive: complete separation.
@@ -28,15 +28,16 @@ from scipy.optimize import linprog
 _EPS = np.finfo(np.float64).eps
 # Number of entries of a dense block of rows.
 _BLOCK_SIZE = 2**18
-# Largest number of variables and of nonzeros of the linear programme, pivots of the simplex
-# method, and times that constraints are added: a proof never costs more than a long fit.
+# Largest number of variables, of nonzeros, of pivots of the simplex method, and of linear
+# programmes in a proof: a proof then never costs more than a long fit.
 _MAX_VARIABLES = 1000
 _MAX_NONZEROS = 2**18
 _MAX_PIVOTS = 1000
 _MAX_ROUNDS = 40
-# The smallest tolerance that HiGHS takes; margins of whitened columns are of the order of 1.
+# Tolerance of the linear programme, the smallest that HiGHS takes. Margins of whitened columns are
+# of the order of 1.
 _FEASIBLE = 1e-10
-# Margin below which a constraint is added.
+# A margin below minus this number adds a constraint.
 _VIOLATED = 1e-9
 # Margin up to which a constraint of the linear programme is taken for active.
 _ACTIVE = 1e-7
@@ -47,8 +48,8 @@ _ZERO = 1e-8
 def is_separated(objective, point):
     """Try to prove that unpenalised parameters can, or cannot, separate classes.
 
-    Costs a pass over the rows where the parameters prove it, else a QR decomposition of the
-    columns without a penalty, a linear programme and a pass for each of its rounds.
+    The cost is a pass over the rows where the parameters prove separation. Otherwise it is a QR
+    decomposition of the unpenalised columns, and a linear programme and a pass in each round.
 
     Parameters
     ----------
@@ -59,13 +60,13 @@ def is_separated(objective, point):
     Returns
     -------
     separated : bool or None
-        None where neither is proven.
+        True if a direction separates classes, False if none can, None if neither is proven.
     """
     is_free = np.broadcast_to(objective.penalty.weight, objective.n_features) == 0
     theta = point.theta.copy()
     theta[:, :-1][:, ~is_free] = 0.0
     data = objective.on_host()
-    if data is None:    # sums over the rows are all there is
+    if data is None:    # rows are elsewhere: only the number of errors is known
         alone = point if np.array_equal(theta, point.theta) else objective.evaluate(theta)
         return True if alone.n_errors == 0 else None
     rows = _Rows(*data, np.flatnonzero(is_free), objective.fit_intercept, len(theta))
@@ -78,7 +79,7 @@ def is_separated(objective, point):
 
 
 def largest_move(objective, step):
-    """Return the largest change of a margin by `step`, like theta; 0 for rows out of reach.
+    """Return the largest change of a margin by `step`, like theta; 0 for rows not in memory.
 
     Near a finite optimum a Newton step hardly moves any row. Along a direction that separates,
     the margins of the separated rows grow by about 1 with every step.
@@ -101,7 +102,17 @@ def largest_move(objective, step):
 
 
 class _Rows:
-    """Rows of positive weight, in blocks; columns without a penalty and the intercept's."""
+    """The rows of positive weight, and their unpenalised columns in dense blocks.
+
+    Parameters
+    ----------
+    X, y, weight, shift : as `Objective.on_host` returns them
+    free : (m,) int
+        Indices of the unpenalised features. `width` is m + 1, with the intercept's column.
+    fit_intercept : bool
+    n_rows : int
+        Number of rows of theta.
+    """
 
     def __init__(self, X, y, weight, shift, free, fit_intercept, n_rows):
         self._X, self._y, self._shift = X, y, shift
@@ -115,7 +126,7 @@ class _Rows:
         self._tolerance = 4 * (self.width + 4) * _EPS
 
     def restricted(self, theta):
-        """Return the parameters of the columns of the blocks, (n_rows, width)."""
+        """Return the unpenalised parameters in theta, (n_rows, width)."""
         return theta[:, np.append(self._free, theta.shape[1] - 1)]
 
     def blocks(self):
@@ -132,7 +143,10 @@ class _Rows:
             yield design, self._y[rows]
 
     def smallest_margin(self, theta):
-        """Return the smallest margin of `theta`, (n_rows, n_features + 1), less rounding error."""
+        """Return the smallest margin of `theta` minus a bound on its rounding error.
+
+        theta : (n_rows, n_features + 1)
+        """
         coef, intercept = _both(theta[:, :-1]), _both(theta[:, -1:])[:, 0]
         smallest = np.inf
         width = 1 if sparse.issparse(self._X) else self._X.shape[1]
@@ -162,7 +176,7 @@ class _Rows:
         return np.where(largest > 0, largest, 1.0)
 
     def whitening(self):
-        """Return T, (width, rank of [x, 1]), with mean square 1 of every column of [x, 1] T."""
+        """Return T, (width, rank of [x, 1]): the second moments of [x, 1] T are the identity."""
         factor, scale = np.zeros((0, self.width)), self._scale()
         for design, _ in self.blocks():
             factor = np.linalg.qr(np.vstack([factor, design]), mode="r")
@@ -179,7 +193,7 @@ class _Rows:
         largest, scale = -np.inf, self._scale()
         length = np.linalg.norm(direction * scale)
         for design, y in self.blocks():
-            # A margin within the rounding of the direction counts as zero, too.
+            # Add the effect of rounding errors in the direction itself.
             lengths = length * np.linalg.norm(design / scale, axis=1)
             sizes = abs(design) @ abs(direction.T) + lengths[:, np.newaxis]
             margins = _margins(design @ direction.T, y)
@@ -191,12 +205,12 @@ class _Rows:
 
 
 def _both(rows):
-    """Return the parameters of all classes; zeros for the first of two, which has none."""
+    """Return the parameters of all classes; for the binary model, zeros for the first class."""
     return rows if len(rows) > 1 else np.vstack([np.zeros_like(rows), rows])
 
 
 def _margins(logits, y):
-    """Compute the margins (n, n_classes) of rows over every class, inf over their own."""
+    """Compute the margins of rows over every class, (n, n_classes); inf for a row's own class."""
     own = np.arange(len(y)), y
     margins = logits[own][:, np.newaxis] - logits
     margins[own] = np.inf
@@ -209,7 +223,12 @@ def _bounds(sizes, y):
 
 
 def _by_linear_programme(rows, start):
-    """Decide `is_separated` by whitened columns; None if this is too large or ends undecided."""
+    """Decide `is_separated` by the linear programme; None if it is too large or undecided.
+
+    rows : _Rows
+    start : (n_classes, width)
+        Direction whose smallest margins give the first constraints.
+    """
     n_classes = rows.n_classes
     if (n_classes - 1) * rows.width > _MAX_VARIABLES:
         return None
@@ -218,7 +237,7 @@ def _by_linear_programme(rows, start):
     if rank == 0:
         return False
     size = (n_classes - 1) * rank
-    # Moving all classes alike changes nothing: the first one stays.
+    # A shift common to all classes changes no margin, so the first class is held at 0.
     direction = np.linalg.lstsq(basis, (start - start[0]).T, rcond=None)[0].T
     constraints = np.zeros((0, size))
     mean = _mean_margins(rows, basis)
@@ -247,7 +266,16 @@ def _by_linear_programme(rows, start):
 
 
 def _pair_rows(u, y, own, other, n_classes):
-    """Return the gradients of the margins of rows `own` over classes `other`.
+    """Return the gradients of margins in the direction of all classes but the first.
+
+    Parameters
+    ----------
+    u : (n, rank)
+        Whitened rows of a block.
+    y : (n,) int
+    own, other : (m,) int
+        Row and other class of every margin.
+    n_classes : int
 
     Returns
     -------
@@ -271,7 +299,11 @@ def _mean_margins(rows, basis):
 
 
 def _smallest_margins(rows, basis, direction, below):
-    """Return the gradients of the smallest margins `below` a bound, and the smallest margin."""
+    """Return the gradients of the smallest margins among those `below` a bound, and the smallest.
+
+    The number of gradients is limited to a few for each variable. Without such a margin the
+    smallest is inf.
+    """
     room = 4 * direction[1:].size + 100
     gradients, values = [np.zeros((0, direction[1:].size))], [np.zeros(0)]
     for design, y in rows.blocks():
@@ -287,7 +319,7 @@ def _smallest_margins(rows, basis, direction, below):
 
 
 def _on_the_boundary(rows, basis, direction):
-    """Return the direction closest to `direction` whose small margins are zero."""
+    """Return the closest direction whose margins are 0 where those of `direction` are small."""
     size = direction[1:].size
     factor, n_active = np.zeros((0, size)), 0
     for design, y in rows.blocks():

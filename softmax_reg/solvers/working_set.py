@@ -4,22 +4,22 @@ import numpy as np
 
 from .factor import fill_null_space
 
-# Largest number of members that enter a small set in one update.
+# Largest number of coefficients (or features) that enter a small set in one update.
 _LEAST_ROOM = 256
 # Largest growth factor of a larger set in one update.
 _GROWTH = 2
-# Largest relative excess of a gradient over its threshold by rounding.
+# Largest relative excess of a gradient over its threshold that counts as rounding.
 _ROUNDING = 16 * np.finfo(np.float64).eps
-# Largest relative distance below the threshold of a gradient that enters early along a path. Few
-# coefficients are then left to enter at the next strengths of the penalty.
+# Relative distance below the threshold within which coefficients enter early, after a warm start
+# along a path: fewer are left to enter at the next strengths of the penalty.
 _CLOSE = 0.25
 
 
 class WorkingSet:
     """The working set: the intercepts, and the coefficients or features that may be nonzero.
 
-    A zero coefficient stays out while its gradient is within the threshold, which is its
-    optimality condition. Most coefficients of most sparse models never enter.
+    A zero coefficient is optimal, and stays out, while its gradient is within the threshold. Most
+    coefficients of most sparse models never enter.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class WorkingSet:
     by_feature : bool
         Whether a feature enters with its coefficients for all classes.
     everything : bool, default=False
-        Whether all coefficients are members.
+        Whether all coefficients are members from the first update on.
     members : ndarray of bool, default=None
         Initial members, as a warm start from the last fit of a path.
 
     Attributes
     ----------
     members : ndarray of bool, (n_rows, n_features) or by feature (1, n_features)
-        Mask of the set.
+        Mask of the set; None before the first update, unless given.
     shape : (int, int)
         Shape of the result of `gather`: (n_rows, features in the set + 1) by feature, or
         (1, parameters).
@@ -52,6 +52,7 @@ class WorkingSet:
             self._take(members)
 
     def _take(self, members):
+        """Make `members` the set, and compute the indices of its parameters."""
         n_rows, n_features = self._whole.n_rows, self._whole.n_features
         self.members = members
         self._features = np.flatnonzero(members.any(axis=0))
@@ -60,7 +61,8 @@ class WorkingSet:
         columns = np.append(self._features, n_features)
         chosen = np.ones((n_rows, width), dtype=bool)
         chosen[:, :-1] = members[:, self._features]
-        # Indices of the parameters in theta.ravel(), and in the restricted objective's.
+        # Indices of the parameters: `_inside` in theta.ravel() of the restricted objective,
+        # `_index` in theta.ravel() of the whole one.
         self._inside = np.flatnonzero(chosen)
         row, column = np.divmod(self._inside, width)
         self._columns = columns[column]
@@ -71,7 +73,7 @@ class WorkingSet:
 
     @property
     def objective(self):
-        """Objective restricted to the set's features; copies their columns at the first use."""
+        """Objective restricted to the set's features; the first use copies their columns."""
         if self._objective is None:
             everything = len(self._features) == self._whole.n_features
             self._objective = (
@@ -94,11 +96,12 @@ class WorkingSet:
     def update(self, point):
         """Add the candidates that violate their optimality conditions at `point` the most.
 
-        Other members with zero coefficients are removed at the same time.
+        If any candidate does, other members with zero coefficients leave at the same time.
 
         Returns
         -------
         changed : bool
+            False where no candidate violates its condition. The set is then unchanged.
         """
         coef, grad = point.theta[:, :-1], point.grad[:, :-1]
         penalty, blocks = self._whole.penalty, self._whole.penalty.blocks
@@ -130,13 +133,13 @@ class WorkingSet:
         return theta.ravel()[self._index].reshape(self.shape)
 
     def scatter(self, values):
-        """Return theta with these parameters and zeros elsewhere, the inverse of `gather`."""
+        """Return theta with `values` in the set and zeros elsewhere, the inverse of `gather`."""
         out = np.zeros(self._whole.shape)
         out.ravel()[self._index] = values.ravel()
         return out
 
     def hessian(self, theta):
-        """Return the smooth part's Hessian in the parameters of `gather`, at a full theta."""
+        """Compute the smooth part's Hessian in the parameters of `gather`, at a full theta."""
         columns = np.append(self._features, self._whole.n_features)
         out = self.objective.hessian(np.ascontiguousarray(theta[:, columns]), self._inside)
         fill_null_space(
@@ -147,4 +150,4 @@ class WorkingSet:
     def add_curvature(self, hessian, change):
         """Add `change`, a number or (n_features,), to the diagonal of `hessian`, in place."""
         change = np.append(np.broadcast_to(change, self._whole.n_features), 0.0)
-        np.einsum("ii->i", hessian)[:] += change[self._columns]    # a view
+        np.einsum("ii->i", hessian)[:] += change[self._columns]    # einsum gives a view

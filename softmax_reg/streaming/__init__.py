@@ -1,1 +1,1 @@
-"""`partial_fit`: what remains of the batches before, and the fit to one more."""
+"""`partial_fit`: the state that summarises past batches, and the fit to one more batch."""

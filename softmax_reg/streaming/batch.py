@@ -11,18 +11,19 @@ from ..solvers.newton import newton, newton_cg
 from .dual import LogitObjective, dual_flops, minimise_dual
 from .terms import NewClasses, Past
 
-# Decrease promised by the last Newton step, relative to the value at the start, and largest
-# number of steps.
+# Predicted decrease, relative to the value at the start, below which a Newton step is the last.
+# Largest number of steps.
 _ENOUGH = 1e-9
 _MAX_STEPS = 100
-# The same with Kronecker factors, whose own error is far larger than that.
+# The same for `KroneckerPosterior`, whose approximation error is far larger.
 _ENOUGH_FACTORED = 1e-5
 _MAX_STEPS_FACTORED = 10
-# Largest number of products with the Hessian for such a step.
+# Largest number of products with the Hessian in one of these steps.
 _MAX_PRODUCTS = 10
-# Largest number of entries of an array of `dual`: 32 MiB.
+# Largest number of entries of an array in `Batch.minimise_in_logits`: 32 MiB.
 _MAX_DUAL_NUMBERS = 2**22
-# Largest relative difference of the values in theta and in the logits that is rounding.
+# Largest relative difference between the values computed in theta and in the logits that is
+# accepted as rounding.
 _AGREEMENT = 1e-8
 _OVERFLOW = (
     "X or sample_weight holds values whose products overflow float64. Scale them down, or leave "
@@ -31,18 +32,20 @@ _OVERFLOW = (
 
 
 class LastStep:
-    """Monitor of a batch, whose solver ends once a step has promised little.
+    """Monitor of a batch: a solver ends after a step whose predicted decrease is small.
+
+    The methods are those of `solvers.Monitor` that Newton's methods call.
 
     Parameters
     ----------
     value : float
         Objective at the start.
     enough : float
-        Decrease that the last step promises, relative to `value`.
+        Predicted decrease, relative to `value`, below which a step is the last.
     max_steps : int
     """
 
-    tol = 0.0    # no step is known to be the last before it is taken
+    tol = 0.0    # so that `newton` takes no step for the last, and computes every Hessian
 
     def __init__(self, value, enough, max_steps):
         self._enough, self._steps_left = enough * value, max_steps
@@ -53,10 +56,10 @@ class LastStep:
         return self.status is None
 
     def newton_decrement(self, point, half_decrement, step):
-        """Do nothing: what a step promises counts after it."""
+        """Do nothing: `iterated` gets the same `half_decrement` after the step."""
 
     def iterated(self, previous, point, half_decrement):
-        """Count a step that promised the decrease `half_decrement`."""
+        """Count a step whose predicted decrease was `half_decrement`."""
         self._steps_left -= 1
         if half_decrement <= self._enough:
             self.status = "converged"
@@ -64,13 +67,13 @@ class LastStep:
             self.status = "max_iter"
 
     def stalled(self, point, half_decrement):
-        """End where rounding leaves no step; return True, for done."""
+        """Record that rounding leaves no further step; return True, which ends the solver."""
         self.status = "stalled"
         return True
 
 
 class Batch(NamedTuple):
-    """The objective of `stream` for one batch, with the classes that have come.
+    """The objective of `stream` for one batch, in the parameters of the classes seen so far.
 
     Attributes
     ----------
@@ -118,20 +121,26 @@ class Batch(NamedTuple):
         return _checked(point)
 
     def minimise_nearly(self, transform):
-        """Minimise by truncated Newton in the variables of a `KroneckerTransform`."""
+        """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
+
+        Returns
+        -------
+        Point
+            Without a Hessian.
+        """
         start = self.objective.evaluate(self.past.center)
         monitor = LastStep(start.value, _ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
         point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
         return _checked(point)
 
     def minimise_in_logits(self):
-        """Minimise in the space of the batch's logits, where this takes fewer flops.
+        """Minimise in the logits of the batch (`dual`), if this takes fewer flops than in theta.
 
         Returns
         -------
         Point or None
-            With its Hessian where the posterior is dense. None where this takes more flops, or
-            rounding errors are too large.
+            With its Hessian where the posterior is dense. None where the method takes more flops
+            or memory, or its rounding errors are too large.
         """
         rows, sample, theta, posterior = (
             self.objective.rows, self.objective.sample, self.past.center, self.past.posterior
@@ -160,11 +169,11 @@ class Batch(NamedTuple):
         if found is None:
             return None
         point = self.objective.evaluate(theta + change(found.theta))
-        # Rounding in the Gram matrix shows as a difference between the two.
+        # Rounding errors of the Gram matrix show as a difference between the two values.
         if not abs(point.value - found.value) <= _AGREEMENT * abs(found.value):
             return None
         if posterior.is_dense:
-            blocks = found.hessian[:len(X)]    # not of the anchors
+            blocks = found.hessian[:len(X)]    # without those of the anchors
             point = point._replace(hessian=posterior.plus_rows(X, blocks))
         return _checked(point)
 
@@ -181,7 +190,7 @@ class Batch(NamedTuple):
         return X
 
     def grown(self, theta):
-        """Return the `KroneckerPosterior` plus the factors at theta; one pass over the batch."""
+        """Return the past `KroneckerPosterior` plus the batch's factors at theta; one pass."""
         objective, past = self.objective, self.past.posterior
         classes, moments = objective.rows.curvature(
             objective.sample, objective.coordinates.shift, theta, past.full,

@@ -4,7 +4,9 @@ The problem is to minimise sum_i f_i(u_i) + 1/2 d'Q d over d, the change of thet
 are the changes of the logits of N rows, and Q is positive definite. At the minimum
 d = Q^-1 J' a with
 
-    a_i = -f_i'(u_i),    u = G a,    G = J Q^-1 J'    of shape (N n_classes, N n_classes).
+    a_i = -f_i'(u_i),    u = G a,    G = J Q^-1 J'    of shape (N n_rows, N n_rows),
+
+where n_rows is the number of rows of theta.
 
 Once G is computed, the cost does not depend on the number of features. Let B be the
 block-diagonal matrix of the Hessians f_i''. A Newton step from a is a+ - a, where
@@ -15,9 +17,10 @@ This is algorithm 3.1 of Rasmussen & Williams without the square roots of B, whi
 here: some blocks are negative.
 
 The curvature P of the past is zero along three kinds of directions: the intercept of a new
-class, an unpenalised feature, and a shift of all classes' intercepts. So that Q is positive
-definite, it is P with delta_j > 0 added for these coefficients j. For each j a further row of J,
-the anchor, has a one in column j and the loss
+class, an unpenalised feature, and a shift of all classes' intercepts. Q has to be positive
+definite, so it is P with delta_j > 0 added to the diagonal, in all classes, for each column j of
+theta without a penalty. For each j a further row of J, the anchor, has a one in column j and the
+loss
 
     f_j(u) = -delta_j / 2 ||u - mean(u)||^2    (two classes: -delta_j / 2 u^2).
 
@@ -42,18 +45,25 @@ _MAX_STEPS = 100
 
 
 def dual_flops(n_rows, n_classes):
-    """Estimate the flops of all Newton steps, G given: 2/3 (N n_classes)^3 each."""
+    """Estimate the flops of all Newton steps, 2/3 (n_rows n_classes)^3 each, once G is known.
+
+    n_rows : int
+        Number N of rows of J.
+    n_classes : int
+        Number of rows of theta.
+    """
     return _EXPECTED_STEPS * 2 / 3 * (n_rows * n_classes) ** 3
 
 
 def cross_entropy_blocks(logits, y, weight):
-    """Compute the sum of the rows' losses, and its gradients and Hessians in the logits.
+    """Compute the weighted sum of the rows' losses, and its derivatives in the logits.
 
     Returns
     -------
     value : float
     grad : (n_samples, n_rows)
     blocks : (n_samples, n_rows, n_rows)
+        Hessian of every row's loss.
     """
     if logits.shape[1] == 1:
         z = logits[:, 0]
@@ -66,7 +76,7 @@ def cross_entropy_blocks(logits, y, weight):
     proba = softmax(logits, axis=1)
     blocks = -weight[:, None, None] * proba[:, :, None] * proba[:, None, :]
     k = np.arange(logits.shape[1])
-    # Rows sum to zero, which gives the diagonal: q - q q cancels where q is close to 1.
+    # Compute the diagonal from row sums, which are zero: q - q q would cancel where q is near 1.
     blocks[:, k, k] = 0.0
     blocks[:, k, k] = -blocks.sum(axis=2)
     proba[at] = 0.0
@@ -75,7 +85,7 @@ def cross_entropy_blocks(logits, y, weight):
 
 
 class LogitObjective:
-    """The function above in terms of `a`, for `line_search`.
+    """The function of the module's docstring in terms of a, for `line_search`.
 
     Parameters
     ----------
@@ -83,11 +93,11 @@ class LogitObjective:
         Logits of the batch, before the change.
     y, weight : (n_samples,)
     new_classes : NewClasses or None
-        Past rows of new classes: one row of J, after those of the batch.
+        Loss of past rows from new classes: one row of J, after those of the batch.
     mean_logits : (n_rows,)
         Logits of that row before the change; not used without `new_classes`.
     deltas : (n_anchors,)
-        The anchors come last.
+        The delta_j of the anchors, which are the last rows of J.
     gram : (N n_rows, N n_rows), G
     """
 
@@ -100,11 +110,11 @@ class LogitObjective:
         self._gram = gram
 
     def times_gram(self, a):
-        """Multiply `a` by G; the shape stays."""
+        """Compute G a, of the shape of `a`, (N, n_rows)."""
         return (self._gram @ a.ravel()).reshape(a.shape)
 
     def evaluate(self, a, with_hessian=False):
-        """Return the `Point` at `a`: its `loss_grad` is f'(u), its `hessian` the blocks of B."""
+        """Return the `Point` at `a`; `loss_grad` is f'(u), and `hessian` the blocks of B."""
         u, n = self.times_gram(a), len(self._y)
         value, grad, blocks = cross_entropy_blocks(self._logits + u[:n], self._y, self._weight)
         parts, curvatures = [grad], [blocks]
@@ -123,7 +133,7 @@ class LogitObjective:
         return Point(a, value, grad, value, loss_grad, 0, np.concatenate(curvatures))
 
     def newton_step(self, point):
-        """Solve for a+ - a; None where the system is singular."""
+        """Return the Newton step a+ - a, or None where the system is singular."""
         a, blocks = point.theta, point.hessian
         n, n_rows = a.shape
         right = blocks @ self.times_gram(a)[:, :, None]
@@ -143,7 +153,8 @@ def minimise_dual(objective, shape, enough):
     objective : LogitObjective
     shape : (N, n_rows)
     enough : float
-        Stop once a step promises less than this, relative to the value at the start.
+        Smallest decrease predicted for a step, relative to the value at the start. A smaller one
+        ends the iterations.
     """
     point = objective.evaluate(np.zeros(shape))
     enough *= point.value
@@ -153,7 +164,7 @@ def minimise_dual(objective, shape, enough):
             return None
         slope = inner(point.grad, step)
         new = line_search(objective, point, step, slope)[0] if slope < 0 else None
-        if new is None:    # rounding leaves no step
+        if new is None:    # rounding hides any further decrease
             break
         point = new
         if -slope <= 2 * enough:

@@ -1,7 +1,7 @@
 """The curvature of all past batches: one matrix, or sums of Kronecker factors.
 
-P_t = P_0 + sum of the batches' Hessians, P_0 that of the penalty; see `stream`. Symmetric
-matrices are pickled as their lower triangles.
+P_t is P_0, the Hessian of the penalty, plus the sum of the batches' Hessians; see `stream`.
+Symmetric matrices are pickled as their lower triangles.
 """
 
 from functools import partial
@@ -19,8 +19,8 @@ from ..problem.curvature import (
 from ..rows.algebra import HOST_ALGEBRA
 from ..solvers.factor import factorisations
 
-# Number of steps of Newton's method on a batch, and of products with its Hessian where it is
-# inexact.
+# Typical number of Newton steps on a batch in theta, and of Hessian products of all steps of
+# truncated Newton, for estimates of the cost.
 _NEWTON_STEPS = 5
 _PRODUCTS = 60
 
@@ -33,7 +33,7 @@ def _packed(matrix):
 
 
 def _unpacked(packed, shape):
-    """Return the array of this shape that `_packed` packed."""
+    """Return the array of this shape from the result of `_packed`."""
     if packed.shape == shape:
         return packed
     matrix = np.empty(shape)
@@ -44,7 +44,7 @@ def _unpacked(packed, shape):
 
 
 def _with_anchors(X, free):
-    """Append to the rows of X one per column in `free`, with a one there."""
+    """Return X with one more row for each column in `free`, one in that column and 0 elsewhere."""
     rows = np.zeros((len(X) + len(free), X.shape[1]))
     rows[:len(X)] = X
     rows[np.arange(len(X), len(rows)), free] = 1.0
@@ -52,7 +52,13 @@ def _with_anchors(X, free):
 
 
 class DensePosterior(NamedTuple):
-    """P as a matrix in theta.ravel(), (size, size), and the diagonal of P_0."""
+    """P_t as a dense matrix.
+
+    Attributes
+    ----------
+    matrix : (size, size), P_t in theta.ravel()
+    start : (size,), the diagonal of P_0
+    """
 
     matrix: np.ndarray
     start: np.ndarray
@@ -61,20 +67,20 @@ class DensePosterior(NamedTuple):
 
     @classmethod
     def prior(cls, n_rows, n_features, l2, fit_intercept):
-        """Return P_0; without an intercept, the last columns are those of the identity."""
+        """Return P_0; without an intercept, the intercepts' entries are those of the identity."""
         row = np.append(np.broadcast_to(l2, n_features), 0.0 if fit_intercept else 1.0)
         start = np.tile(row, n_rows)
         return cls(np.diag(start), start)
 
     def of_rows(self, present):
-        """Return the posterior of some rows of theta, a mask; the others do not move."""
+        """Return the posterior of some rows of theta, a mask, with the other rows held fixed."""
         if present.all():
             return self
         index = np.flatnonzero(np.repeat(present, len(self.matrix) // len(present)))
         return DensePosterior(self.matrix[np.ix_(index, index)], self.start[index])
 
     def with_rows(self, present, part):
-        """Return the posterior with `part` in the place of these rows and columns."""
+        """Return the posterior with `part`, a result of `of_rows`, in the place of these rows."""
         if present.all():
             return part
         index = np.flatnonzero(np.repeat(present, len(self.matrix) // len(present)))
@@ -83,17 +89,17 @@ class DensePosterior(NamedTuple):
         return self._replace(matrix=matrix)
 
     def scaled(self, factor):
-        """Return the posterior with P - P_0 multiplied by a factor."""
+        """Return the posterior with P_t - P_0 multiplied by a factor."""
         matrix = factor * self.matrix
         np.einsum("ii->i", matrix)[:] += (1 - factor) * self.start
         return self._replace(matrix=matrix)
 
     def operator(self):
-        """Return the function that gives P times a change of theta."""
+        """Return a function that computes P_t times a change of theta."""
         return lambda change: (self.matrix @ change.ravel()).reshape(change.shape)
 
     def plus_rows(self, X, blocks):
-        """Add sum_i blocks[i] (x) x_i x_i' to the matrix P, a copy symmetric to the bit.
+        """Return P_t plus sum_i blocks[i] (x) x_i x_i', a new matrix that is exactly symmetric.
 
         X : (n, n_features + 1)
         blocks : (n, n_rows, n_rows), symmetric
@@ -119,14 +125,16 @@ class DensePosterior(NamedTuple):
         return size**3 / 3 + size**2 * n * (size // width)
 
     def dual(self, X, free, deltas):
-        """Compute G, and the function a -> Q^-1 J' a, of `dual`; None if Q does not factorise.
+        """Compute G and the function a -> Q^-1 J' a of `streaming.dual`.
+
+        The result is None if Q does not factorise.
 
         Parameters
         ----------
         X : (n, n_features + 1)
             Rows of J before those of the anchors.
         free, deltas : (n_anchors,)
-            Columns of the anchors, and the curvatures that Q adds there.
+            Columns of theta with anchors, and the curvatures that Q adds there.
         """
         width = X.shape[1]
         n_rows = len(self.matrix) // width
@@ -149,7 +157,7 @@ class DensePosterior(NamedTuple):
         return HOST_ALGEBRA.product(half.T, half), change
 
     def __reduce__(self):
-        """Return what is pickled: the lower triangle of P."""
+        """Return what is pickled: the lower triangle of P_t, and `start`."""
         return _unpacked_dense, (_packed(self.matrix), self.start)
 
 
@@ -159,12 +167,16 @@ def _unpacked_dense(packed, start):
 
 
 class KroneckerPosterior(NamedTuple):
-    """P as P_0 and the sums of `curvature` over all batches, each at its own theta.
+    """P_t as P_0 plus classes (x) moments / total, total the last entry of the moments.
+
+    Classes and moments are sums of `Rows.curvature` over all batches; `stream` says at which
+    theta.
 
     Attributes
     ----------
     classes : (n_rows, n_rows), or its diagonal (n_rows,)
     moments : (n_features + 1, n_features + 1) or (2, n_features + 1)
+        With two rows, the last row and the diagonal of the full matrix.
     l2 : float, or (n_features,)
     fit_intercept : bool
     """
@@ -185,7 +197,7 @@ class KroneckerPosterior(NamedTuple):
 
     @property
     def full(self):
-        """Whether the moments are a full matrix, or their mean and diagonal."""
+        """Whether the moments are a full matrix, not only its last row and diagonal."""
         return self.moments.shape[1] - 1 <= MAX_FULL_COVARIANCE
 
     def of_rows(self, present):
@@ -209,13 +221,13 @@ class KroneckerPosterior(NamedTuple):
         return self._replace(classes=self.classes + classes, moments=self.moments + moments)
 
     def halfway_to(self, other):
-        """Return the posterior with the mean of the sums of both."""
+        """Return the posterior halfway to `other`: the mean of both sums."""
         return self._replace(
             classes=(self.classes + other.classes) / 2, moments=(self.moments + other.moments) / 2
         )
 
     def factors(self):
-        """Return the `Curvature`, as the solvers' transforms take it."""
+        """Return the `Curvature` of which `KroneckerTransform` makes its variables."""
         return Curvature(
             self.classes, *mean_and_covariance(self.moments, self.full, self.fit_intercept)
         )
@@ -230,7 +242,8 @@ class KroneckerPosterior(NamedTuple):
         def product(change):
             coef, intercept = change[:, :-1], change[:, -1:]
             moved = np.zeros(change.shape)
-            # The parts from the logits at the mean, and from the features around it.
+            # The product has a part from the logits at the mean, and one from the features
+            # around the mean.
             if self.fit_intercept:
                 moved[:, -1:] = intercept + (coef @ mean)[:, np.newaxis]
             full = covariance.ndim == 2
@@ -244,7 +257,7 @@ class KroneckerPosterior(NamedTuple):
         return product
 
     def minimisation_flops(self, rows):
-        """Estimate the flops of `Batch.minimise_nearly`: Hessian products and transforms."""
+        """Estimate the flops of `Batch.minimise_nearly`: products with Hessian and transform."""
         n_rows, width = len(self.classes), self.moments.shape[1]
         of_factors = width * ((width if self.full else 1) + n_rows)
         return _PRODUCTS * 6 * n_rows * (rows.n_entries + of_factors)
@@ -261,7 +274,8 @@ class KroneckerPosterior(NamedTuple):
         """See `DensePosterior.dual`.
 
         With A = U diag(gamma) U', and intercepts b~ = b + W mu at the mean mu of the past,
-        Q is block-diagonal in (U' W, U' b~): gamma_k Sigma + l2 and gamma_k, with deltas.
+        Q is block-diagonal in (U' W, U' b~): the blocks are gamma_k Sigma + diag(l2) for U' W and
+        gamma_k for U' b~, plus the deltas.
         """
         classes, mean, covariance = self.factors()
         gamma, basis = eigh(classes)

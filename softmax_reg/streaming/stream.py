@@ -9,12 +9,12 @@ whose rows i have the weights s_i, gives
 where H_{t+1} is the Hessian of the batch's loss at theta_{t+1}. The start is theta_0 = 0, with a
 P_0 of 1/C (times the penalty factor) on W and 0 on the intercept. So the first batch gives the
 optimum of the full objective. A later batch gives the optimum of its own loss plus the
-second-order Taylor expansion of all losses before. For a quadratic loss this is recursive least
-squares. In Bayesian terms it is the online Laplace approximation.
+second-order Taylor expansion of all losses before. For a quadratic loss the method is recursive
+least squares. In Bayesian terms it is the online Laplace approximation.
 
-The expansion ignores that the curvatures of past rows change as theta moves. Mostly they fall,
-because the model becomes more certain, and the sums of the old curvatures then hold theta back.
-The next batch measures the change before it is learned from. The share of P_t - P_0 that came
+The expansion ignores that the curvatures of past rows change as theta moves. Mostly curvatures
+fall, because the model becomes more certain, and the sums of the old ones then hold theta back.
+Before a batch is fitted, its rows serve to measure the change. The share of P_t - P_0 that came
 before the last batch, by weight, is multiplied by
 
     sum_i s_i trace(A_i(theta_t)) / sum_i s_i trace(A_i(theta_{t-1})),  A_i = diag(q_i) - q_i q_i',
@@ -23,17 +23,19 @@ where the sums are over the rows of the next batch, with probabilities q_i. On s
 digits, 50 batches, this lowers the held-out loss from 1.09, 1.31 and 1.31 times that of a fit to
 all rows (C = 0.01, 0.1, 1) to 1.03, 1.15 and 1.18 times. For a quadratic loss the factor is 1.
 
-A batch of few rows is minimised in the space of its logits (`dual`), others in theta.
+The objective of a batch of few rows is minimised in the logits of the batch (`dual`), others in
+theta.
 
 P has two forms. `DensePosterior` is the matrix itself. Where the matrix gets too large,
-`KroneckerPosterior` keeps sums of the Kronecker factors of `solvers.kronecker`,
-A (x) M / trace(A) + P_0. The factors of a batch are the mean of those at theta_t and theta_{t+1}:
-once learned, few rows of many features are predicted with far too much certainty, and the
-factors cannot tell in which directions.
+`KroneckerPosterior` keeps sums of the Kronecker factors of `solvers.kronecker`, A and the second
+moments M, with P = A (x) M / trace(A) + P_0. The factors of a batch are the mean of those at
+theta_t and theta_{t+1}. At theta_{t+1} alone they would be too small: few rows of many features
+are predicted with far too much certainty once they are fitted, and the factors cannot tell in
+which directions.
 
-Classes that have not come yet are not in the model. A past without them would pull their
-intercepts to minus infinity, where no curvature is left to record this. When classes first come,
-in a batch after a past of weight n and mean row m, the past adds the term
+Classes without a row so far are not in the model. Past rows would pull their intercepts to minus
+infinity, where no curvature is left to record this. When classes first appear, in a batch after
+past rows of weight n and mean row m, the objective gets the term
 
     n log(1 + sum_new exp(z_k - c)),    z = theta [m, 1],    c = H(p) + sum_old p_j z_j,
 
@@ -45,7 +47,7 @@ Hessian is added to P_{t+1}.
 References
 ----------
 Bottou & Le Cun (2004), Large scale online learning, NIPS 16: one pass of such steps gets as
-near to the expected loss's minimum as the optimum over all rows, asymptotically.
+near to the minimum of the expected loss as the optimum over all rows, asymptotically.
 Murata (1998), A statistical study of on-line learning, in Saad (ed.), On-line Learning in
 Neural Networks.
 Ritter, Botev & Barber (2018), Online structured Laplace approximations for overcoming
@@ -65,25 +67,27 @@ from .batch import Batch
 from .posterior import DensePosterior, KroneckerPosterior
 from .terms import NewClasses, Past
 
-# Number of parameters up to which the curvature is one matrix: digits with an intercept. A
-# batch of 10 rows then costs up to 3 times what it does just above, due to the Cholesky factor.
+# Largest number of parameters for which P is one matrix: the digits data with an intercept, 10
+# classes times 65. At this size a batch of 10 rows takes up to 3 times as long as with Kronecker
+# factors, due to the Cholesky factor.
 MAX_DENSE_SIZE = 650
-# Growth factor of the weight seen after which the factors are decomposed anew.
+# Growth factor of the weight seen after which a new `KroneckerTransform` is computed.
 _REFRESH = 1.3
-# Largest factor, up or down, of the curvatures of the past in one batch.
+# Largest factor, up or down, by which a batch changes the curvature of past rows.
 _MAX_DRIFT = 3.0
 
 
 class Stream(NamedTuple):
-    """The state after some batches; its size does not depend on their number.
+    """The state after some batches; the size of a state does not depend on their number.
 
     Attributes
     ----------
     theta : (n_rows, n_features + 1) float64
-        theta_t, of rows x - shift; 0 for classes that have not come.
+        theta_t, of rows x - shift; 0 for classes not seen.
     posterior : DensePosterior or KroneckerPosterior
     seen : (n_classes,) bool
-        Classes that have come, with a weight; without an intercept all are in the model.
+        Mask of the classes with a row of positive weight so far. Without an intercept all are
+        True: all classes are in the model from the start.
     shift : (n_features,)
         Weighted mean row of the first batch, 0 without an intercept.
     mean : (n_features,)
@@ -94,9 +98,10 @@ class Stream(NamedTuple):
         Penalty factor over C.
     fit_intercept : bool
     transform : None, or (KroneckerTransform, the weight seen, the number of classes seen)
-        Not None if the last batch was minimised in its variables.
+        Change of variables of the last batch; None if that batch did not use one.
     before, weight_before
-        `theta` and `weight_seen` before the last batch.
+        `theta` and `weight_seen` before the last batch. Classes that were new in it have their
+        first intercepts in `before`.
     """
 
     theta: np.ndarray
@@ -135,19 +140,20 @@ class Stream(NamedTuple):
     def after(self, X, y, weight):
         """Return the stream after one more batch.
 
+        Cost for few rows: some 5 passes over the batch, Newton's method in its logits
+        (2/3 (n_samples n_rows)^3 flops a step), and Cholesky factors of P, one of size^3 / 3
+        flops for dense P, n_rows of n_features^3 / 3 for Kronecker factors.
+
+        For more rows, where that takes more flops, with dense P: a few passes over the batch with
+        the Hessian (n_samples size^2 flops each), and as many Cholesky factorisations. With
+        Kronecker factors: some 10 to 50 passes of 6 n_samples n_features n_rows flops,
+        2 n_samples n_features^2 for the factors, and seldom an eigendecomposition of each.
+
         Parameters
         ----------
         X : ndarray or CSR of shape (n_samples, n_features), validated
         y : (n_samples,) integers in [0, n_classes)
         weight : (n_samples,) float64, non-negative
-
-        Few rows: some 5 passes over the batch, Newton's method in its logits
-        (2/3 (n_samples n_rows)^3 flops a step), and Cholesky factors of the past, one of
-        size^3 / 3 flops for dense P, n_rows of n_features^3 / 3 for Kronecker factors.
-        More rows, by the count of flops. Dense P: a few passes over the batch with the
-        Hessian (n_samples size^2 flops each), as many Cholesky factorisations. Kronecker
-        factors: some 10 to 50 passes of 6 n_samples n_features n_rows flops,
-        2 n_samples n_features^2 for the factors, and seldom an eigendecomposition of each.
         """
         counts = weight > 0
         if not counts.any():
@@ -155,11 +161,11 @@ class Stream(NamedTuple):
         if not counts.all():
             X, y, weight = X[counts], y[counts], weight[counts]
         with np.errstate(all="ignore"), HOST_ALGEBRA.one_blas_thread():
-            # What overflows is refused.
+            # `Batch` raises ValueError for what overflows.
             return self._after(rows_of(X, len(self.theta)), Sample(y, weight))
 
     def _after(self, rows, sample):
-        """Return `after` for rows of positive weight."""
+        """Return the result of `after` for rows of positive weight."""
         y, weight = sample
         total = float(weight.sum())
         weight_seen = self.weight_seen + total
@@ -181,7 +187,16 @@ class Stream(NamedTuple):
         return past._solved(after, rows, sample, of_classes)
 
     def _solved(self, after, rows, sample, of_classes):
-        """Return `after` with the theta and the posterior that the batch gives."""
+        """Fit the batch; return `after` with its theta and posterior.
+
+        Parameters
+        ----------
+        after : Stream
+            State with the batch in `seen`, `mean` and `weight_seen`.
+        rows, sample : the batch
+        of_classes : (n_classes,)
+            Weight of every class in the batch.
+        """
         binary = len(self.theta) == 1
         present = np.ones(1, dtype=bool) if binary else after.seen
         theta, new_classes = self._entered(after.seen, present, of_classes)
@@ -213,7 +228,7 @@ class Stream(NamedTuple):
         )
 
     def _drifted(self, rows, sample):
-        """Return the stream with its curvature scaled to `theta`, as measured on the rows."""
+        """Return the stream with past curvature scaled to its value at `theta`, on these rows."""
         share = self.weight_before / self.weight_seen if self.weight_seen > 0 else 0.0
         if share == 0:
             return self
@@ -228,7 +243,15 @@ class Stream(NamedTuple):
         return self._replace(posterior=self.posterior.scaled(1 - (1 - ratio) * share))
 
     def _entered(self, seen, present, of_classes):
-        """Return (theta, NewClasses or None); new classes get intercepts by their shares."""
+        """Return theta with first intercepts for new classes, and their `NewClasses` or None.
+
+        seen : (n_classes,) bool
+            Classes seen, with those of the batch.
+        present : (n_rows,) bool
+            Rows of theta in the model.
+        of_classes : (n_classes,)
+            Weight of every class in the batch, on which the first intercepts depend.
+        """
         theta = self.theta[present]
         if not self.fit_intercept or np.array_equal(seen, self.seen):
             return theta, None
@@ -249,7 +272,7 @@ class Stream(NamedTuple):
         return theta, NewClasses.after(self, theta, is_new)
 
     def _transform(self, after, posterior):
-        """Return the last transform, or that of `posterior` if weight or classes have grown."""
+        """Return the last `transform`, or a new one if the weight or classes have grown enough."""
         n_seen = np.count_nonzero(after.seen)
         if self.transform is not None:
             _, weight, n_rows = self.transform

@@ -1,7 +1,7 @@
-"""Terms that stand for earlier batches in the objective of a batch; see `stream`.
+"""Terms that stand for past batches in the objective of a new batch; see `stream`.
 
-The interface of a term of `Objective.terms`: ``is_free``, ``value_grad``, ``hess_prod`` and,
-for solvers that need it, ``hessian``.
+A term of `Objective.terms` has ``is_free``, ``value_grad``, ``hess_prod`` and, for solvers that
+compute Hessians, ``hessian``.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ class Past:
     center : (n_rows, n_features + 1), theta_t
     posterior : DensePosterior or KroneckerPosterior, P_t
     is_free : (n_features,) bool
-        Features without a penalty: a shift of their coefficients common to all classes
-        changes nothing.
+        Unpenalised features. A shift of their coefficients common to all classes does not
+        change the term.
     """
 
     def __init__(self, center, posterior, is_free):
@@ -33,35 +33,50 @@ class Past:
         return inner(change, pull) / 2, pull
 
     def hess_prod(self, theta, direction):
-        """Return P times a direction."""
+        """Return P_t times a direction."""
         return self._product(direction)
 
     def hessian(self, theta):
-        """Return the matrix P, of a `DensePosterior`."""
+        """Return the matrix P_t; only a `DensePosterior` has one."""
         return self.posterior.matrix
 
 
 class NewClasses:
     """Loss of past rows from new classes: n log(1 + sum_k exp((L theta m)_k + o)).
 
+    This is the term of `stream` in matrix form: z = theta m, (L z)_k + o = z_k - c.
+
     Parameters
     ----------
-    rows : (k, n_rows), L of `stream`
+    rows : (number of new classes, n_rows), L
+        1 for a new class k, and minus the softmax p of the old classes at m.
     offset : float, o
-    mean : (n_features + 1,), m with a one
+        Minus the entropy of p.
+    mean : (n_features + 1,), m
+        Mean past row, centred like the batch, and 1.
     weight : float, n
+        Weight of the past rows.
     """
 
-    is_free = True    # a shift common to all classes changes nothing
+    is_free = True    # for all features: a shift common to all classes does not change the term
 
     def __init__(self, rows, offset, mean, weight):
         self._rows, self._offset, self.mean, self._weight = rows, offset, mean, weight
 
     @classmethod
     def after(cls, past, theta, is_new):
-        """Return the term for the stream `past`, in all rows of theta now in the model."""
+        """Return the term for the past rows of a stream.
+
+        Parameters
+        ----------
+        past : Stream
+        theta : (n_rows, n_features + 1)
+            Parameters of all classes in the model, at the start of the batch.
+        is_new : (n_rows,) bool
+            Mask of the new classes. Not used for the binary model.
+        """
         mean = np.append(past.mean - past.shift, 1.0)
-        if len(theta) == 1:    # its logit is that of class 1
+        if len(theta) == 1:    # the one logit is that of class 1 minus that of class 0
             return cls(np.array([[1.0 if past.seen[0] else -1.0]]), 0.0, mean, past.weight_seen)
         proba = softmax(theta[~is_new] @ mean)
         rows = np.eye(len(theta))[is_new]
@@ -82,7 +97,7 @@ class NewClasses:
     def value_grad(self, theta):
         """Return value and gradient, (n_rows, n_features + 1)."""
         value, grad, _ = self.of_logits(theta @ self.mean)
-        if len(grad) > 1:    # zero except for rounding, which would shift all intercepts
+        if len(grad) > 1:    # the mean is rounding error, which would shift all intercepts
             grad -= grad.mean()
         return value, np.outer(grad, self.mean)
 

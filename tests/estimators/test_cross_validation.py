@@ -127,11 +127,11 @@ def test_classes_that_a_fold_lacks():
     """In training or among the rows left out: scored with all labels, and never NaN."""
     order = np.argsort(y, kind="stable")
     folds = list(KFold(3).split(X[order]))
-    model = SoftmaxRegressionCV(Cs=CS, cv=folds).fit(X[order], y[order])
+    model = SoftmaxRegressionCV(Cs=CS, cv=folds, tol=1e-6).fit(X[order], y[order])
     assert np.isfinite(model.scores_).all() and np.isfinite(model.coefs_paths_).all()
     train, test = folds[0]
     with pytest.warns(UserWarning, match="weight of zero"):
-        single = SoftmaxRegression(C=CS[1]).fit(
+        single = SoftmaxRegression(C=CS[1], tol=1e-6).fit(
             X[order], y[order], sample_weight=np.isin(np.arange(len(y)), train)
         )
     expected = -log_loss(
@@ -145,12 +145,14 @@ def test_weights_count_in_fits_and_scores():
     """A row of weight 0 is as good as absent; class weights are those of all rows."""
     weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
     folds = list(StratifiedKFold(3).split(X, y))
-    model = SoftmaxRegressionCV(Cs=CS, cv=folds, class_weight="balanced").fit(X, y, weight)
+    model = SoftmaxRegressionCV(Cs=CS, cv=folds, class_weight="balanced", tol=1e-6)
+    model.fit(X, y, weight)
     train, test = folds[1]
     balanced = weight.sum() / 3 / np.bincount(y, weights=weight)
     if sklearn.__version__ < "1.7":
         balanced = len(y) / 3 / np.bincount(y)
-    single = SoftmaxRegression(C=CS[0]).fit(X[train], y[train], (weight * balanced[y])[train])
+    single = SoftmaxRegression(C=CS[0], tol=1e-6)
+    single.fit(X[train], y[train], (weight * balanced[y])[train])
     proba = single.predict_proba(X[test])
     expected = -log_loss(y[test], proba, sample_weight=weight[test])
     assert model.scores_[1, 0, 0] == pytest.approx(expected, rel=1e-4)

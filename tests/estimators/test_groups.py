@@ -132,15 +132,14 @@ def test_paths_and_cross_validation():
     X, y, labels = problem(3)
     path = softmax_path(X, y, n_Cs=10, grouped=True, groups=labels)
     assert not np.any(path.coefs[0]) and np.any(path.coefs[1])
-    assert np.all(path.dual_gaps <= 1e-6 * path.objectives)
+    assert np.all(path.dual_gaps <= 1e-4 * path.objectives)
     is_in = (path.coefs != 0).any(axis=1)
     for label in range(len(SIZES)):
         members = is_in[:, labels == label]
         np.testing.assert_array_equal(members.any(axis=1), members.all(axis=1))
-    search = SoftmaxRegressionCV(
-        Cs=[0.03, 0.3], l1_ratios=[1.0], cv=3, grouped=True, groups=labels
-    ).fit(X, y)
-    single = SoftmaxRegression(C=search.C_, l1_ratio=1.0, grouped=True, groups=labels).fit(X, y)
+    options = {"grouped": True, "groups": labels, "tol": 1e-6}
+    search = SoftmaxRegressionCV(Cs=[0.03, 0.3], l1_ratios=[1.0], cv=3, **options).fit(X, y)
+    single = SoftmaxRegression(C=search.C_, l1_ratio=1.0, **options).fit(X, y)
     assert abs(search.objective_ - single.objective_) <= 2e-6 * single.objective_
 
 

@@ -18,12 +18,12 @@ X, y = bundled("wine")
 ], ids=str)
 def test_every_fit_is_certified_and_as_on_its_own(options):
     """gap <= tol f; the objective of SoftmaxRegression(C) within both certificates."""
-    path = softmax_path(X, y, n_Cs=6, **options)
+    path = softmax_path(X, y, n_Cs=6, tol=1e-6, **options)
     assert path.coefs.shape == (6, 3, 13) and path.intercepts.shape == (6, 3)
     assert np.all(np.diff(path.Cs) > 0)
     assert np.all(path.dual_gaps <= 1e-6 * path.objectives)
     for i, C in enumerate(path.Cs):
-        model = SoftmaxRegression(C=C, **{"l1_ratio": 1.0, **options}).fit(X, y)
+        model = SoftmaxRegression(C=C, **{"l1_ratio": 1.0, "tol": 1e-6, **options}).fit(X, y)
         assert path.objectives[i] == pytest.approx(model.objective_, rel=2e-6)
         assert path.degrees_of_freedom[i] == np.count_nonzero(path.coefs[i])
     assert np.all(np.diff(path.objectives) < 0)
@@ -60,7 +60,7 @@ def test_given_grid_in_any_order(wide):
     path = softmax_path(*data, Cs=Cs, l1_ratio=0.0)
     np.testing.assert_array_equal(path.Cs, Cs)
     assert np.argsort(path.objectives).tolist() == [2, 0, 1]
-    assert np.all(path.dual_gaps <= 1e-6 * path.objectives)
+    assert np.all(path.dual_gaps <= 1e-4 * path.objectives)
 
 
 def test_float32_and_binary():

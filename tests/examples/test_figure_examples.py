@@ -129,7 +129,7 @@ def test_text_classification(tmp_path):
     ])
     words, _ = numbers(r"(\d+) words, (\d+) classes", text)
     used, gap = numbers(r"C = \S+: (\d+) words in .* certified (\S+) from", text)
-    assert 0 < used < words / 2 and gap <= 1e-6
+    assert 0 < used < words / 2 and gap <= 1e-4
     loss, without, accuracy = numbers(
         r"log loss (\S+) nats, without the words ([\d.]+); accuracy (\S+)", text
     )

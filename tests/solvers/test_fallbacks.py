@@ -272,3 +272,18 @@ def test_newton_far_from_the_optimum_of_nearly_separable_classes(monkeypatch):
     result = solve(objective, "newton-cholesky", tol=1e-6)
     assert result.solver == "newton-cholesky" and result.gap <= 1e-6 * result.value
     assert sum(taken) <= 1.25 * result.n_iter + 1
+
+
+def test_saturated_rows_under_an_unpenalised_feature():
+    """Their curvature is next to nothing beside the penalty of the other feature."""
+    X = np.array([[-1, 0.5], [1, -0.3], [-1, 0.2], [1, 0.1]])
+    y = np.array([0, 1, 0, 1])
+    model = SoftmaxRegression(
+        penalty_factor=[0.0, 1.0], solver="lbfgs", warm_start=True, tol=1e-6
+    )
+    with pytest.warns(SeparationWarning):
+        model.fit(X, y)
+    model.coef_, model.intercept_ = np.array([[715.0, 0.0]]), np.zeros(1)
+    with pytest.warns(SeparationWarning):
+        model.fit(X, y)
+    assert model.predict(X).tolist() == y.tolist()
