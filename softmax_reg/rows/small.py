@@ -42,6 +42,7 @@ class SmallRows(Rows):
     def __init__(self, X):
         super().__init__(X.shape, X.dtype, X.size, False)
         self.X = X
+        self._last = None, None    # shift and design of the last pass
 
     def on_host(self, sample):
         """See `Rows.on_host`."""
@@ -144,13 +145,21 @@ class SmallRows(Rows):
         return np.ascontiguousarray(logits.T), finite
 
     def _design(self, shift, dtype):
-        """Return [x - shift, 1] of every row as a column, (n_features + 1, n_samples)."""
+        """Return [x - shift, 1] of every row as a column, (n_features + 1, n_samples), read-only.
+
+        All passes of a fit subtract the same array: its design is made once.
+        """
+        known, design = self._last
+        if shift is not None and known is shift and design.dtype == dtype:
+            return design
         design = np.empty((self.n_features + 1, self.n_samples), dtype=dtype)
         design[-1] = 1
         if shift is None:
             design[:-1] = self.X.T
-        else:
-            np.subtract(self.X.T, shift[:, np.newaxis], out=design[:-1], casting="same_kind")
+            return design
+        np.subtract(self.X.T, shift[:, np.newaxis], out=design[:-1], casting="same_kind")
+        design.flags.writeable = False
+        self._last = shift, design
         return design
 
 

@@ -34,6 +34,9 @@ MAX_PROOFS = 2
 # gap is still above the second number. A step squares the gap, and the coefficients gain half as
 # many digits as the gap.
 _POLISHES, _POLISHED = 1e-6, 1e-12
+# Half the squared Newton decrement, as a fraction of the tolerance, above which the step does not
+# take the gap to the tolerance: steps square the decrement at best, and gaps are larger.
+_FAR = 1e3
 # Relative duality gap above which a fit that ends at the rounding floor is "uncertified".
 _PROVES_LITTLE = 1e-3
 
@@ -62,7 +65,8 @@ class Monitor:
         from the duality gap) or "undecided" (within tol of the infimum without a penalty, and
         it is not known whether the classes overlap).
     gap : float
-        Duality gap of the last point that was given to the monitor.
+        Duality gap of the last point that was given to the monitor, or a larger bound where that
+        point was far from the optimum.
     is_last : bool
         Whether the present solver is the last of the sequence.
     half_decrement : float
@@ -94,7 +98,8 @@ class Monitor:
         self._idle_steps = 0
         self._may_polish = tol <= _POLISHES
         self._best_gap = np.inf
-        self._seen = None
+        self._seen = self._far = None    # last point whose gap was, or was not, computed
+        self._bound = 0.0    # on the optimum, which is not negative
         self._history = []
         self._started = time.perf_counter()
 
@@ -113,7 +118,7 @@ class Monitor:
         if self.status is not None or self._idle_steps >= self._patience:
             return False
         self._look(point)
-        if self.gap <= self.certify_tol * point.value:
+        if point is self._seen and self.gap <= self.certify_tol * point.value:
             rough = self.gap > _POLISHED * point.value and self.n_iter < self.max_iter
             if polish and rough and self._may_polish:
                 self._may_polish = False
@@ -143,11 +148,25 @@ class Monitor:
         if point is not self._seen:
             self._seen = point
             self.gap = self.objective.gap(point)
+            self._bound = max(self._bound, point.value - self.gap)
         return self.gap
 
-    def _look(self, point):
-        """Compute the gap of `point`; start the history with the first point."""
-        self.gap_at(point)
+    def _look(self, point, half_decrement=np.inf):
+        """Compute the gap of `point`, if it may end the fit; start the history.
+
+        The gap of a point that cannot end the fit is taken from the best lower bound on the
+        optimum so far.
+
+        half_decrement : float
+            Half the squared Newton decrement that the iteration to `point` began with; inf where
+            no solver has told it.
+        """
+        is_far = _FAR * self.tol * point.value < half_decrement < np.inf
+        if is_far and self.objective.is_penalised:
+            self._far = point
+            self.gap = point.value - self._bound
+        elif point is not self._far:
+            self.gap_at(point)
         if not self._history:
             self._record(point)
 
@@ -164,7 +183,7 @@ class Monitor:
             knows it.
         """
         self.n_iter += 1
-        self._look(point)
+        self._look(point, half_decrement)
         self._record(point)
         lower = previous.value - point.value > 2 * np.finfo(np.float64).eps * point.value
         if lower or self.gap <= self._best_gap / 2:
@@ -299,5 +318,6 @@ class Monitor:
             Whether the solver is the last of the sequence.
         """
         self._patience, self.is_last = patience, is_last
+        self._bound = 0.0    # the last solver may have worked in float32
         self._idle_steps = 0
         self._slow_steps = 0
