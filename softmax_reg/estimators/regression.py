@@ -44,8 +44,10 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         coefficients that do not help enough are exactly 0.
     tol : float, default=1e-4
         Relative duality gap at which to stop: the objective is then at most
-        ``tol * objective_`` above the optimum. The gap overestimates the distance: at 1e-4 it
-        was 1e-8 in practice. 0 goes on to the rounding floor.
+        ``tol * objective_`` above the optimum, and at most 100 tol of what it has gained over
+        the model without features. The gap overestimates the distance: over 400 fits to 1e-4
+        the objective ended 1e-11 (relative) above the optimum in the median, 5e-7 at the worst.
+        0 goes on to the rounding floor.
     fit_intercept : bool, default=True
         Whether to fit an unpenalised intercept.
     class_weight : dict, "balanced" or None, default=None

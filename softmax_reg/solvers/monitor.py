@@ -15,6 +15,9 @@ HISTORY_DTYPE = np.dtype(
     [("iteration", np.int64), ("seconds", np.float64), ("objective", np.float64),
      ("gap", np.float64)]
 )
+# Decrease from the null model, as a fraction of the objective, that is not told from none. Times
+# the tolerance of a default fit it is 1e-12, above the rounding errors of a gap.
+_LEAST_DECREASE = 1e-8
 # Ratio of successive squared Newton decrements above which convergence is linear at best. The
 # ratio is about 1/e along a direction that separates classes, and arbitrary along a direction
 # whose curvature is near rounding. A step is slow if its ratio is larger, and suspect if it is
@@ -118,7 +121,7 @@ class Monitor:
         if self.status is not None or self._idle_steps >= self._patience:
             return False
         self._look(point)
-        if point is self._seen and self.gap <= self.certify_tol * point.value:
+        if point is self._seen and self.gap <= self.certify_tol * self._scale(point):
             rough = self.gap > _POLISHED * point.value and self.n_iter < self.max_iter
             if polish and rough and self._may_polish:
                 self._may_polish = False
@@ -136,12 +139,22 @@ class Monitor:
             if self._proves_separation(point):
                 self.status = "separable"
         if self.status is None and self.n_iter >= self.max_iter:
-            self.status = "max_iter"
+            within = point is self._seen and self.gap <= self.certify_tol * point.value
+            self.status = "converged" if within else "max_iter"
         if self.status is not None:
             return False
         if self.callbacks is not None:
             self.callbacks.begin(point.theta)
         return True
+
+    def _scale(self, point):
+        """Return what the tolerance of the gap is relative to.
+
+        The objective, or a hundred times its decrease from the null model, if this is smaller. So
+        a model of weak effects is told from none, down to the rounding errors of a decrease.
+        """
+        decrease = self.objective.null_point.value - point.value
+        return min(point.value, max(100 * decrease, _LEAST_DECREASE * point.value))
 
     def gap_at(self, point):
         """Return the duality gap of `point`, computed once for calls with the same `Point`."""

@@ -343,6 +343,24 @@ def test_polishing_stays_within_max_iter():
             assert model.fit(X, y).n_iter_[0] <= max_iter
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_weak_effects_are_told_from_none(n_classes, solver):
+    """A heavy penalty leaves a gain within the tolerance, which is found all the same."""
+    rng = np.random.default_rng(0)
+    weak = rng.standard_normal((2000, 3))
+    labels = (0.3 * weak @ rng.standard_normal((3, n_classes))
+              + rng.gumbel(size=(2000, n_classes))).argmax(axis=1)
+    null = SoftmaxRegression(C=1e-15).fit(weak, labels).objective_
+    for C in (1e-7, 1e-6, 1e-5):
+        model = SoftmaxRegression(C=C, solver=solver).fit(weak, labels)
+        best = SoftmaxRegression(C=C, tol=1e-10, solver=solver).fit(weak, labels)
+        gain = null - best.objective_
+        assert model.objective_ - best.objective_ <= 100 * model.tol * gain + 1e-12 * null
+        scale = np.abs(best.coef_).max()
+        np.testing.assert_allclose(model.coef_, best.coef_, rtol=0, atol=0.2 * scale)
+
+
 def test_newton_polishes():
     """One more step at a tight tolerance takes the gap to rounding."""
     model = SoftmaxRegression(solver="newton-cholesky", tol=1e-6).fit(X, y)
