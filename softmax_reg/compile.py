@@ -21,7 +21,7 @@ from .estimators.validation import TrainingData
 from .problem.problem import Problem
 from .rows.base import Sample
 
-# Kernels that are compiled in one process after the other, by form and dtype of X.
+# Form and dtype of X of each task. A task compiles all passes over such rows in one process.
 _KINDS = [(form, dtype) for form in ("dense", "csr") for dtype in ("float64", "float32")]
 
 
@@ -46,7 +46,7 @@ def compile_passes(form, dtype):
 
 
 def compile_descents():
-    """Fit models with an L1 part by both solvers, plain, by classes and by groups."""
+    """Fit L1 models with both solvers: of entries, of features and of groups of features."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 4))
     index = np.arange(60) % 3
@@ -58,7 +58,7 @@ def compile_descents():
 
 
 def _compile(kind):
-    """Compile one kind in this process; return the folder of the code, or None for none."""
+    """Compile one kind in this process; return the cache's folder, or None if none is writable."""
     if kind == "descents":
         compile_descents()
     else:

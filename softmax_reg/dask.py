@@ -29,15 +29,16 @@ from .rows.dask_input import aligned_parts, as_dask_array
 class DaskSoftmaxRegression(SoftmaxRegression):
     """`SoftmaxRegression` of Dask arrays and DataFrames, on the workers of a cluster.
 
-    The same parameters, attributes (NumPy) and optimum, with the same certificate. Every pass
-    over the rows is one task for each worker, on the partitions that it holds, with the
-    compiled kernels; the solver runs where `fit` is called. A worker that is lost costs the
-    time to compute its partitions again.
+    Parameters, attributes (NumPy arrays), optimum and certificate are those of
+    `SoftmaxRegression`; only `device` and `precision` are missing. Every pass over the rows is
+    one task for each worker, on the partitions that it holds, with the compiled kernels; the
+    solver runs where `fit` is called. After the loss of a worker its partitions are computed
+    again.
 
     Parameters
     ----------
     client : distributed.Client, default=None
-        None is the current one.
+        None is the current default client.
     C, l1_ratio, tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, \
 warm_start, grouped, penalty_factor, groups
         As in `SoftmaxRegression`.
@@ -45,7 +46,7 @@ warm_start, grouped, penalty_factor, groups
     Attributes
     ----------
     coef_, intercept_, classes_, objective_, dual_gap_, ...
-        As those of `SoftmaxRegression`.
+        As in `SoftmaxRegression`.
 
     See Also
     --------
@@ -53,9 +54,9 @@ warm_start, grouped, penalty_factor, groups
 
     Notes
     -----
-    Partitions are held in the memory of the workers during a fit. The collections' graphs compute
-    them, and compute them again after a worker is lost. So what the graphs read must not change,
-    and random sources need a seed; otherwise a RuntimeError says so.
+    Partitions are held in the memory of the workers during a fit. The graphs of the collections
+    compute them, and compute them again after a worker is lost. So the data that graphs read must
+    not change, and random sources need a seed; otherwise a RuntimeError says so.
 
     Examples
     --------
@@ -125,9 +126,10 @@ warm_start, grouped, penalty_factor, groups
         X : dask Array or DataFrame of shape (n_samples, n_features)
             Blocks of rows, dense or CSR; chunks along the features are joined.
         y : dask Array or Series of shape (n_samples,)
-            Partitioned as X is, or with known chunks: then it is rechunked.
+            Partitioned as X is. An Array is rechunked where its chunks and those of X are known;
+            then y may also be an ndarray.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
-            Likewise.
+            As `y`.
 
         Returns
         -------
@@ -136,12 +138,12 @@ warm_start, grouped, penalty_factor, groups
         Raises
         ------
         TypeError
-            Where X is no Dask collection.
+            If X is no Dask collection.
         ValueError
-            On what `SoftmaxRegression` refuses, naming the partition.
+            If `SoftmaxRegression` refuses an argument; the message names the partition.
         RuntimeError
-            Where the client is closed during the fit, all workers stay away, or partitions
-            that were lost cannot be computed again as they were.
+            If the client is closed during the fit, the cluster stays without workers, or lost
+            partitions cannot be computed again as they were.
         """
         client = default_client() if self.client is None else self.client
         check_open(client)
@@ -151,7 +153,7 @@ warm_start, grouped, penalty_factor, groups
 
     @property
     def partial_fit(self):
-        """Not here: batches are learned where they come, by `SoftmaxRegression.partial_fit`."""
+        """Not available: use `SoftmaxRegression.partial_fit` on one machine."""
         raise AttributeError(
             "DaskSoftmaxRegression has no partial_fit. Use SoftmaxRegression.partial_fit on each "
             "batch."
@@ -174,7 +176,7 @@ warm_start, grouped, penalty_factor, groups
         return self._blockwise("predict_log_proba", X)
 
     def score(self, X, y, sample_weight=None):
-        """Return the accuracy of `predict`, computed.
+        """Return the accuracy of `predict`: a number, not a lazy result.
 
         Parameters
         ----------
@@ -230,7 +232,7 @@ warm_start, grouped, penalty_factor, groups
                 "The feature names should match those that were passed during fit, "
                 f"{list(known)}, got {list(names)}."
             )
-        local.__dict__.pop("feature_names_in_", None)    # blocks have none
+        local.__dict__.pop("feature_names_in_", None)    # blocks are arrays, without names
         sample = getattr(local, method)(np.zeros((1, X.shape[1]), dtype=X.dtype))
         kept = {} if sample.ndim == 2 else {"drop_axis": 1}
         chunks = X.chunks[:1] if sample.ndim == 1 else (X.chunks[0], (sample.shape[1],))
@@ -248,15 +250,15 @@ warm_start, grouped, penalty_factor, groups
 
     def __getstate__(self):
         """Return the state to pickle, without the client."""
-        # A connection does not travel.
+        # A connection cannot be pickled.
         return {**super().__getstate__(), "client": None}
 
 
 class _GivenRows(NamedTuple):
-    """X as it was given, checked; of all partitions together."""
+    """X after the checks: tasks, futures and sizes of all its partitions."""
 
-    delayed: list    # `rows.partition.Partition`, to be computed
-    partitions: list    # futures of those
+    delayed: list    # tasks that compute a `rows.partition.Partition` each
+    partitions: list    # futures of these tasks
     fingerprints: list
     shape: tuple
     dtype: np.dtype
@@ -264,9 +266,9 @@ class _GivenRows(NamedTuple):
     is_sparse: bool
 
     def take(self, columns):
-        """Return X with the size of some of the columns.
+        """Return a copy with the sizes of X[:, columns].
 
-        The partitions keep all columns; the blocks of the fit have only these.
+        The partitions keep all columns; the blocks of the fit have only `columns`.
         """
         n_samples, n_features = self.shape
         return self._replace(
@@ -276,20 +278,20 @@ class _GivenRows(NamedTuple):
 
 
 class _DaskData(NamedTuple):
-    """What `TrainingData` is to local rows."""
+    """Validated input of a fit on a cluster, in place of `TrainingData`."""
 
     client: object
     X: _GivenRows
     y: None
     classes: np.ndarray
-    class_weights: np.ndarray    # factors of the weights of rows
-    class_totals: np.ndarray    # weight of each class, multiplied
-    class_counts: np.ndarray    # rows of each class
+    class_weights: np.ndarray    # factor of each class for the weights of its rows
+    class_totals: np.ndarray    # total weight of each class, with its factor
+    class_counts: np.ndarray    # number of rows of each class
     names: dict
 
 
 class _DistributedProblem(Problem):
-    """`Problem` of rows that are elsewhere."""
+    """`Problem` of rows on the workers of a cluster."""
 
     def _weigh(self, data):
         self._largest_weight, self._relative_total = 1.0, data.class_totals.sum()
@@ -312,7 +314,7 @@ class _DistributedProblem(Problem):
         rows = ClusterRows(
             data.client, make, X.fingerprints, some.shape, X.dtype, some.n_entries, X.is_sparse
         )
-        # Absent classes weigh nothing, but their rows are still there.
+        # The blocks hold the rows of absent classes too, with weight 0: do not count them.
         weight = np.bincount(new_index, weights=data.class_totals)
         count = np.bincount(new_index, weights=data.class_counts * (~self.absent))
         return rows, ClassTotals(weight / weight.sum(), count)
@@ -366,7 +368,7 @@ def _training_data(estimator, client, X, y, sample_weight):
 
 
 def _predicted(block, model, method):
-    """Return the predictions for one block, of the right shape where it has no rows, too."""
+    """Return the predictions for one block; an empty block gives the right shape, too."""
     if block.shape[0]:
         return getattr(model, method)(block)
     return getattr(model, method)(np.zeros((1, block.shape[1]), dtype=block.dtype))[:0]

@@ -1,4 +1,4 @@
-"""Converters to ONNX: after `register`, skl2onnx takes our estimators, in pipelines too.
+"""Conversion to ONNX: after `register`, skl2onnx converts our estimators, in pipelines too.
 
 Needs the extra ``onnx``: ``python -m pip install 'softmax_reg[onnx]'``.
 """
@@ -19,17 +19,17 @@ _OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False],
 def register():
     """Make skl2onnx convert `SoftmaxRegression` and `SoftmaxRegressionCV`.
 
-    Call it once a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in
+    Call it once in a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in
     float64, all others in float32. Logits are computed in double wherever predictions compute
-    them in float64: for integers, and where `coef_` is float64. Labels have to be strings or
+    them in float64: for integers, and where `coef_` is float64. Labels must be strings or
     integers, as ONNX has no others. Options are those of `LogisticRegression`: ``zipmap``,
-    ``nocl`` (the class's number for a label), ``output_class_labels`` and ``raw_scores``
-    (logits; two columns of opposite signs if binary).
+    ``nocl`` (indices of classes as labels), ``output_class_labels`` and ``raw_scores`` (logits;
+    two columns of opposite signs if binary).
 
     Raises
     ------
     ImportError
-        Without skl2onnx.
+        If skl2onnx is not installed.
 
     References
     ----------
@@ -63,7 +63,7 @@ def register():
 
 
 def _convert(scope, operator, container):
-    """Write ``softmax(X @ coef.T + intercept)`` and the label of its largest entry."""
+    """Add ``softmax(X @ coef.T + intercept)`` and the predicted label to an ONNX graph."""
     from skl2onnx.algebra import onnx_ops as ops
     from skl2onnx.common.data_types import (
         BooleanTensorType,

@@ -1,9 +1,9 @@
 """Solvers' products of large matrices and long vectors, on the device.
 
 The functions are those of `parallel.algebra`, which also does the work on small arrays: moving
-these to the device would take longer. Arrays kept from one iteration to the next, of
-`empty_vectors` and `resident`, stay on the device. New arrays come from the host, and results
-return there.
+these to the device would take longer. Large arrays kept from one iteration to the next, made by
+`empty_vectors` and `resident`, stay on the device. Other arguments come from the host, and
+results return there.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ _STRETCH = 2**18
 
 
 def _is_here(*arrays):
-    """Return whether to work on the device: one array is there, or large enough to move."""
+    """Return whether to work on the device: an array is there, or is large enough to move."""
     return any(not isinstance(a, np.ndarray) or a.size >= LEAST_SIZE for a in arrays)
 
 
@@ -62,7 +62,7 @@ def inner_products(vectors, which):
 
 
 def combination(weights, vectors):
-    """Compute weights @ vectors in the dtype of the vectors; a float64 array on the host."""
+    """Compute weights @ vectors in the dtype of the vectors; return float64 on the host."""
     if not _is_here(vectors):
         return algebra.combination(weights, vectors)
     weights = array_module().asarray(weights.astype(vectors.dtype))

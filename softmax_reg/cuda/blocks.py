@@ -5,21 +5,24 @@ import numpy as np
 from .device import array_module
 from .tf32 import split_product
 
-# Size of a block's arrays in bytes: smaller ones slow cuBLAS down, larger ones take scarce
-# memory. Largest number of rows of a block.
+# Largest size in bytes of a block's arrays: smaller ones slow cuBLAS down, larger ones take scarce
+# memory.
 _BLOCK_BYTES = 2**29
+# Largest number of rows of a block.
 MAX_ROWS = 65_536
 # Multiple to which the number of columns is padded with zeros, for aligned products.
 _ALIGNED = 32
 
 
 def rows_at_a_time(bytes_a_row):
-    """Return the number of rows of a block."""
+    """Return the number of rows of a block, whose arrays take `bytes_a_row` bytes for each row."""
     return max(1, min(MAX_ROWS, _BLOCK_BYTES // bytes_a_row))
 
 
 class Blocks:
-    """Blocks of rows as ``[x - shift, 1, 0 ...]``, in one buffer, and parameters to go with them.
+    """Blocks of rows as ``[x - shift, 1, 0 ...]``, and arrays and products that fit them.
+
+    All blocks use one buffer: each is valid until the next.
 
     Parameters
     ----------
@@ -27,7 +30,7 @@ class Blocks:
     shift : (n_features,) on the host
     dtype : of the arithmetic
     n_columns : int
-        Number of columns of other arrays with a row for each row of the block.
+        Total number of columns of the caller's arrays with a row for each row of the block.
     """
 
     def __init__(self, rows, shift, dtype, n_columns):
@@ -36,7 +39,7 @@ class Blocks:
         self.is_split = rows.is_split and self.dtype == np.float32
         self.n_features = rows.n_features
         self.width = -(-(rows.n_features + 1) // _ALIGNED) * _ALIGNED
-        # A split product also holds the halves of its factors, and one array more to make them.
+        # A split product also holds two halves of each factor, and one array more to make them.
         copies = 4 if self.is_split else 1
         most = rows_at_a_time(self.dtype.itemsize * copies * (2 * self.width + n_columns))
         n_blocks = -(-rows.n_samples // most)

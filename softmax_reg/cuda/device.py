@@ -10,9 +10,9 @@ IS_SIMULATED = bool(config.ENABLE_CUDASIM)
 # Number of threads of a block in kernels of one thread a row. The simulator takes milliseconds
 # for each thread.
 ROWS_A_BLOCK = 4 if IS_SIMULATED else 128
-# Least number of blocks of a launch. Numba warns of fewer; blocks without rows return at once.
+# Least number of blocks of a launch: Numba warns of fewer, and blocks without rows return at once.
 _LEAST_BLOCKS = 1 if IS_SIMULATED else 128
-# Instructions for installation in error messages.
+# Installation commands for error messages.
 _HOW = "python -m pip install 'softmax_reg[cuda12]', or 'softmax_reg[cuda13]' with CUDA 13"
 
 
@@ -49,7 +49,7 @@ def free_bytes():
 
 
 def to_device(array):
-    """Return `array` as one of `array_module()`, without a copy if it is on the device."""
+    """Return `array` as an array of `array_module()`, not copied if it is on the device."""
     xp = array_module()
     if isinstance(array, xp.ndarray):
         return array

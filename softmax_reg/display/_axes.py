@@ -1,4 +1,4 @@
-"""What all displays need of matplotlib, which is imported only when one is drawn."""
+"""Axes, checks and names that all displays share; matplotlib is imported only to draw."""
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -11,7 +11,7 @@ def axes_or_new(caller, ax, **options):
     Raises
     ------
     ImportError
-        Without matplotlib, naming `caller`.
+        If matplotlib is not installed; the message names `caller`.
     """
     pyplot = _pyplot(caller)
     return pyplot.subplots(layout="constrained", **options)[1] if ax is None else ax
@@ -31,7 +31,7 @@ def grid_of_axes(caller, ax, n_axes, width, height, n_columns=5):
     """Return `n_axes` axes: those of `ax`, or of a new figure with rows of `n_columns`.
 
     width, height : float
-        Size in inches of each new one.
+        Size of each new axes in inches.
     """
     if ax is None:
         n_columns = min(n_axes, n_columns)
@@ -55,8 +55,7 @@ def check_fitted(estimator, attribute):
     check_is_fitted(estimator)
     if not hasattr(estimator, attribute):
         raise NotFittedError(
-            f"{type(estimator).__name__} has no {attribute} after this fit; a display of it "
-            "needs one."
+            f"{type(estimator).__name__} has no {attribute} after this fit; the display needs it."
         )
 
 

@@ -1,4 +1,4 @@
-"""`CoefficientDisplay`: what speaks for and against each class."""
+"""`CoefficientDisplay`: the coefficients for and against each class."""
 
 import numpy as np
 from scipy import sparse
@@ -18,8 +18,8 @@ class CoefficientDisplay:
     ----------
     coef : ndarray of shape (n_rows, n_features)
     class_names : array-like of shape (n_rows,)
-        One for each row of `coef`: if binary the second class, for which positive
-        coefficients speak.
+        Class of each row of `coef`; if binary the second class, which positive coefficients
+        favour.
     feature_names : array-like of shape (n_features,)
 
     Attributes
@@ -82,12 +82,11 @@ class CoefficientDisplay:
         classes : array-like, default=None
             Classes to draw, some of `class_names`; None draws all.
         n_features : int, default=10
-            Largest number of bars of a class. Bars are those of the largest magnitude; zeros are
-            left out.
+            Number of bars for each class: the coefficients of largest magnitude, without zeros.
         image_shape : tuple (height, width), default=None
             Draw the coefficients as images of this shape instead, on one scale.
-        ax : matplotlib Axes, or array of as many as classes are drawn, default=None
-            None makes a new figure.
+        ax : matplotlib Axes or array of Axes, default=None
+            One for each class drawn; None makes a new figure.
 
         Returns
         -------
@@ -98,7 +97,7 @@ class CoefficientDisplay:
         ImportError
             Without matplotlib.
         ValueError
-            On unknown classes, or an image of another size than there are features.
+            If a class is unknown, or the image does not have n_features pixels.
         """
         rows = self._rows(classes)
         if image_shape is not None and np.prod(image_shape) != self.coef.shape[1]:

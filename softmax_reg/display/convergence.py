@@ -8,23 +8,23 @@ _X_LABELS = {"iteration": "iteration", "seconds": "time (s)"}
 
 
 class ConvergenceDisplay:
-    """How a fit came down to its optimum.
+    """Duality gap and objective of a fit, by iteration or by seconds.
 
     It is recommended to use `from_estimator` to create one.
 
     Parameters
     ----------
     history : structured ndarray
-        iteration, seconds, objective and gap, as `history_` of `SoftmaxRegression`.
+        Fields iteration, seconds, objective and gap, as `history_` of `SoftmaxRegression`.
     estimator_name : str, default=None
-        Leads the legend.
+        Prefix of the legend's labels.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : list of matplotlib Line2D
-        The certificate, and the objective.
+        The line of the duality gap and the line of the objective.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class ConvergenceDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, x="iteration", name=None, ax=None, **line_kw):
-        """Draw the fit of an estimator.
+        """Draw the convergence of a fitted estimator.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class ConvergenceDisplay:
         x
             As in `plot`.
         name : str, default=None
-            Leads the legend; None is the class name and the solver.
+            Prefix of the legend's labels; None is the class name and the solver.
         ax, **line_kw
             As in `plot`.
 
@@ -67,21 +67,21 @@ class ConvergenceDisplay:
         return display.plot(x=x, ax=ax, **line_kw)
 
     def plot(self, *, x="iteration", name=None, ax=None, **line_kw):
-        """Draw the duality gap and the decrease still to come, on a logarithmic axis.
+        """Draw the duality gap and the excess over the last objective, on a logarithmic axis.
 
-        Both are relative to the objective reached at the end. The duality gap is a proven bound
-        on the suboptimality. The decrease is that of the objective up to the end of the fit.
+        Both are relative to the last objective. The duality gap is a proven bound on the
+        suboptimality. The excess is the objective minus the last objective of the fit.
 
         Parameters
         ----------
         x : {"iteration", "seconds"}, default="iteration"
             Seconds count from the start of the solver.
         name : str, default=None
-            In place of `estimator_name`.
+            Prefix of the legend's labels; None is `estimator_name`.
         ax : matplotlib Axes, default=None
             None makes a new figure.
         **line_kw : dict
-            For both lines, as of `matplotlib.pyplot.plot`.
+            Options of both lines, as in `matplotlib.pyplot.plot`.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class ConvergenceDisplay:
         prefix = f"{name}: " if name else ""
         history = self.history
         reached = history["objective"][-1] if len(history) else 1.0
-        # A logarithmic axis has no place for 0, nor for where nothing bounds the objective.
+        # A logarithmic axis cannot show 0, nor the infinite gap of a fit without a certificate.
         gaps = _positive(history["gap"] / reached)
         left = _positive(history["objective"] / reached - 1)
         style = {"marker": ".", **line_kw}
@@ -110,7 +110,7 @@ class ConvergenceDisplay:
         )
         ax.set(xlabel=_X_LABELS[x], ylabel="relative to the objective", yscale="log")
         ax.xaxis.get_major_locator().set_params(integer=x == "iteration")
-        ax.legend(fontsize="small", loc="upper right")    # the curves fall
+        ax.legend(fontsize="small", loc="upper right")    # the curves fall: this corner is free
         self.ax_, self.figure_, self.lines_ = ax, ax.figure, [certified, observed]
         return self
 

@@ -1,4 +1,4 @@
-"""`RegularizationPathDisplay`: what changes with C."""
+"""`RegularizationPathDisplay`: coefficients, sparsity, deviance and scores along C."""
 
 import numpy as np
 
@@ -9,6 +9,7 @@ _Y_LABELS = {
     "nonzeros": "coefficients that are not zero", "deviance": "deviance explained",
     "score": "score on held-out folds",
 }
+# Largest number of features named in the legend.
 _MOST_NAMES = 10
 
 
@@ -23,7 +24,7 @@ class RegularizationPathDisplay:
         Ascending.
     coefs : ndarray of shape (n_Cs, n_rows, n_features)
     class_names : array-like of shape (n_rows,)
-        One for each row of coefficients.
+        Class of each row of coefficients; if binary the second class.
     feature_names : array-like of shape (n_features,)
     degrees_of_freedom : ndarray of shape (n_Cs,)
     deviances_explained : ndarray of shape (n_Cs,), default=None
@@ -36,7 +37,7 @@ class RegularizationPathDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : list of matplotlib Line2D
-        One for each feature, or one alone.
+        One line for each feature, or one line alone.
 
     Examples
     --------
@@ -65,15 +66,15 @@ class RegularizationPathDisplay:
 
     @classmethod
     def from_path(cls, path, *, kind="norms", feature_names=None, class_name=None, ax=None):
-        """Draw what `softmax_path` returned.
+        """Draw the result of `softmax_path`.
 
         Parameters
         ----------
         path : SoftmaxPath
         kind
-            As in `plot`; there are no scores.
+            As in `plot`, except "score".
         feature_names : array-like of shape (n_features,), default=None
-            None is x0, x1, ...
+            None takes x0, x1, ...
         class_name, ax
             As in `plot`.
 
@@ -101,7 +102,7 @@ class RegularizationPathDisplay:
         estimator : SoftmaxRegressionCV
             The coefficients drawn along the path are means over the folds.
         kind
-            As in `plot`; there is no deviance.
+            As in `plot`, except "deviance".
         feature_names : array-like of shape (n_features,), default=None
             None takes `feature_names_in_`, or x0, x1, ... where there are none.
         class_name, ax
@@ -136,8 +137,9 @@ class RegularizationPathDisplay:
         ----------
         kind : {"norms", "coefficients", "nonzeros", "deviance", "score"}, default="norms"
             "norms" is the Euclidean norm of each feature's coefficients over the classes,
-            "coefficients" those of one class. "score" is the mean over folds with a band of
-            one standard error. The largest ten at the end of the path are named.
+            "coefficients" those of one class. The legend names the ten features that are largest
+            at the end of the path. "score" is the mean over folds with a band of one standard
+            error.
         class_name : object, default=None
             For "coefficients", one of `class_names`; None is the first.
         ax : matplotlib Axes, default=None
@@ -152,7 +154,7 @@ class RegularizationPathDisplay:
         ImportError
             Without matplotlib.
         ValueError
-            On what the display has no data for.
+            If the display has no data for this kind, or the class is unknown.
         """
         missing = {"deviance": self.deviances_explained, "score": self.scores}
         known = [name for name in _Y_LABELS if missing.get(name, self.Cs) is not None]
@@ -188,10 +190,10 @@ class RegularizationPathDisplay:
             )
         handles, labels = ax.get_legend_handles_labels()
         if handles:
-            # Features from the largest down, for that is how they are stacked in the drawing.
+            # Features from the largest to the smallest: the larger is drawn above the smaller.
             order = np.argsort([-handle.get_zorder() for handle in handles], kind="stable")
-            # A place by name: matplotlib's search for the best one takes seconds on thousands
-            # of lines, and warns of it. Paths leave zero on the left, scores start low.
+            # A fixed place: matplotlib's search for the best one takes seconds on thousands of
+            # lines, and warns of it. Paths start at zero, scores end high: these corners are free.
             ax.legend(
                 [handles[i] for i in order], [labels[i] for i in order], fontsize="small",
                 loc="lower right" if kind == "score" else "upper left",
@@ -208,7 +210,7 @@ class RegularizationPathDisplay:
         return names.index(class_name)
 
     def _named_lines(self, values, ax):
-        """Draw a line for each feature and return them; the largest at the end get names.
+        """Draw a line for each feature and return the lines; the largest at the end get names.
 
         values : (n_Cs, n_features)
         """
@@ -216,7 +218,7 @@ class RegularizationPathDisplay:
         named = [j for j in named if values[-1, j] != 0]
         lines = ax.plot(self.Cs, values, color="0.75", linewidth=0.8)
         for rank, j in enumerate(named):
-            # Above the grey ones, the largest on top.
+            # Above the grey lines, the largest feature on top.
             lines[j].set(color=f"C{rank}", linewidth=1.5, zorder=4 - rank / _MOST_NAMES,
                          label=str(self.feature_names[j]))
         return lines

@@ -1,4 +1,4 @@
-"""What a linear softmax model does once it has coefficients."""
+"""Base class of the classifiers: predictions, score and export of a fitted model."""
 
 import inspect
 
@@ -40,7 +40,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
 
     def __setstate__(self, state):
         """Restore a pickled model, with defaults for parameters that it lacks."""
-        # Parameters that did not exist when a model was pickled have their defaults.
+        # A model pickled by an older version lacks the parameters that were added since.
         parameters = inspect.signature(type(self).__init__).parameters.items()
         defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)
@@ -55,8 +55,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         Returns
         -------
         logits : ndarray of shape (n_samples, n_classes), or (n_samples,) if binary
-            Binary: log-odds of ``classes_[1]``. The dtype is that of X and `coef_`
-            together.
+            If binary, the log-odds of ``classes_[1]``. float32 where X and `coef_` both fit
+            into it, else float64.
         """
         return in_kind_of(X)(self._decisions(X))
 
@@ -79,7 +79,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
                     f"{self.n_features_in_} features as input."
                 )
         else:
-            # For scikit-learn bfloat16 is no number; `predictions` converts it block by block.
+            # scikit-learn refuses bfloat16; `predictions` converts it block by block.
             dtype = None if is_narrow(getattr(X, "dtype", None)) else "numeric"
             X = validate_data(
                 self, X, accept_sparse="csr", reset=False, ensure_all_finite=False, dtype=dtype
@@ -92,7 +92,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             check_finite(X)
         elif not all_finite and isinstance(X, RowBlocks):
             X.check_finite()
-        elif not all_finite:    # raises unless coef_ is to blame
+        elif not all_finite:    # raises if X is not finite; coef_ may be what is not
             dtype = np.float32 if is_narrow(X.dtype) else "numeric"
             check_array(X, accept_sparse="csr", estimator=self, input_name="X", dtype=dtype)
         return out if on_device else as_numpy(out)
@@ -162,7 +162,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
 
     def sparsify(self):
-        """Make `coef_` a SciPy CSR array; worth it when most of it is zero.
+        """Convert `coef_` to a SciPy CSR array; saves memory when most coefficients are zero.
 
         Returns
         -------
@@ -173,7 +173,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return self
 
     def densify(self):
-        """Make `coef_` an ndarray again.
+        """Convert `coef_` back to an ndarray.
 
         Returns
         -------
@@ -193,13 +193,14 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         -------
         LogisticRegression
             Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
-            probabilities up to rounding. The parameters ask for the same optimum, except for
-            `grouped`, `groups` and `penalty_factor`, which it does not have; `n_iter_` is the
-            largest.
+            and the same probabilities up to rounding. The parameters define the same objective,
+            but `LogisticRegression` has no `grouped`, `groups` and `penalty_factor`. `n_iter_`
+            is the largest number of iterations of any fit.
 
         Raises
         ------
         NotFittedError
+            If the model is not fitted.
 
         Examples
         --------
@@ -210,7 +211,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         LogisticRegression(C=0.1)
         """
         check_is_fitted(self)
-        if hasattr(self, "C_"):    # what a search has chosen
+        if hasattr(self, "C_"):    # chosen by `SoftmaxRegressionCV`
             return fitted_logistic_regression(self, self.C_, self.l1_ratio_)
         return fitted_logistic_regression(self, self.C, self.l1_ratio)
 

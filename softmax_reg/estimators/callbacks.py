@@ -5,21 +5,22 @@ try:
 except ImportError:    # scikit-learn < 1.9
 
     class CallbackSupportMixin:
-        """Empty mixin, in the place of the one of scikit-learn >= 1.9."""
+        """Empty stand-in for the mixin of scikit-learn >= 1.9."""
 
 
 class FitProgress:
-    """Callbacks of a `Monitor` that report its iterations.
+    """Report the iterations of a fit: to scikit-learn's callbacks and, if verbose, in print.
 
     Parameters
     ----------
-    estimator : SoftmaxRegression
+    estimator : SoftmaxRegression or SoftmaxRegressionCV
     data : dict
         X, y and metadata (or None), passed on to scikit-learn's hooks.
     solver : str
-        Name of the iterations.
+        Name of the solver, in the printed lines and in the names of the callbacks' tasks.
     attributes : callable
-        theta -> fitted attributes, for callbacks that want a fitted estimator, or None.
+        Function of theta that returns the fitted attributes, for callbacks that want a fitted
+        estimator; or None where there are no such attributes.
     n_tasks : int
         Largest number of iterations.
     """
@@ -36,7 +37,7 @@ class FitProgress:
             self._root.call_on_fit_task_begin(estimator=estimator, **data)
 
     def begin(self, theta):
-        """Begin an iteration at theta, or go on with the last if it has not made a step."""
+        """Begin an iteration at theta, unless one that could not make a step is still open."""
         if self._root is not None and self._task is None:
             self._task = self._root.subcontext(task_name=f"{self._solver}-iter")
             self._task.call_on_fit_task_begin(
@@ -68,7 +69,7 @@ class FitProgress:
         )
 
     def close(self, attributes):
-        """End the fit with these attributes."""
+        """End the fit; callbacks get the fitted attributes."""
         self.end_task(None)    # an iteration that could not make a step
         if self._root is not None:
             self._root.call_on_fit_task_end(

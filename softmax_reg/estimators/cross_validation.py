@@ -29,20 +29,22 @@ from .regression import _OF_FIT, SoftmaxRegression
 from .scoring import fold_scorer, folds_that_count, knowing_classes, scorer_of
 from .validation import check_sample_weight, check_training_data
 
-_DECADES = -4, 4    # ends of the default grid of C, those of scikit-learn
+# Powers of ten at the ends of the default grid of C, as in scikit-learn.
+_DECADES = -4, 4
 
 
 class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     """Softmax regression whose C and l1_ratio are chosen by cross-validation.
 
     Every fold fits the grid of C from the most to the least regularised, each fit with a warm
-    start from the last. What does not depend on C is computed once. The model is then fitted
-    on all rows with the values chosen.
+    start from the last. Quantities that do not depend on C are computed once for each fold and
+    l1_ratio. The model is then fitted on all rows with the values chosen.
 
     Parameters
     ----------
     Cs : int or array-like of shape (n_Cs,), default=10
-        Values of C, or their number: from 1e-4 to 1e4, evenly spaced in the logarithm.
+        Values of C, or how many values to take from 1e-4 to 1e4, evenly spaced in the
+        logarithm.
     l1_ratios : array-like of shape (n_l1_ratios,), default=(0.0,)
         Values of l1_ratio, from 0 to 1.
     cv : int, cross-validation generator or iterable, default=None
@@ -50,20 +52,22 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     scoring : str, callable or None, default="neg_log_loss"
         As in scikit-learn; None is accuracy. Metrics that take labels or a positive label
         get those of `fit`, in folds and in `score`. If neither of two classes is the metric's
-        default, ``classes_[1]`` is positive. A candidate with a score that is not finite is
-        not chosen, and a fold that has no finite score does not count; a warning names them.
+        default positive label, ``classes_[1]`` is positive. A candidate with a score that is
+        not finite is not chosen, and a fold that has no finite score does not count; a warning
+        names them.
     refit : bool, default=True
-        Fit on all rows with what scores best on average. Otherwise `coef_`, `intercept_`,
-        `C_` and `l1_ratio_` are the means of every fold's best.
+        Fit on all rows with the values that score best on average. Otherwise `coef_`,
+        `intercept_`, `C_` and `l1_ratio_` are the means, over the folds, of each fold's best
+        candidate; coefficients of folds that lack a class do not enter their mean.
     selection : {"best", "one_se"}, default="best"
         "one_se" takes, at the best l1_ratio, the smallest C whose mean score is within one
         standard error of the best: the simplest model that is not clearly worse. Needs refit.
     n_jobs : int, default=None
-        Number of folds and l1_ratios fitted at a time, in threads.
+        Number of threads, as in joblib. Each fits one fold at one l1_ratio at a time.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
 penalty_factor, groups, device, precision
-        As in `SoftmaxRegression`. "balanced" class weights are those of all rows. An X on a
-        device is copied to the host first, where scikit-learn's splitters and scorers work.
+        As in `SoftmaxRegression`. "balanced" class weights are computed from all rows. An X on
+        a device is copied to the host first, where scikit-learn's splitters and scorers work.
 
     Attributes
     ----------
@@ -157,9 +161,9 @@ penalty_factor, groups, device, precision
 
     @property
     def penalty(self):
-        """What is penalised, in scikit-learn's words: "l1", "l2", "elasticnet" or None.
+        """Kind of penalty, in scikit-learn's words: "l1", "l2", "elasticnet" or None.
 
-        By `C_` and `l1_ratio_` after a fit, before it by `Cs` and `l1_ratios`.
+        After a fit it is that of `C_` and `l1_ratio_`, before a fit that of `Cs` and `l1_ratios`.
         """
         fitted = vars(self)
         Cs = [fitted["C_"]] if "C_" in fitted else np.ravel(self.Cs)
@@ -197,10 +201,10 @@ penalty_factor, groups, device, precision
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,) or float, default=None
-            Count in the fits and in the scores.
+            Weights of the rows, in the fits and in the scores.
         **params : dict
-            For the splitter and the scorer, as in scikit-learn: for the scorer alone unless
-            metadata routing is enabled.
+            Arguments of the splitter and the scorer, as in scikit-learn; of the scorer alone
+            unless metadata routing is enabled.
 
         Returns
         -------
@@ -209,8 +213,8 @@ penalty_factor, groups, device, precision
         Raises
         ------
         ValueError
-            On what `SoftmaxRegression` refuses, on folds without weight, and where no candidate
-            has a finite score.
+            If `SoftmaxRegression` refuses an argument, a fold has no weight, or no candidate
+            has a finite score in every fold that counts.
         """
         _raise_for_params(params, self, "fit")
         X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
@@ -245,7 +249,7 @@ penalty_factor, groups, device, precision
             "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
             "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
         }
-        # What a fold says of a class that it lacks is no estimate of its coefficients.
+        # The fit of a fold that lacks a class does not estimate the coefficients of this class.
         complete = np.array([path.is_complete for path in paths[::len(l1_ratios)]])
         if self.refit:
             i, j = selected(scores[counts], Cs, self.selection)
@@ -274,7 +278,8 @@ penalty_factor, groups, device, precision
             }
         results = [result for path in paths for result in path.results]
         warn_of_path(results, np.tile(Cs, len(paths)), self.max_iter)
-        # An earlier fit may have set what this one does not; the rest is a subclass's.
+        # Remove what an earlier fit has set and this one may not set; keep the attributes of
+        # subclasses.
         kept = {name: value for name, value in vars(self).items() if name not in _OF_FIT}
         self.__dict__ = kept | fitted    # all at once
         return self
@@ -288,7 +293,7 @@ penalty_factor, groups, device, precision
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,), default=None
         **score_params : dict
-            For the scorer, where metadata routing is enabled.
+            Arguments of the scorer, if metadata routing is enabled.
 
         Returns
         -------

@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ..rows.device_input import as_numpy
 
-# Whether a parameter of its own chooses the kind of penalty, as in scikit-learn < 1.8.
+# Whether the parameter `penalty` of LogisticRegression is in use, as in scikit-learn < 1.8.
 _HAS_PENALTY = LogisticRegression().penalty != "deprecated"
 
 
@@ -21,7 +21,7 @@ def fitted_logistic_regression(model, C, l1_ratio):
     Returns
     -------
     LogisticRegression
-        With copies of the coefficients. The parameters ask for the same optimum as far as
+        With copies of the coefficients. The parameters define the same objective, as far as
         `LogisticRegression` has them. The solver is saga for an L1 part, else lbfgs.
     """
     penalty = {"l1_ratio": l1_ratio}
@@ -35,7 +35,7 @@ def fitted_logistic_regression(model, C, l1_ratio):
         C=C, fit_intercept=model.fit_intercept, class_weight=model.class_weight,
         random_state=model.random_state, solver="saga" if l1_ratio > 0 else "lbfgs", **penalty,
     )
-    exported.coef_ = as_numpy(model.coef_).copy()    # an ndarray or, sparsified, a CSR array
+    exported.coef_ = as_numpy(model.coef_).copy()    # ndarray, or CSR after `sparsify`
     exported.intercept_ = as_numpy(model.intercept_).copy()
     exported.classes_ = model.classes_.copy()
     if hasattr(model, "n_iter_"):    # not after partial_fit

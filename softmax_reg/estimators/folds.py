@@ -1,4 +1,4 @@
-"""One fold of a cross-validation, and the choice among their scores."""
+"""The fits of one fold of a cross-validation, and the choice of C and l1_ratio by scores."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ class FoldPath(NamedTuple):
         Scores of the rows left out; relative duality gaps; numbers of iterations.
     results : list of Fit
     is_complete : bool
-        Whether every class has weight in the fold.
+        Whether every class has weight in the training rows of the fold. Always True without an
+        intercept: then all classes are fitted.
     """
 
     coefs: np.ndarray
@@ -47,7 +48,7 @@ def set_coefficients(model, coef, intercept, classes):
 
 
 def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
-    """Fit and score all Cs on one fold.
+    """Fit one fold at one l1_ratio for all Cs, and score the rows left out.
 
     Parameters
     ----------
@@ -55,14 +56,14 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     data : TrainingData
         All rows.
     train, test : ndarray
-        Indices of rows.
+        Indices of the rows to fit, and of the rows to score.
     l1_ratio : float
     Cs : ndarray
         In any order; fitted from the smallest to the largest.
     score : callable
         (model, rows) -> float.
     options : dict
-        Arguments of `Problem`: those that folds share.
+        Arguments of `Problem` that all folds share.
 
     Returns
     -------
@@ -97,14 +98,14 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
 
 
 def split(joined, fit_intercept):
-    """Return (coef, intercept) from a row of `coefs_paths_`."""
+    """Return (coef, intercept) from coefficients with the intercept in the last column."""
     if fit_intercept:
         return joined[:, :-1].copy(), joined[:, -1].copy()
     return joined, np.zeros(len(joined), dtype=joined.dtype)
 
 
 def best_of(scores):
-    """Return the index, a tuple, of the largest finite score; the first of all if none is."""
+    """Return the index, a tuple, of the largest finite score; all 0 if no score is finite."""
     finite = np.where(np.isfinite(scores), scores, -np.inf)
     return np.unravel_index(np.argmax(finite), scores.shape)
 
@@ -114,7 +115,7 @@ def selected(scores, Cs, selection):
 
     The choice is the candidate with the best mean score. With "one_se" it is, at the same
     l1_ratio, the smallest C whose mean is within one standard error, over folds, of the best.
-    A candidate with a score that is not finite loses.
+    A candidate with a score that is not finite is not chosen.
     """
     is_finite = np.isfinite(scores).all(axis=0)
     mean = np.where(is_finite, np.where(is_finite, scores, 0).mean(axis=0), -np.inf)

@@ -1,4 +1,4 @@
-"""Warnings about the end of a fit, or of many."""
+"""Warnings at the end of a fit, or of all fits of a path."""
 
 import warnings
 
@@ -9,7 +9,7 @@ from ..exceptions import SeparationWarning
 
 
 def warn_of_outcome(result, absent, tol, max_iter):
-    """Warn of what is wrong with the end of a fit, if anything is.
+    """Warn if a fit ended short of its tolerance, or classes have no weight.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def warn_of_outcome(result, absent, tol, max_iter):
         warnings.warn(
             f"{result.solver} failed to converge in coef_ and intercept_ as they are stored: "
             f"rounding them to {result.coef.dtype} takes the objective to {result.value:.9g}"
-            f"{above}. Some columns are large beside what varies in them: subtract their means "
-            "first (StandardScaler, say).",
+            f"{above}. The means of some columns are large beside their spread: subtract the "
+            "means first (StandardScaler, say).",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -49,8 +49,8 @@ def warn_of_outcome(result, absent, tol, max_iter):
             f"{result.solver} stopped at the rounding floor after {result.n_iter} "
             "iteration(s): Newton's decrement puts the objective within "
             f"{result.newton_decrement**2 / 2:.1e} of the optimum, but rounding hides the "
-            f"duality gap (<= {result.gap:.1e}) where columns of X or weights differ by so "
-            "many orders of magnitude. Scale them for a certificate.",
+            f"duality gap (<= {result.gap:.1e}): columns of X, or weights, differ by many "
+            "orders of magnitude. Scale them for a certificate.",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -59,16 +59,17 @@ def warn_of_outcome(result, absent, tol, max_iter):
             f"duality gap {result.gap:.1e} > tol * objective = "
             f"{tol * result.value:.1e}"
             if np.isfinite(result.gap)
-            else f"objective {result.value:.6g}, no certificate where something is not penalised. "
+            else f"objective {result.value:.6g}, no certificate: not all coefficients are "
+            "penalised. "
             "The classes may be separable, or nearly collinear columns may leave the "
             "coefficients undetermined: a finite C settles both"
         )
         advice = (
             f"Increase the number of iterations (max_iter={max_iter})."
             if result.status == "max_iter"
-            else "Rounding stops it from going on: scale the data or raise tol."
+            else "Rounding prevents further progress: scale the data or raise tol."
             if result.status == "stalled"
-            else "The objective is within tol of its infimum as far as Newton's decrement tells."
+            else "Newton's decrement estimates that the objective is within tol of its infimum."
         )
         warnings.warn(
             f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
@@ -79,14 +80,14 @@ def warn_of_outcome(result, absent, tol, max_iter):
 
 
 def warn_of_path(results, Cs, max_iter):
-    """Warn once of the fits that fell short of tol, and once of those of separable classes.
+    """Warn once of the fits that ended short of tol, and once of those on separable classes.
 
     Parameters
     ----------
     results : list of Fit
         Fits of a path, or of several.
     Cs : array of shape (n_results,)
-        The C of each; folds have the same ones.
+        The C of each fit; each C occurs once in every path.
     max_iter : int
     """
     Cs, statuses = np.asarray(Cs), np.array([result.status for result in results])
@@ -116,7 +117,7 @@ def warn_of_path(results, Cs, max_iter):
                         "the largest values of C.",
             "undecided": "The classes may be separable, or columns nearly collinear: use a "
                          "finite C and no penalty factor of 0.",
-            "stalled": "Rounding stops it from going on: scale the data or raise tol.",
+            "stalled": "Rounding prevents further progress: scale the data or raise tol.",
             "uncertified": "Rounding hides the gap: scale the columns for a certificate.",
             "rounded": "Rounding coef_ and intercept_ costs more than tol: subtract the means "
                        "of the columns first.",

@@ -1,4 +1,4 @@
-"""Parameters that estimators have in common: what they may be, and what a `Problem` takes."""
+"""Parameters that the estimators share: their constraints, and the arguments of `Problem`."""
 
 from numbers import Integral, Real
 

@@ -10,7 +10,7 @@ from .parameters import problem_options
 from .regression import SoftmaxRegression
 from .validation import check_training_data
 
-# Smallest share of L1 in the penalty for which the start of a default grid is computed.
+# Smallest l1_ratio for the computation of the first C of a default grid.
 _LEAST_L1 = 1e-3
 
 
@@ -72,7 +72,7 @@ def softmax_path(
     Cs : array-like of shape (n_Cs,), default=None
         Positive and finite values. None takes `n_Cs` values, evenly spaced in the logarithm,
         from the largest C at which all penalised coefficients are zero to 1 / eps times that
-        C. An l1_ratio < 0.001 counts as 0.001 there: ridge never gives zeros.
+        C. For this an l1_ratio < 0.001 counts as 0.001: a ridge penalty gives no zeros.
     n_Cs : int, default=100
         Number of values where `Cs` is None.
     eps : float in (0, 1), default=1e-3
@@ -90,13 +90,14 @@ device, precision
     Raises
     ------
     ValueError
-        On arguments that `SoftmaxRegression` refuses, and on a grid that is empty or not
-        positive.
+        If `SoftmaxRegression` refuses an argument, or the grid is empty or not positive and
+        finite.
 
     Warns
     -----
     ConvergenceWarning
-        Once, if any fits ended short of `tol`.
+        Once, if any fits ended short of `tol`; as `SeparationWarning`, if unpenalised
+        coefficients separate the classes.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Predictions from coefficients, in blocks of rows; only the result has n x K numbers."""
+"""Predictions in blocks of rows: no temporary array of n_samples x n_classes numbers."""
 
 import numpy as np
 from scipy import sparse
@@ -8,23 +8,22 @@ from ..rows.choice import rows_of
 from ..rows.device_input import as_numpy
 from ..rows.row_blocks import RowBlocks
 
-# Number of rows at a time where X has to be converted or copied first.
+# Number of rows in a block where X has to be converted or copied.
 _ROWS = 16_384
-# Largest number of rows on which the effect of rounding is looked at.
+# Largest number of rows on which the effect of rounding is measured.
 _SAMPLED_ROWS = 2048
 
 
 def predictions(X, coef, intercept, kind, device="cpu"):
     """Compute the logits, probabilities or log-probabilities of every row.
 
-    A value of X that is not finite makes the logits of its row not finite either. So X has to
-    be checked only where logits are not finite. Checking X itself would take as long as all
-    the rest.
+    If a value of X is not finite, the logits of its row are not finite either. So callers check
+    X only if some logits are not finite: a check of X takes as long as the predictions.
 
     Parameters
     ----------
-    X : array or CSR of shape (n_samples, n_features), any real dtype; validated, but for
-        values that are not finite. On a device: C-ordered and of its dtypes
+    X : array or CSR of shape (n_samples, n_features), any real dtype; validated, except that
+        values may not be finite. On a device: C-ordered, float32 or float64
     coef : ndarray or sparse of shape (1 or n_classes, n_features)
     intercept : array of shape (1 or n_classes,) or a number
     kind : {"logits", "probabilities", "log_probabilities"}
@@ -33,8 +32,8 @@ def predictions(X, coef, intercept, kind, device="cpu"):
     Returns
     -------
     out : array of shape (n_samples, n_classes)
-        NumPy's or the device's. The dtype is that of X and coef together, float64 at most.
-        Two classes have logits 0 and z.
+        On the host or the device. float32 where X and coef both fit into it, else float64.
+        Of two classes, the logit of the first is 0.
     all_finite : bool
         Whether all logits are finite.
     """
@@ -75,7 +74,7 @@ def _native(block, dtype):
 
 
 def rounded(coef, intercept, X, y, tol):
-    """Round parameters to the dtype of X where predictions do not suffer.
+    """Round parameters to the dtype of X, unless this changes the loss by more than `tol`.
 
     Parameters
     ----------
@@ -85,13 +84,13 @@ def rounded(coef, intercept, X, y, tol):
     y : ndarray of shape (n_samples,)
         Class indices.
     tol : float
-        Relative change of the mean loss, on some 2,000 rows at most, up to which they are
-        rounded.
+        Largest relative change of the mean loss, measured on at most 2,048 rows, that rounding
+        may make.
 
     Returns
     -------
     coef, intercept
-        As they were given, where the loss would change by more.
+        As given, where rounding would change the loss by more.
     """
     if X.dtype == np.float64:
         return coef, intercept

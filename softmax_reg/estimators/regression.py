@@ -44,9 +44,9 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         coefficients that do not help enough are exactly 0.
     tol : float, default=1e-4
         Relative duality gap at which to stop: the objective is then at most
-        ``tol * objective_`` above the optimum, and at most 100 tol of what it has gained over
-        the model without features. The gap overestimates the distance: over 400 fits to 1e-4
-        the objective ended 1e-11 (relative) above the optimum in the median, 5e-7 at the worst.
+        ``tol * objective_`` above the optimum, and at most 100 tol times its decrease from the
+        model without features. The gap overestimates the distance: in 400 fits at tol=1e-4 the
+        objective ended 1e-11 (relative) above the optimum in the median, 5e-7 at the worst.
         0 goes on to the rounding floor.
     fit_intercept : bool, default=True
         Whether to fit an unpenalised intercept.
@@ -55,9 +55,9 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
     random_state : int, RandomState instance or None, default=None
         Accepted for compatibility; no solver draws random numbers.
     solver : {"auto", "lbfgs", "newton-cholesky", "newton-cg"}, default="auto"
-        "auto" takes exact Newton where its cost model says so and preconditioned
-        L-BFGS elsewhere, and the proximal versions of both, which no other name gives, where
-        l1_ratio > 0. A solver that cannot go on hands over to another.
+        "auto" chooses exact Newton or preconditioned L-BFGS by a cost model. l1_ratio > 0 needs
+        "auto", which then takes the proximal versions of both. A solver that cannot go on hands
+        over to another.
     max_iter : int, default=1000
         Largest number of iterations; 0 returns the starting point.
     verbose : int, default=0
@@ -78,22 +78,22 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         the weights of Yuan & Lin. None is a group for each feature.
     device : {"cpu", "cuda"}, default="cpu"
         Where passes over the rows run, in fits and predictions. "cuda" needs a GPU and an
-        extra, ``cuda12`` or ``cuda13``. A dense X moves there once, or block by block in every
-        pass if it does not fit, a memmap say. CuPy's arrays and PyTorch's CUDA tensors are
-        used where they are, and `coef_`, `intercept_` and predictions are of their kind.
+        extra, ``cuda12`` or ``cuda13``. A dense X is copied to the GPU once, or block by block in
+        every pass if it does not fit. CuPy's arrays and PyTorch's CUDA tensors are used where
+        they are; `coef_`, `intercept_` and predictions are then of their type.
         With an L1 part the fit runs on the CPU, with a warning.
     precision : {"auto", "tf32x3"}, default="auto"
         "auto" works in float32 as long as that is accurate enough, then in float64. With
         "tf32x3", for device="cuda" alone, products in float32 run on tensor cores, each in
-        three parts that keep about float32's accuracy. Certificates are of float64 either way.
+        three parts that keep about float32's accuracy. Certificates are computed in float64.
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         float32 where X is and rounding costs the objective less than `tol`, else float64.
         Rounding costs more only on columns whose means are large beside their spread. On the
-        device of X, if it was there. With an intercept, columns that are constant among the
-        rows of positive weight have the coefficient 0.
+        device where X was. With an intercept, columns that are constant among the rows of
+        positive weight have the coefficient 0.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Same dtype as `coef_`.
     classes_ : ndarray of shape (n_classes,)
@@ -104,23 +104,25 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         The value above, in nats, of `coef_` and `intercept_` as they are stored and as
         predictions compute it.
     dual_gap_ : float
-        Proven upper bound on ``objective_`` minus its optimum; at most ``objective_``, for no
-        optimum is negative. ``np.inf`` where C is infinite or a penalty factor is 0, for then
-        no bound exists.
+        Proven upper bound on ``objective_`` minus its optimum; at most ``objective_``, because
+        the optimum is not negative. ``np.inf`` where C is infinite or a penalty factor is 0:
+        then there is no bound.
     newton_decrement_ : float
-        sqrt(g' H^-1 g) at the last step of a Newton solver, or what takes its place with L1;
-        half its square estimates the suboptimality. NaN where no Newton step was taken.
+        sqrt(g' H^-1 g) at the last step of a Newton solver, for gradient g and Hessian H. With
+        an L1 part, sqrt(2 d) for the decrease d that the second-order model predicts. Half its
+        square estimates the suboptimality. NaN where no Newton step was taken.
     n_iter_ : ndarray of shape (1,), int32
-        Iterations, over all solvers that took part.
+        Iterations of all solvers that ran.
     n_evaluations_ : int
-        Passes over the rows, everything counted.
+        Passes over the rows, of any kind.
     solver_ : str
         The solver that ended the fit.
     history_ : structured ndarray
-        iteration, seconds, objective and gap, from the start to the end.
+        Fields iteration, seconds, objective and gap: an entry for the start, and one after
+        each iteration.
     weight_seen_ : float
-        After `partial_fit` alone, which gives none of the attributes from `objective_` to
-        `history_`: the sum of the weights of all rows so far.
+        Sum of the weights of all rows so far. Only after `partial_fit`, which sets none of the
+        attributes from `objective_` to `history_`.
 
     See Also
     --------
@@ -178,7 +180,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
 
     @property
     def penalty(self):
-        """What is penalised, in scikit-learn's words: "l1", "l2", "elasticnet" or None."""
+        """Kind of penalty, in scikit-learn's words: "l1", "l2", "elasticnet" or None."""
         if self.C == np.inf:
             return None
         return {0: "l2", 1: "l1"}.get(self.l1_ratio, "elasticnet")
@@ -202,10 +204,10 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Also an array on a CUDA device, see `device`. float32 and float64 are used as they
-            are. Large problems are solved in float32 at first; the end, and what is reported,
-            is float64 arithmetic.
+            are. Large problems are solved in float32 at first, then in float64; the attributes
+            are computed in float64.
         y : array-like of shape (n_samples,)
-            Labels of any type that sorts, at least two different ones.
+            Labels that can be sorted, with at least two different values.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Non-negative, not all zero.
 
@@ -223,13 +225,13 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         Parameters
         ----------
         data : TrainingData
-            Or what `problem_type` takes for it.
+            Or the data that `problem_type` takes in its place.
         problem_type : type
-            `Problem`, or one that does the same elsewhere.
+            `Problem`, or a subclass for rows on other machines.
         metadata : dict or None
             For callbacks.
         in_kind : callable
-            NumPy array -> the array that `coef_` is to be.
+            Converts a NumPy array to the library and device of X.
         """
         previous = check_warm_start(self, data)
         problem = problem_type(
@@ -281,19 +283,21 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         A quadratic function stands for the batches so far: the second-order expansion of their
         losses. The new coefficients minimise this function plus the batch's own loss, by Newton's
         method (the online Laplace approximation; formulas in `softmax_reg/streaming/stream.py`).
-        C counts against the rows of all batches: the objective is that of a `fit` to them all.
+        C has the same meaning as in one `fit` to the rows of all batches.
 
-        After the first batch the coefficients are those of `fit`. After more, they are close to
-        a fit's, and asymptotically as good on new rows, if batches are drawn at random:
-        shuffle first. Rows are not forgotten, and rows that come again count again. Nothing
-        is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist then.
-        Up to 650 coefficients and intercepts, curvatures are kept in one matrix; above, as
-        Kronecker factors, which cost far less and lose little, but for weak penalties and
-        batches of fewer rows than features. Pickles hold them too; `end_partial_fit` drops
-        them.
+        After the first batch the coefficients are those of `fit`. After more batches, they are
+        close to those of a fit, and asymptotically as good on new rows, if batches are drawn at
+        random: shuffle first. Rows are not forgotten, and rows that come again count again.
+        Nothing is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist.
+        Up to 650 coefficients and intercepts, past curvature is kept in one matrix; above, as
+        Kronecker factors. These cost far less, and lose accuracy mainly under weak penalties
+        with batches of fewer rows than features. Pickles hold the curvature too;
+        `end_partial_fit` drops it.
 
-        A call after `fit` or `end_partial_fit` starts anew, as does `fit` after this. A call that
-        is refused or interrupted changes nothing.
+        A call after `fit` or `end_partial_fit` starts anew, and so does `fit` after
+        `partial_fit`. A call that is refused or interrupted changes nothing. solver, max_iter
+        and warm_start are not used; `tol` only bounds the relative change of the loss when
+        `coef_` is rounded to float32.
 
         Parameters
         ----------
@@ -316,8 +320,6 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         ValueError
             With l1_ratio > 0, C=np.inf, an infinite penalty factor, class_weight="balanced"
             or device="cuda"; if C, penalty_factor or fit_intercept change between calls.
-            solver, max_iter and warm_start are not used; tol only as the relative change of
-            the loss that rounding `coef_` to float32 may make.
 
         Examples
         --------
@@ -333,7 +335,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         >>> print(f"{model.score(X[1500:], y[1500:]):.2f}")
         0.90
         """
-        self._validate_params()    # scikit-learn does that in the first call only
+        self._validate_params()    # `_fit_context` validates in the first call only
         data = check_batch(self, X, y, classes, sample_weight)
         stream = next_stream(
             vars(self).get("_stream"),
@@ -356,10 +358,9 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
     def end_partial_fit(self):
         """Drop what `partial_fit` keeps of past batches for later ones; the model stays.
 
-        Curvatures of the past may be far larger than the coefficients: half the square of
-        their number in a pickle, or above 650 of them (with the intercepts) about half of
-        n_features^2 + n_classes^2. Predictions and `weight_seen_` do not change. `partial_fit`
-        then starts anew. Without past batches nothing happens.
+        In a pickle, the curvature of m coefficients and intercepts takes m^2 / 2 numbers, or for
+        m > 650 about (n_features^2 + n_classes^2) / 2. Predictions and `weight_seen_` do not
+        change. The next `partial_fit` starts anew. Without past batches nothing happens.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Scores of the rows left out of a fold: arguments of the scorers, and the scores that count."""
+"""Scores of the rows left out of a fold: arguments of scorers, and which scores count."""
 
 import copy
 import inspect
@@ -46,8 +46,8 @@ def knowing_classes(scorer, classes):
 
     Metrics of probabilities, and metrics without averages, get all labels. Averages over
     classes stay averages over the classes present, as in scikit-learn. With two classes the
-    positive one is the metric's default, if it is a class. Otherwise it is ``classes[1]``,
-    whose probability scorers pass to metrics. Arguments given to `make_scorer` stay.
+    positive one is the metric's default, if it is a class. Otherwise it is ``classes[1]``, the
+    class whose probability scorers pass to metrics. Arguments given to `make_scorer` stay.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def folds_that_count(scores, Cs, l1_ratios, lacking):
         if lacking[k]:
             reason += f", and the rows left out lack classes {lacking[k]}"
         parts.append(
-            f"in fold {k + 1} of {n_folds} those of {np.sum(~is_finite[k])} of "
+            f"in fold {k + 1} of {n_folds} the scores of {np.sum(~is_finite[k])} of "
             f"{is_finite[k].size} candidates, first C={Cs[j]:g}, l1_ratio={l1_ratios[i]:g} "
             f"({reason})" if counts[k] else
             f"no score of fold {k + 1} of {n_folds} is finite ({reason})"
@@ -122,7 +122,7 @@ def folds_that_count(scores, Cs, l1_ratios, lacking):
         )
     warnings.warn(
         f"Some scores are not finite: {told}. Such a candidate is not chosen; a fold without a "
-        "finite score has no say.",
+        "finite score does not count.",
         UserWarning,
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""What enters a fit: checked, converted, and never written back to the estimator."""
+"""Validation of the arguments of `fit` and `partial_fit`; the estimator is never changed."""
 
 import inspect
 from numbers import Integral, Real
@@ -92,14 +92,14 @@ def _weight_of_classes(class_weight, classes, y, sample_weight):
 
 
 def weight_of_counted_classes(class_weight, classes, counts, totals):
-    """Compute class weights from the rows of each class, and from their weights if any.
+    """Compute class weights from the number of rows of each class, or their total weights.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
     classes : sorted array of labels
-    counts : (n_classes,) rows of each
-    totals : (n_classes,) weight of each, or None without sample weights
+    counts : (n_classes,) number of rows of each class
+    totals : (n_classes,) total weight of each class, or None without sample weights
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -134,9 +134,9 @@ def _classes_and_index(y):
 def check_training_data(estimator, X, y, sample_weight):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
-    An X on a device stays there, where ``estimator.device`` is "cuda"; the rest comes to the
-    host. `RowBlocks`, and large arrays in files, are not read: the first pass tells whether they
-    are finite.
+    An X on a device stays there and needs ``estimator.device == "cuda"``; y and weights are
+    copied to the host. `RowBlocks` and large arrays in files are not read: the first pass over
+    the rows checks that they are finite.
 
     Returns
     -------
@@ -162,8 +162,8 @@ def _validated(estimator, X, y, reset):
 
     Without `reset` the columns of X must be those of `estimator`.
     """
-    # scikit-learn's validation writes n_features_in_ to its estimator. A copy without the detour
-    # of `copy.copy` over a pickle's state, which takes as long as the validation of a small X.
+    # scikit-learn's validation writes n_features_in_ to the estimator that it gets, here a copy.
+    # `copy.copy` goes through a pickle's state and takes as long as the validation of a small X.
     scratch = object.__new__(type(estimator))
     vars(scratch).update(vars(estimator))
     dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
@@ -189,7 +189,7 @@ def _validated(estimator, X, y, reset):
 
 
 def _with_labels_on_host(estimator, X, y, sample_weight):
-    """Return `TrainingData` of a checked X that scikit-learn cannot read."""
+    """Return `TrainingData` of a checked X, on a device or in `RowBlocks`."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
                          "is None.")
@@ -216,12 +216,12 @@ def _training_data(estimator, X, y, sample_weight, names):
 
 
 def check_batch(estimator, X, y, classes, sample_weight):
-    """Validate the arguments of ``partial_fit``, and the parameters that it cannot honour.
+    """Validate the arguments of ``partial_fit``, and refuse parameters that it does not support.
 
     Returns
     -------
     TrainingData
-        `classes` are those of the stream.
+        `classes` are those of all batches.
     """
     _check_stream_parameters(estimator)
     y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
@@ -260,7 +260,7 @@ def check_batch(estimator, X, y, classes, sample_weight):
 
 
 def _check_classes(classes):
-    """Return all labels of a stream, sorted."""
+    """Return the labels given as `classes` of `partial_fit`, sorted."""
     classes = column_or_1d(classes)
     if classes.dtype.kind == "f" and not np.all(np.isfinite(classes)):
         raise ValueError(f"classes must not hold NaN or infinity, got {classes!r}.")
@@ -271,13 +271,13 @@ def _check_classes(classes):
 
 
 def _check_stream_parameters(estimator):
-    """Raise a ValueError for parameters of an estimator that `partial_fit` does not have."""
+    """Raise a ValueError for parameter values that `partial_fit` does not support."""
     for name, refused, advice in (
-        ("device", "cuda", "Use device='cpu': batches are learned from on the CPU."),
+        ("device", "cuda", "Use device='cpu': partial_fit runs on the CPU."),
         ("C", np.inf, "Use a finite C: a first batch without a penalty may have no optimum."),
         ("class_weight", "balanced",
-         "Use a dict, from compute_class_weight('balanced', classes=classes, y=y) on what you "
-         "know: the frequencies of a stream show only at its end."),
+         "Use a dict, for example of compute_class_weight('balanced', classes=classes, y=y) on "
+         "labels that you have: the class frequencies of later batches are not known."),
     ):
         value = getattr(estimator, name)
         if isinstance(value, type(refused)) and value == refused:

@@ -1,4 +1,4 @@
-"""The public functions of logits and probabilities, in NumPy; imports nothing of the package."""
+"""The public functions of logits and probabilities, in NumPy; no other folder is imported."""
 
 from .functions import (
     binary_cross_entropy,

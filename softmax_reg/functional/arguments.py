@@ -31,8 +31,8 @@ def check_probabilities(name, p, absent=False):
 def check_distribution(name, p, axis, absent, may_be_zero=False):
     """Raise a ValueError if a vector, or a single class, does not sum to 1 along `axis`.
 
-    Such floats `p` look like labels 0 and 1 and probabilities of class 1. Rows of several
-    classes may have any sum. With `may_be_zero`, a vector may also have the sum 0.
+    A vector or single class with another sum probably holds labels 0 and 1, or probabilities of
+    class 1. Rows of several classes may have any sum. With `may_be_zero`, a vector may be zero.
     """
     if p.ndim > 1 and p.shape[axis] > 1:
         return
@@ -49,7 +49,7 @@ def check_distribution(name, p, axis, absent, may_be_zero=False):
 
 
 def along(name, x, axis):
-    """Return `x` as floats, and `axis` counted from the front; the axis may not be empty."""
+    """Return `x` as floats, and `axis` counted from the front; raise if the axis is empty."""
     x = as_float(name, x)
     if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis must be one of the {x.ndim} axes of {name}, got {axis!r}.")

@@ -6,9 +6,9 @@ import numpy as np
 def is_narrow(dtype):
     """Return whether `dtype` is a NumPy dtype of real floats of at most 16 bits.
 
-    float32 holds all their values. Among them are bfloat16 and the eight-bit types that
-    ml_dtypes adds to NumPy, which counts them as void. A dtype of another library, or None, is
-    not narrow.
+    float32 can represent every value of these types: float16, and bfloat16 and the eight-bit
+    types of ml_dtypes, to which NumPy gives the kind "V" of void. A dtype of another library, or
+    None, is not narrow.
     """
     if not isinstance(dtype, np.dtype):
         return False

@@ -5,7 +5,7 @@ import numpy as np
 
 def sum_along(x, axis):
     """Sum along any axis, pairwise in float64; the result has the dtype of `x`."""
-    x_last = np.ascontiguousarray(np.moveaxis(x, axis, -1))     # elsewhere NumPy adds in order
+    x_last = np.ascontiguousarray(np.moveaxis(x, axis, -1))     # NumPy adds pairwise only there
     return x_last.sum(axis=-1, dtype=np.float64).astype(x.dtype)
 
 

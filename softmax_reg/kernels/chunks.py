@@ -1,10 +1,10 @@
 """Kernels over one range of rows: what one thread runs, with private sums.
 
-Each walks its range block by block; nothing it allocates grows with n_samples.
-theta_t is theta transposed, (n_features + 1, n_classes padded), the last row the intercepts.
-For the binary model, a row of zeros precedes theta's row. `weight` already holds
-s_i / sum(s). The dtype of theta_t is that of the arithmetic within a block; sums over blocks
-are float64. Columns are padded to whole vector registers.
+Each kernel goes through its range block by block; no array that it allocates grows with
+n_samples. theta_t is theta transposed, (n_features + 1, n_classes padded), its last row the
+intercepts; in the binary model, class 0 has a column of zeros. `weight` holds s_i / sum(s). The
+dtype of theta_t is that of the arithmetic within a block; sums over blocks are float64. Widths
+are padded to whole vector registers.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from .tiles import add_lower_gram, add_lower_product, add_product, aligned_empty
 
 @inner_kernel
 def logit_space(theta_t, block):
-    """Return uninitialised by_row and logits of `products`, and work space of `residuals`."""
+    """Return uninitialised by_row and logits of `products`, and work of `cross_entropies`."""
     n_padded = theta_t.shape[1]
     return (
         aligned_empty(block, n_padded, theta_t),
@@ -64,11 +64,11 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
 
     One kernel serves both uses: compiling a second one would take as long again.
 
-    out : (rows of theta, width), overwritten
+    out : (rows of theta, width), overwritten by the gradient
     pairs : (n_pairs, n_features + 1, width), overwritten; n_pairs may be 0. Pair (k, m),
         k < m, in row-major order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', the
-        negative of the Hessian's block. Diagonal blocks follow: block rows sum to zero.
-        Only lower triangles are valid.
+        negative of the Hessian's block. Diagonal blocks follow from these, because the blocks
+        of a row sum to zero. Only lower triangles are valid.
 
     Returns (loss, n_errors) as `cross_entropies` does.
     """
@@ -86,8 +86,8 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
     for first in range(start, stop, block):
         last = min(first + block, stop)
         load_block(rows, shift, first, last, x)
-        # Prefetch three quarters of the next block while the logits are formed: with few
-        # classes, this takes longer than the gradient.
+        # Prefetch three quarters of the next block during the product for the logits, which
+        # takes longer than that for the gradient if classes are few.
         ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
         early = n_bytes // 4 * 3
         products(x, theta_t, by_row, padded_logits, ahead, early)
@@ -105,7 +105,7 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
 def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start, stop, out):
     """Compute the Hessian of the loss times a direction.
 
-    out : (rows of theta, width), overwritten
+    out : (rows of theta, width), overwritten by the product
     """
     x = aligned_empty(block, out.shape[1], theta_t)
     by_row, padded_proba, work = logit_space(theta_t, block)
@@ -129,8 +129,8 @@ def class_curvature(padded_proba, n_classes, weight, first, size, spread, weight
     """Add -sum_i s_i q_i q_i' to out, and set spread_i = s_i sum_k q_ik (1 - q_ik).
 
     padded_proba : (n_classes padded, block), its padding is overwritten
-    out : (n_classes, n_classes padded), whose diagonal has no meaning: the caller sets it. Or
-        (1, n_classes padded), to which sum_i s_i q_ik (1 - q_ik) is added instead.
+    out : (n_classes, n_classes padded): only the part below the diagonal is valid, the caller
+        sets the diagonal. Or (1, n_classes padded): sum_i s_i q_ik (1 - q_ik) is added instead.
     weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
     """
     proba = padded_proba
@@ -168,7 +168,8 @@ def curvature(
                   or the diagonal alone, (1, n_classes padded)
         moments : sum_i w_i [x_i, 1] [x_i, 1]', (n_features + 1, width), if `full`,
                   else its row n_features and its diagonal, (2, width).
-    Both are overwritten. Only the lower triangle of a symmetric sum is valid.
+    The arguments `classes` and `moments` are overwritten. Only the lower triangle of a symmetric
+    sum is valid.
     """
     width = moments.shape[1]
     x = aligned_empty(block, width, theta_t)

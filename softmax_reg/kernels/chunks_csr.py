@@ -1,7 +1,8 @@
 """Kernels over one range of sparse rows, touching only stored entries.
 
-Like `chunks`, with uncentred rows and the gradient transposed like theta_t: one stored
-entry uses one contiguous row of each, n_classes padded to whole vector registers.
+The kernels are those of `chunks`, for uncentred rows, with results out_t transposed like theta_t:
+one stored entry uses one contiguous row of each, n_classes padded to whole vector registers.
+Sums over blocks have the dtype of out_t, that of theta_t or float64.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ CSR_BLOCK = 64
 
 @inner_kernel
 def _fits(rows, first, last, table, by_row):
-    """Return whether rows first .. last, their table and their block fit together."""
+    """Return whether rows first .. last, a table like theta_t and a block by_row fit together."""
     n_columns = by_row.shape[1]
     return (
         len(table) == rows.n_features + 1
@@ -124,7 +125,7 @@ def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, ou
 
 @kernel
 def curvature_csr(rows, weight, theta_t, n_classes, start, stop, classes, moments):
-    """Compute `chunks.curvature` with full=False."""
+    """Compute `chunks.curvature` with full=False, for uncentred rows."""
     n_features = rows.n_features
     by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
     weighted = aligned_empty(n_classes, CSR_BLOCK, theta_t)

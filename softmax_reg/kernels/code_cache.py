@@ -25,18 +25,19 @@ _SOURCES = _digest_of_sources()
 class CodeFiles(IndexDataCacheFile):
     """Files of one function's code, each named by a hash of its key, without an index.
 
-    Numba numbers the files and keeps the numbers in an index. Two processes that both find it
-    empty name the code of different keys alike, and the last to write an index removes the
-    other's entries. Here every file says what it holds.
+    Numba numbers the files and keeps the numbers in an index. Two processes that both find the
+    index empty give the code of different keys the same file name, and the last to write the
+    index removes the other's entries. Here the key is in the name and the header of its file.
 
     Parameters
     ----------
     cache_path, filename_base : str
     source_stamp : object
-        Numba's stamp of the function's own file; None for a file of the kernels' folder. The
-        digest of this folder, which is always added because compiled code holds inlined
-        functions from other files, stands for it. So the code outlives a reinstallation, which
-        changes only the times of files.
+        Numba's stamp of the function's own file, its modification time and size; `guard` passes
+        None for a file of the kernels' folder. Headers also hold the digest of all sources in
+        this folder, because compiled code holds inlined functions from other files. The digest
+        covers the function's own file by content, so the stamp would add only the time, which a
+        reinstallation changes: without the stamp, cached code remains valid.
     """
 
     def __init__(self, cache_path, filename_base, source_stamp):
@@ -51,7 +52,7 @@ class CodeFiles(IndexDataCacheFile):
         return self._version, self._source_stamp, key, hashlib.sha256(code).hexdigest()
 
     def save(self, key, data):
-        """Write the code of a key, and replace what an older source left there."""
+        """Write the code of a key, in place of code compiled from older sources."""
         code = self._dump(data)
         with self._open_for_write(self._path(key)) as file:
             file.write(self._dump(self._header(key, code)))

@@ -1,4 +1,4 @@
-"""One line on stderr where kernels have to be compiled: a first fit is not a fit that hangs.
+"""One line on stderr while kernels are compiled, so that a first fit does not seem to hang.
 
 The line is a warning of the logger "softmax_reg", so that programs can handle or silence it.
 """
@@ -51,7 +51,7 @@ class _Notice(event.Listener):
 
 
 def _is_ours(event):
-    """Return whether the compiler has begun, or ended, a function of this package."""
+    """Return whether an event is the start or end of compiling a function of this package."""
     if event.kind != "numba:compile":
         return False
     return event.data["dispatcher"].py_func.__module__.partition(".")[0] == _PACKAGE
@@ -61,4 +61,4 @@ def announce():
     """Write the line, in this process, if kernels take longer than `PATIENCE` to compile."""
     notice = _Notice()
     event.register("numba:compile", notice)
-    event.register("numba:run_pass", notice)    # often: a kernel takes seconds
+    event.register("numba:run_pass", notice)    # many for each kernel, which takes seconds

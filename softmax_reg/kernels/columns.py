@@ -1,6 +1,6 @@
-"""What one pass over X tells of its columns: weighted sums, and the range of their values.
+"""Summary of the columns of X from one pass: weighted sums, and the range of their values.
 
-It is in NumPy: the pass runs once a fit, and no kernel has to be compiled for it.
+The pass is in NumPy: it runs once a fit, and no kernel has to be compiled for it.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class ColumnRange:
     high: np.ndarray
 
     def __add__(self, other):
-        """Return the range of the rows of both together."""
+        """Return the range of the values in either of two sets of rows."""
         return ColumnRange(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
     @property
@@ -66,9 +66,9 @@ def dense_summary(X, weight):
 def csr_summary(data, indices, indptr, n_features, weight):
     """Return sum_i s_i x_i and the `ColumnRange` of CSR rows, whose duplicate entries add up.
 
-    A column with entries in only some of the rows is 0 in the others. The range of such entries
-    is not computed: if one of them is not zero, the result is (-inf, inf), which is not
-    constant, like the true range.
+    A column with entries in only some of the rows is 0 in the others. The range of such a column
+    is not computed: if one of its entries is not zero, the result is (-inf, inf). This is not
+    constant, and neither is the true range.
     """
     counts_row = weight > 0
     lengths = np.diff(indptr)

@@ -67,11 +67,11 @@ def group_descent(hessian, members, starts, values, vectors, slope, x, threshold
     Parameters
     ----------
     members : (m,) int
-        The coordinates, group after group.
+        Indices of the coordinates, group after group.
     starts : (n_groups + 1,) int
         Where groups start in `members`.
     values : (m,)
-        Eigenvalues of the groups' blocks, not negative, ascending within a group.
+        Eigenvalues of the groups' blocks, non-negative, ascending within a group.
     vectors : (sum of squared sizes,)
         Eigenvectors of the blocks, as the columns of one matrix after the other.
     threshold : (n_groups,)
@@ -95,7 +95,7 @@ def group_descent(hessian, members, starts, values, vectors, slope, x, threshold
             top = value[size - 1]
             if not top > 0:
                 continue
-            for i in range(size):    # the group in its eigenvectors
+            for i in range(size):    # coordinates of the group in its eigenvectors
                 turned[i] = 0.0
                 lengths[i] = 0.0
                 for k in range(size):
@@ -103,7 +103,7 @@ def group_descent(hessian, members, starts, values, vectors, slope, x, threshold
                     lengths[i] += basis[k, i] * x[group[k]]
                 turned[i] -= value[i] * lengths[i]
             r, moved = shrink(value, turned, lengths, threshold[g], top)
-            if r == 0:    # exactly, not by rotation and back
+            if r == 0:    # set to exactly zero, without the errors of a rotation
                 for k in range(size):
                     lengths[k] = -x[group[k]]
             else:
@@ -144,7 +144,7 @@ def shrink(values, turned, lengths, t, top):
     Returns
     -------
     r : float
-        Norm at the minimum: 0 where the group is left out.
+        Norm of the group at the minimum: 0 where the group becomes zero; 1 where t = 0.
     moved : float
         h d^2 of the change.
     """

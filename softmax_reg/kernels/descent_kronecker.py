@@ -98,9 +98,10 @@ def kronecker_group_descent(
 ):
     """Minimise as `kronecker_descent`, for the Euclidean norm of every feature's coefficients.
 
-    A bound on the model is minimised over one feature after the other. The feature's block of H
-    is at most `curvature`, (width,), times the identity. The minimum of this bound is a gradient
-    step, shortened by threshold / curvature. Other arguments are as in `kronecker_descent`.
+    For one feature after the other, an upper bound on the model is minimised: in the bound, the
+    identity times `curvature`, (width,), replaces the feature's block of H, which is no larger.
+    The minimum of the bound is a gradient step whose result is shortened by threshold /
+    curvature. Other arguments are as in `kronecker_descent`.
     """
     width, n_rows = grad.shape
     rank = left.shape[2]
@@ -149,9 +150,10 @@ def kronecker_block_descent(
 ):
     """Minimise as `kronecker_descent`, for the Euclidean norm of blocks of features.
 
-    A bound on the model is minimised over one block after the other. The block's part of H is at
-    most a matrix that is diagonal, `bound`, in the basis of the eigenvectors of the block's
-    moments and of the classes. In this basis the minimum is that of `group_descent`.
+    For one block after the other, an upper bound on the model is minimised: a matrix no smaller
+    than the block's part of H replaces it. This matrix is diagonal, `bound`, in the basis of the
+    eigenvectors of the block's moments and of the classes. In this basis the minimum is that of
+    `group_descent`.
 
     Parameters
     ----------

@@ -10,12 +10,13 @@ _LOG2_E = 1.4426950408889634
 # log(2) in two parts, the first with trailing zeros, so that k * _LN2_HIGH is exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
-# Adding 1.5 * 2^52 rounds to an integer, and leaves it in the lowest bits.
+# Adding 1.5 * 2^52 rounds a number to an integer, held in the lowest bits of the significand.
 _MAGIC = 6755399441055744.0
 _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (
     1 / math.factorial(n) for n in range(2, 14)
 )
-# exp of anything lower is subnormal in float64, and 0 here.
+# Smallest argument whose exponential is not set to 0, in float64: just below it, at -708.4, exp
+# becomes subnormal, which the arithmetic on exponent bits cannot represent.
 UNDERFLOW = -708.0
 
 _LOG2_E_32 = np.float32(_LOG2_E)
@@ -25,7 +26,7 @@ _MAGIC_32 = np.float32(1.5 * 2**23)
 _ONE_32 = np.float32(1)
 _ZERO_32 = np.float32(0)
 _D2, _D3, _D4, _D5, _D6, _D7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
-# The same for float32.
+# Smallest argument whose exponential is not set to 0, in float32: exp is subnormal from -87.3.
 UNDERFLOW_32 = np.float32(-87.0)
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -39,8 +40,8 @@ def exp64(x):
 
     With x = k log 2 + r and |r| <= log(2) / 2, exp(r) is a Taylor polynomial of degree 13,
     whose remainder is below 2^-57, and k is added to the exponent bits. The result is 0
-    below `UNDERFLOW`, and NaN for NaN. Terms are added in pairs (Estrin's scheme): Horner's is
-    one chain of operations that wait for each other, and takes a quarter more time.
+    below `UNDERFLOW`, and NaN for NaN. Terms are added in pairs (Estrin's scheme): in Horner's
+    scheme every operation waits for the one before, which takes a quarter more time.
 
     References
     ----------
@@ -64,7 +65,7 @@ def exp64(x):
 
 @exact_kernel
 def exp32(x):
-    """Return exp(x) in float32 for x <= 88, as `exp64` with degree 7; error below 1.1 ulp."""
+    """Return exp(x) in float32 for x <= 88 by the method of `exp64`, degree 7; error < 1.1 ulp."""
     rounded = x * _LOG2_E_32 + _MAGIC_32
     k = rounded - _MAGIC_32
     r = (x - k * _LN2_HIGH_32) - k * _LN2_LOW_32

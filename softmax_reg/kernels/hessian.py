@@ -1,4 +1,4 @@
-"""The Hessian in some of the coefficients, by the method of the least work."""
+"""The Hessian in some of the coefficients, by the one of three methods with the least work."""
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from .tiles import padded
 PAIR_COST = 80
 # Cost of one addition to a row of sums, in operations of products of dense blocks.
 _TERM = 4
-# Smallest ratio of a diagonal entry after the shift to that before it.
+# Smallest ratio of a diagonal entry of centred rows to that of raw rows. Below it, the difference
+# between the two has cancelled too many digits.
 _LEAST_LEFT = 1e-6
 
 
@@ -28,8 +29,8 @@ def hessian_of(rows, weight, shift, theta, index, whole):
     """Return the Hessian in theta.ravel()[index]; see `Rows.hessian`.
 
     whole : callable
-        Returns the Hessian in all coefficients. If `index` is all of them, this takes half the
-        work of the other methods.
+        Returns the Hessian in all coefficients. If `index` is all of them, this takes about half
+        the work of dense blocks, because it computes each pair of classes once.
     """
     n_rows, width = theta.shape
     index = np.asarray(index, dtype=np.int64)
@@ -92,7 +93,17 @@ def _by_blocks(rows, weight, shift, theta, columns, counts, work):
 
 
 def _by_pairs(rows, weight, shift, theta, of_row, columns, most, work):
-    """Return the Hessian by pairs of stored entries, or None if the shift leaves few digits."""
+    """Return the Hessian by pairs of stored entries, or None if centring cancels its digits.
+
+    The sums are those of `hessian_csr`, of raw rows; the shift is subtracted afterwards.
+
+    of_row, columns : (m,) int
+        Row in theta, and column, of each coefficient.
+    most : int
+        As in `hessian_csr`.
+    work : float
+        Number of operations on all rows.
+    """
     n_rows, width = theta.shape
     first = count_classes(theta) - n_rows
     is_coef = columns < width - 1
@@ -114,11 +125,11 @@ def _by_pairs(rows, weight, shift, theta, of_row, columns, most, work):
     k = of_row[coefs] + first
     strip = strip[:, :count_classes(theta)]
     classes = mirrored(np.tril(classes[:, :count_classes(theta)], -1))
-    # Rows sum to zero: fill in the entries of the classes themselves.
+    # Rows sum to zero, which gives the entries between a class and itself.
     for sums, at in ((strip, (np.arange(len(coefs)), k)), (classes, np.diag_indices(shape[0]))):
         sums[at] = 0.0
         sums[at] = -sums.sum(axis=1)
-    # Change columns from x to x - shift, by the sums between coefficients and intercepts.
+    # Replace x by x - shift in the sums, using those between coefficients and intercepts.
     mean = shift[columns[coefs]]
     out = mirrored(own)
     seen = strip[:, k] * mean

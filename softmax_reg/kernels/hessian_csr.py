@@ -1,7 +1,7 @@
 """The Hessian of the loss in some of the coefficients, over one range of sparse rows.
 
-Like `chunks_csr`, the kernel touches stored entries only. The effect of a common shift is
-subtracted from the sums later.
+Like those of `chunks_csr`, the kernel touches stored entries only: its sums are of raw rows x, and
+`kernels.hessian` corrects them for x - shift.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .tiles import aligned_empty, transpose
 
 @inner_kernel
 def _fits(rows, theta_t, n_classes, starts, places, classes, out, strip):
-    """Return whether the lists of coefficients are in order, and the sums of their size."""
+    """Return whether coefficients are listed by column and in range, and sums have their shape."""
     n = len(places)
     fits = len(starts) == len(theta_t) == rows.n_features + 1 and len(classes) == n
     fits = fits and starts[0] == 0 and starts[rows.n_features] == n
@@ -39,11 +39,11 @@ def hessian_csr(
     starts : (n_features + 1,) int64
         Coefficients of column j are starts[j] to starts[j + 1] in `places` and `classes`.
     places, classes : (m,) int64
-        Row in the sums, and class, of each coefficient.
+        Position in `out` and `strip`, and class, of each coefficient.
     most : int
-        Largest number of coefficients that the entries of one row multiply.
+        Largest number of coefficients that multiply the stored entries of one row.
     out : (m, m)
-        The Hessian; its lower triangle.
+        Hessian between coefficients; only the lower triangle is valid.
     strip : (m, n_classes padded)
         Hessian between each coefficient and all intercepts. The entry for the intercept of the
         coefficient's own class has no meaning.
@@ -56,7 +56,7 @@ def hessian_csr(
     logits = padded_proba[:n_classes]
     inverse, rest, more = work[0], work[1], work[2]
     weighted = aligned_empty(n_classes, CSR_BLOCK, theta_t)
-    # Places, classes, x, q x and s q (1 - q) x for the coefficients of one row.
+    # Positions, classes, x, q x and s q (1 - q) x of the coefficients that one row multiplies.
     met, met_class = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     values, scaled, own = np.empty(most), np.empty(most), np.empty(most)
     out[:] = 0.0

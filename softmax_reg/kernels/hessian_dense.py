@@ -1,7 +1,8 @@
 """The Hessian of the loss in some of the coefficients, over one range of rows.
 
-The kernel is like those of `chunks`. Sparse models have few coefficients for each class, and
-different ones. Only a small part of the Hessian in all coefficients of their features is wanted.
+The kernel is like those of `chunks`. In sparse models each class has few nonzero coefficients,
+of other features than the next class. `chunks.value_grad` would compute the Hessian in all
+coefficients of these features, of which a small part is wanted.
 """
 
 import numpy as np
@@ -73,7 +74,8 @@ def hessian(
     logits = padded_logits[:n_classes]
     largest, rest, more = work[0], work[1], work[2]
     share = np.empty(block)
-    # Columns of all coefficients times q, and these times -s; then the columns of one class.
+    # scaled: q x of all coefficients; weighted: -s q x. picked: x of the coefficients of one
+    # class; curved: s q (1 - q) x of these.
     scaled, weighted = aligned_empty(height, width, theta_t), aligned_empty(height, width, theta_t)
     picked = aligned_empty(1, block * widest, theta_t)[0]
     curved = aligned_empty(1, block * widest, theta_t)[0]

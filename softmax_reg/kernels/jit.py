@@ -48,7 +48,7 @@ def kernel(function):
 
 
 def inner_kernel(function):
-    """Compile a function that only kernels call, as part of their source before typing.
+    """Inline a function that only kernels call into their source, before types are inferred.
 
     Compiling it on its own as well would take half of a cold start.
     """
@@ -58,14 +58,15 @@ def inner_kernel(function):
 def outlined_kernel(function):
     """Compile as `kernel` does, but as a separate function in its callers' machine code.
 
-    This is for a large body that many kernels call. The only floating-point arithmetic in it
-    is that of `simd_dense`, which no optimisation changes.
+    This is for a large body that many kernels call. fastmath is off, so every compilation gives
+    the same bits: sums are those of `simd_dense` and `simd_sparse`, whose order is fixed, or
+    elementwise.
     """
     return _compile(function, fastmath=False, forceinline=False)
 
 
 def by_precision(single, double):
-    """Return a function for kernels to call: `single` on float32 numbers, else `double`."""
+    """Return a function for kernels to call: `single` for float32 numbers, `double` for others."""
     if IS_INTERPRETED:
         return lambda x: (single if getattr(x, "dtype", None) == np.float32 else double)(x)
 

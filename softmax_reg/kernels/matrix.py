@@ -1,4 +1,4 @@
-"""X as kernels take it: dense or CSR behind one tuple."""
+"""Arrays of X as one argument of kernels, for dense and for CSR X."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from scipy import sparse
 
 
 class Matrix(NamedTuple):
-    """Rows of X, dense or CSR; one type, so a kernel compiles for both at once.
+    """Rows of X, dense or CSR, as one type: one compilation of a kernel serves both.
 
     Attributes
     ----------
@@ -42,8 +42,8 @@ def make_matrix(X):
     Parameters
     ----------
     X : ndarray or CSR matrix or array of shape (n_samples, n_features), float32 or float64
-        For CSR the caller has checked that `indptr` and `indices` are in range.
-        Duplicate entries add up, as everywhere in SciPy.
+        For CSR the caller has checked that `indptr` and `indices` are in range, and that no
+        entry of a row is stored twice: products of entries would not be those of their sum.
     """
     n_samples, n_features = X.shape
     if sparse.issparse(X):

@@ -11,17 +11,18 @@ from .matrix import read_only
 from .registers import REGISTER_BYTES
 from .tiles import padded
 
-# Largest size in bytes of a block of rows and twice its logits (half of an L2 cache), and
-# largest number of vector registers along its rows.
+# Largest size in bytes of a block of rows and twice its logits (half of an L2 cache).
 _BLOCK_BYTES = 2**18
+# Largest number of rows of a block, in vector registers: logits are stored with rows of X along
+# the contiguous axis.
 _MAX_BLOCK_REGISTERS = 31
 
 
 def rows_per_block(width, n_rows, itemsize):
-    """Return the number of rows of a block: whole tiles and three vector registers more.
+    """Return the number of rows of a block: 4 m + 3 vector registers, from 7 to 31.
 
-    The number of registers is odd: row strides of an even number of cache lines would crowd
-    a block's columns into few of the cache's sets.
+    The number of registers is odd: with an even one, the logits of all classes of a row would
+    compete for few of the cache's sets.
     """
     lanes = REGISTER_BYTES // itemsize
     fitting = _BLOCK_BYTES // (itemsize * (width + 2 * n_rows)) // lanes
@@ -29,9 +30,9 @@ def rows_per_block(width, n_rows, itemsize):
 
 
 def sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.float64):
-    """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add what it wrote.
+    """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add the outs of all chunks.
 
-    dtype : of the outs of a chunk; they are added in float64.
+    dtype : of the outs of a chunk, which are added in float64
 
     Vectors among `args` are passed as read-only views: one signature, and so one compilation,
     whether the caller's are writeable or not. Matrices are made for the pass and writeable, as
@@ -73,7 +74,7 @@ def padded_shape(theta):
 
 
 def dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
-    """Run `sum_over_chunks` for a kernel of `chunks` that takes the block size last."""
+    """Run `sum_over_chunks` for a kernel of `chunks`, with the block size as last of `args`."""
     itemsize = theta.itemsize
     block = rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
     return sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)

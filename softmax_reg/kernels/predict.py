@@ -58,7 +58,7 @@ def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop
                 rest[i] += more[i]
         if kind == LOG_PROBABILITIES:
             for i in range(size):
-                rest[i] = log1p(rest[i] * 1.0)
+                rest[i] = log1p(rest[i] * 1.0)    # the product is float64, as log1p needs
             for i in range(size):
                 for k in range(n_classes):
                     out[first + i, k] = (out[first + i, k] - largest[i]) - rest[i]

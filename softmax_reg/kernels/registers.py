@@ -37,12 +37,13 @@ _LEVELS = {"x86-64-v3": "+avx,+avx2", "x86-64-v4": "+avx,+avx2,+avx512f"}
 
 
 def _features():
-    """Return the flags that LLVM is given, after those that this processor's name implies."""
+    """Return the flags that the processor's name implies, then those that Numba gives LLVM."""
     _, name, given = cpu_target.target_context.codegen().magic_tuple()
     implied = get_host_cpu_features() if name == get_host_cpu_name() else _LEVELS.get(name, "")
     return f"{implied},{given}"
 
 
-# Narrower registers than LLVM might use give right results too, and wider ones are split. But
-# the width must be the same in all code that one process runs, so it is in the cache's key.
+# Results are right for any width: LLVM leaves part of a wider register unused, and splits vectors
+# that are wider than a register. But all code that one process runs must have the same width, so
+# the width is in the cache's key.
 REGISTER_BYTES, N_REGISTERS = register_file(platform.machine(), _features())

@@ -3,7 +3,7 @@
 LLVM vectorises an innermost loop, but does not keep a tile of sums in registers
 across the loop around it, nor transpose in registers. Without the first, a matrix
 product runs at a third of the machine's rate. So these functions hand LLVM the vector
-instructions themselves. Everything else in this package relies on LLVM's vectoriser.
+instructions themselves, as `simd_sparse` does. All other code relies on LLVM's vectoriser.
 
 The functions neither check bounds nor know what a row of X is: `tiles` does.
 """
@@ -30,6 +30,7 @@ _SHAPES = (
 MAX_WIDTH = max(_SHAPES)
 # HEIGHTS[width][n]: height of the next tile where n rows are left; as even as possible at
 # the greatest width (10 rows are 5 + 5, not 6 + 4).
+# MAX_ROWS is the largest n in the table; with more rows left, use HEIGHTS[width][MAX_ROWS].
 MAX_ROWS = 16
 HEIGHTS = np.zeros((MAX_WIDTH + 1, MAX_ROWS + 1), dtype=np.int64)
 for _width, _heights in _SHAPES.items():
@@ -149,7 +150,7 @@ def _add_tile_product(
     right : rows first .. last, `width` vector registers from `column`
     out : of the dtype of the factors, or float64; the sums over first .. last are
         formed in the factors' dtype.
-    address, stride : in bytes; step t of the loop also asks for the memory at address +
+    address, stride : in bytes; step t of the loop also prefetches the cache line at address +
         t stride, so that loading the data needed next takes no extra time.
     """
     two, six = [types.int64] * 2, [types.int64] * 6

@@ -2,7 +2,7 @@
 
 A stored entry of X uses a row of a table: theta transposed, or its gradient. The sums over the
 entries of a row of X, or the vectors to spread, stay in registers during the loop over entries.
-The table's rows of later entries are prefetched: they lie anywhere in memory.
+The table's rows of later entries are prefetched, because they are scattered in memory.
 """
 
 from llvmlite import ir
@@ -147,7 +147,7 @@ def _add_sparse_row(
 ):
     """Add sum_e values[e] table[indices[e], column:] to dense[row, column:], `width` registers.
 
-    e = first .. last; table and dense of one dtype.
+    The sum is over first <= e < last. The dtypes of table and dense are the same.
     """
     return _signature(values, indices, table, dense), _generate(
         _load_dense, _collect, _store_dense
@@ -159,7 +159,7 @@ def _spread_sparse_row(
 ):
     """Add values[e] dense[row, column:] to table[indices[e], column:], `width` registers.
 
-    table of the dtype of dense, or float64.
+    The loop is over first <= e < last. The table has the dtype of dense, or float64.
     """
     return _signature(values, indices, table, dense), _generate(
         _load_dense, _spread, lambda *arguments: None

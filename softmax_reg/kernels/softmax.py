@@ -2,7 +2,7 @@
 
 A block is ``x (block, width)``: rows of X, centred, then a one, then zeros up to whole
 vector registers. Logits and probabilities are ``(n_classes, block)``; rows of X run along
-their contiguous axis, so every loop here is one SIMD stream whatever the number of classes.
+their contiguous axis, so every loop here is vectorised whatever the number of classes.
 The binary model, whose theta has a single row, is the softmax of the logits 0 and z.
 
 A block that is not full is padded with rows of zeros and weight 0. Blocks are float64 or
@@ -62,8 +62,9 @@ def exponentials(logits, largest, rest, more):
         more       = number of further k with z_k = m  (0 except for exact ties)
         rest       = sum of the other exponentials
     so that logsumexp(z) - m = log1p(rest + more) keeps its relative accuracy
-    when one class takes all, where log(sum) would round to 0. Counting all k with
-    z_k = m and subtracting 1 would lose it: the compiler may add rest to the 1 first.
+    when the probability of one class is almost 1, where log(sum) would round to 0. The count
+    `more` starts at -1: if 1 were subtracted at the end, the compiler might first add `rest` to
+    the count, and lose its digits.
 
     References
     ----------
@@ -81,7 +82,7 @@ def exponentials(logits, largest, rest, more):
             largest[i] = max(largest[i], logits[k, i])
     for k in range(n_classes):
         for i in range(size):
-            # Selections instead of branches, so that it is one SIMD stream.
+            # Select values instead of branching, so that the loop is vectorised.
             z = logits[k, i]
             is_largest = z == largest[i]
             e = one if is_largest else exp(z - largest[i])
@@ -117,8 +118,8 @@ def cross_entropies(logits, y, weight, start, size, work, losses):
     y : (n_samples,) class indices, checked by the caller
     weight : (n_samples,)
     start, size : the block is rows start .. start + size
-    work : (4 or more, block) of the dtype of logits, overwritten: s over the sum of the
-        exponentials, that sum minus 1, and the true class's exponential minus that sum
+    work : (4 or more, block) of the dtype of logits, overwritten by: s / sum of the exponentials;
+        this sum - 1; the true class's exponential - this sum; the largest logit - the true one
     losses : (block,) float64, overwritten
 
     Returns
@@ -142,8 +143,8 @@ def cross_entropies(logits, y, weight, start, size, work, losses):
     for i in range(size):
         if weight[start + i] > 0.0 and not (below[i] == 0.0 and more[i] == 0.0):
             n_errors += 1
-        # softmax - 1 of the true class. If this class is the largest, minus the sum of
-        # the others keeps digits that q - 1 would lose.
+        # The true class's residual q - 1, times the sum of the exponentials. If this class is
+        # the largest, minus the sum of the others keeps digits that q - 1 would lose.
         true = logits[y[start + i], i] - (rest[i] + one)
         more[i] = -rest[i] if below[i] == 0.0 else true
     return total_of(losses, size), n_errors

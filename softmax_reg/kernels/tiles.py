@@ -6,8 +6,8 @@ from .jit import inner_kernel, outlined_kernel
 from .registers import REGISTER_BYTES
 from .simd_dense import HEIGHTS, MAX_ROWS, MAX_WIDTH, add_tile_product, load_vector, transpose_tile
 
-# Number of rows of the right factor per pass: MAX_WIDTH registers of each, 32 KiB with
-# AVX-512, stay in L1 while all rows of the left factor go by.
+# Number of rows of a wide right factor per pass. MAX_WIDTH registers of each of these rows, 32 KiB
+# in all with AVX-512 and 8 KiB with others, stay in L1 while a pass goes through the left factor.
 _DEPTH = 128
 
 
@@ -41,12 +41,14 @@ def aligned_empty(n_rows, n_columns, like):
 
 @inner_kernel
 def add_product(left, right, out, address, n_bytes):
-    """Add left @ right to out, and fetch the `n_bytes` of memory at `address` to L2.
+    """Add left @ right to out, and prefetch the `n_bytes` of memory at `address` into L2.
 
     left : (n_rows, depth) or more
     right : (depth, n_columns)
     out : (n_rows, n_columns), n_columns whole vector registers; float64 or of the factors'
-        dtype. At most `_DEPTH` terms are summed in that dtype before they are added to `out`.
+        dtype. Terms are summed in the factors' dtype and then added to `out`: all `depth` terms
+        at once if `out` is at most MAX_WIDTH registers wide, else `_DEPTH` at a time.
+    n_bytes : 0 for no prefetch
     """
     if left.shape[0] < out.shape[0] or left.shape[1] < right.shape[0]:
         raise ValueError("add_product: shapes do not fit")
@@ -92,9 +94,11 @@ def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes
         raise ValueError("_add_tiles: shapes do not fit")
     stride = 0
     if n_bytes > 0:
-        # Every tile fetches as if all had 6 rows and the greatest width. Where edges make them
-        # lower or narrower there are more, and the last fetch beyond the memory, harmlessly;
-        # where narrow tiles are higher there are fewer, and some memory is left out.
+        # Each step of a tile fetches one cache line, `stride` bytes after the last one. The count
+        # of tiles is exact where n_columns is a multiple of the greatest width, whose tiles have
+        # up to 6 rows. The remaining columns take one or two columns of narrower tiles, of 1, 2,
+        # 4 or 8 rows. If these are more than counted, the last fetches are beyond the memory,
+        # which is harmless. If they are fewer, the end of the memory is not fetched.
         n_tiles = -(-n_rows // 6) * -(-n_columns // (MAX_WIDTH * lanes))
         stride = n_bytes // (n_tiles * depth) + 1
     # A narrow right factor stays in L2 as a whole, and the left one is read in one go.
@@ -132,10 +136,10 @@ def load_rows(source, first, last, shift, target):
         raise ValueError("load_rows: shapes do not fit")
     lanes = lanes_of(target)
     for i in range(last - first):
-        # LLVM's own vector loop leaves up to 31 numbers to a scalar one.
+        # LLVM's own vector loop would leave up to 31 numbers to a scalar loop.
         for column in range(0, n_columns - lanes + 1, lanes):
             load_vector(source, first + i, shift, i, column, target)
-        if n_columns >= lanes:    # the rest, and some numbers again
+        if n_columns >= lanes:    # the last columns; some are loaded a second time
             load_vector(source, first + i, shift, i, n_columns - lanes, target)
         else:
             for column in range(n_columns):
@@ -144,7 +148,7 @@ def load_rows(source, first, last, shift, target):
 
 @outlined_kernel
 def transpose(source, target):
-    """Copy source.T to target; both sides are multiples of the lanes of a vector register."""
+    """Copy source.T to target; both lengths are multiples of the lanes of a vector register."""
     n_rows, n_columns = source.shape
     lanes = lanes_of(source)
     if target.shape != (n_columns, n_rows) or n_rows % lanes or n_columns % lanes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .launch import launch
 
-# Largest number of parts of an operation, a multiple of usual numbers of threads.
+# Largest number of parts of an operation: usual numbers of threads divide it.
 _PARTS = 8
 # Smallest number of entries of a part.
 _GRAIN = 4096
@@ -31,7 +31,7 @@ def _parts(length, grain):
 
 
 def product(left, right):
-    """Compute left @ right of 2-D arrays."""
+    """Compute left @ right of 2-D arrays, in float64."""
     (n_rows, depth), n_columns = left.shape, right.shape[1]
     out = np.empty((n_rows, n_columns))
     by_rows = n_rows >= n_columns
@@ -50,7 +50,10 @@ def product(left, right):
 
 
 def _centred_blocks(X, mean, part):
-    """Yield (columns, X[:, columns] - mean[columns]) for slices that cover `part`."""
+    """Yield (columns, X[:, columns] - mean[columns]) for slices that cover `part`.
+
+    The arrays share one buffer: each is valid until the next.
+    """
     buffer = np.empty((len(X), min(_COLUMNS, part.stop - part.start)))
     for start in range(part.start, part.stop, _COLUMNS):
         columns = slice(start, min(start + _COLUMNS, part.stop))
@@ -66,7 +69,7 @@ def centred_gram(X, mean):
     def gram(part):
         total = np.zeros((n_rows, n_rows))
         for _, centred in _centred_blocks(X, mean, part):
-            # A matrix times its own transpose: NumPy asks BLAS for half the operations.
+            # For a matrix times its own transpose, NumPy calls BLAS's syrk: half the operations.
             total += centred @ centred.T
         return total
 
@@ -104,11 +107,9 @@ def set_vector(vectors, row, vector, divisor):
 
 
 def inner_products(vectors, which):
-    """Compute vectors @ vectors[which].T in float64, for few long vectors.
+    """Compute vectors @ vectors[which].T, for few long vectors; `which` is a list of rows.
 
-    `which` is a list of rows.
-
-    Products of float32 vectors are added in float32 along a stretch of `_STRETCH` numbers.
+    Within `_STRETCH` numbers, sums have the dtype of the vectors; beyond, float64.
     """
 
     def add(part):
@@ -164,7 +165,7 @@ def add_up(arrays):
 
 
 def transposed(array):
-    """Return a C-contiguous copy of array.T, made by tiles: both sides stay in cache."""
+    """Return a C-contiguous float64 copy of array.T, made in tiles that stay in cache."""
     n_rows, n_columns = array.shape
     out = np.empty((n_columns, n_rows))
 

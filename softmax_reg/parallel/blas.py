@@ -11,7 +11,7 @@ import threading
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
-_users = set()    # a token for each, so that leaving twice, or without having entered, is safe
+_users = set()    # a token for each user: removing one twice, or one never added, is harmless
 _limited = []    # (library, its number of threads before)
 _controller = None
 
@@ -85,7 +85,7 @@ def _restore():
 
 
 def _forget_users():
-    """Reset the limit and the lock in a forked child: the threads that hold them are not there."""
+    """Reset the limit and the lock in a forked child, which lacks the threads that hold them."""
     global _lock
     _lock = threading.Lock()
     _users.clear()

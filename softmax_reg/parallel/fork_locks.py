@@ -13,7 +13,7 @@ _local = threading.local()
 
 
 def _acquire():
-    """Take Numba's lock, if Numba is there."""
+    """Take Numba's lock, if Numba is imported."""
     module = sys.modules.get("numba.core.compiler_lock")
     _local.lock = getattr(module, "global_compiler_lock", None)
     if _local.lock is not None:
@@ -21,7 +21,7 @@ def _acquire():
 
 
 def _release():
-    """Release what `_acquire` has taken in this thread."""
+    """Release the lock if `_acquire` has taken it in this thread."""
     lock, _local.lock = _local.lock, None
     if lock is not None:
         lock.release()

@@ -52,7 +52,7 @@ def environment_limit(environ):
 
 
 def _is_left_by_local_cluster(environ):
-    """Tell whether Dask set its workers' variables in this process, which is no worker.
+    """Return whether Dask set its workers' variables in this process, which is no worker.
 
     A `distributed.LocalCluster` sets OMP_NUM_THREADS=1 and other variables in the process that
     starts its workers. The workers inherit them, and the variables stay set.

@@ -13,7 +13,7 @@ class lazy:
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner, name):
-        """Note the attribute's name."""
+        """Store the attribute's name."""
         self._name = name
 
     def __get__(self, instance, owner=None):

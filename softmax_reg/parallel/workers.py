@@ -41,14 +41,15 @@ class Job:
             except BaseException as error:
                 self._error = error
             finally:
-                # Whoever waits for the end goes on at once; this thread may not for a while.
+                # Drop the function and its arrays first: after the release, the waiting thread
+                # goes on at once, and this one may have to wait for its turn.
                 self._function = None
                 self._running.release()
 
     def finish(self):
-        """Keep the job from beginning, or wait for its end and raise what it raised."""
+        """Cancel the job if it has not begun; else wait for its end and raise its exception."""
         if self._claim():
-            # The job stays in the queue until a worker wakes up; its arrays need not.
+            # Drop the function and its arrays: the job stays in the queue until a worker wakes up.
             self._function = None
             return
         self._running.acquire()
@@ -66,7 +67,7 @@ class Workers:
     Raises
     ------
     RuntimeError
-        Where threads cannot be started any more: the interpreter is shutting down.
+        If threads cannot be started any more, because the interpreter is shutting down.
     """
 
     def __init__(self, size):

@@ -1,11 +1,11 @@
-"""What solvers do with long vectors and large matrices, as one interface."""
+"""The solvers' products of long vectors and large matrices, and descents, as one interface."""
 
 from ..parallel import algebra
 from ..parallel.blas import one_blas_thread
 
 
 class HostAlgebra:
-    """Products and descents on the kernel threads; see `parallel.algebra` and `kernels.descent`.
+    """Products on the kernel threads, `parallel.algebra`; descents on the calling thread.
 
     BLAS itself is held to one thread within ``one_blas_thread()``.
     """
@@ -20,7 +20,7 @@ class HostAlgebra:
     inner_products = staticmethod(algebra.inner_products)
     combination = staticmethod(algebra.combination)
 
-    # Kernels are imported when they are called: Numba is not, for models without an L1 part.
+    # Import kernels in the methods: fits without an L1 part may then not need Numba at all.
 
     @staticmethod
     def coordinate_descent(*args):

@@ -17,7 +17,8 @@ def assembled(pairs, n_rows):
     Parameters
     ----------
     pairs : (n_pairs, width, width)
-        Symmetric blocks in the order of `class_pairs`; the single block of the binary model.
+        Symmetric blocks in the order of `class_pairs`, overwritten. In the binary model, the
+        single block is the Hessian itself.
     n_rows : int
     """
     width = pairs.shape[-1]
@@ -29,6 +30,6 @@ def assembled(pairs, n_rows):
     np.negative(pairs, out=pairs)
     blocks[first, second] = pairs
     blocks[second, first] = pairs
-    # The blocks of a row of classes sum to zero; (k, k) is still zero in the sum.
+    # The blocks of each row of blocks sum to zero, which gives (k, k), still zero in this sum.
     np.einsum("kikj->kij", out)[:] = -np.add.reduce(out, axis=2)
     return out.reshape(n_rows * width, n_rows * width)

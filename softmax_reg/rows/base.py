@@ -1,4 +1,4 @@
-"""What a fit asks of its rows, whatever kind they are of and wherever they are."""
+"""The interface of all kinds of rows: the passes over X that a fit consists of."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     weight: np.ndarray
 
     def take(self, index):
-        """Return the sample of some of the rows, a slice or an index."""
+        """Return the sample of the rows in `index`, a slice or an array."""
         return Sample(*(field[index] for field in self))
 
 
@@ -82,7 +82,7 @@ class Rows(ABC):
     is_sparse : bool
     rates : Rates
     algebra : HostAlgebra
-        Long vectors and large matrices of the solvers, where they are quickest.
+        Products of the solvers' long vectors and large matrices, on the host or the device.
     """
 
     rates: Rates
@@ -105,7 +105,7 @@ class Rows(ABC):
         return self.shape[1]
 
     def place(self, sample, n_classes):
-        """Scale weights to a sum of 1 and put the sample where the passes want it.
+        """Scale weights to a sum of 1 and move the sample to where the passes run.
 
         Returns
         -------
@@ -124,15 +124,15 @@ class Rows(ABC):
         return read_only(vector)
 
     def on_host(self, sample):
-        """Return (X, sample) as NumPy's or SciPy's in memory; None where they are elsewhere."""
+        """Return (X, sample) as NumPy or SciPy arrays in memory; None if they are elsewhere."""
         return None
 
     def as_dense(self):
-        """Return X as a dense array on the host; None where it is sparse or may not fit there."""
+        """Return X as a dense array on the host; None if X is sparse or may not fit in memory."""
         return None
 
     def subsample(self, sample, n_classes):
-        """Draw some of the rows, all rows of rare classes among them.
+        """Draw a sample of the rows that includes all rows of rare classes.
 
         Parameters
         ----------
@@ -143,14 +143,14 @@ class Rows(ABC):
         -------
         rows : Rows
         sample : Sample
-            Weights give every class its share.
+            The weights of each class sum to the class's total weight in all rows.
         """
         index, weight = sample_rows(*sample, n_classes, fraction_of(self.n_entries))
         return self.like(self.X[index]), Sample(sample.target[index], weight)
 
     @abstractmethod
     def like(self, X):
-        """Return rows of the same kind, or in memory, of an array."""
+        """Return the rows of an array, of the same kind as these or in memory."""
 
     @abstractmethod
     def columns(self, index):
@@ -195,8 +195,8 @@ class Rows(ABC):
         Returns
         -------
         classes : (n_rows, n_rows) or (n_rows,)
-            sum_i s_i A_i with A_i = diag(q_i) - q_i q_i'. With full_classes=False the
-            diagonal, except for the binary model.
+            sum_i s_i A_i with A_i = diag(q_i) - q_i q_i'. With full_classes=False only the
+            diagonal, except for the binary model, whose shape is (1, 1).
         moments : (n_features + 1, n_features + 1) or (2, n_features + 1)
             sum_i s_i trace(A_i) [x_i, 1] [x_i, 1]'. With full=False its last row and its
             diagonal.
@@ -209,13 +209,13 @@ class Rows(ABC):
         Parameters
         ----------
         theta : (n_rows, n_features + 1)
-            Parameters of x itself.
+            Parameters for x, not for x - shift.
         kind : {"logits", "probabilities", "log_probabilities"}
 
         Returns
         -------
         out : (n_samples, n_classes)
-            The first of two logits is 0.
+            In the binary model the logit of class 0 is 0.
         all_finite : bool
         """
 

@@ -1,4 +1,4 @@
-"""Which kind of rows an X is, for a device and an arithmetic."""
+"""Choice of the kind of rows for an X, a device and a precision."""
 
 import warnings
 
@@ -15,14 +15,14 @@ PRECISIONS = ("auto", "tf32x3")
 def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
     """Return the rows of X on a device.
 
-    Numba is imported where a kernel will be called, and CUDA for "cuda" only.
+    Numba is imported only for rows whose passes are kernels, and CUDA only for "cuda".
 
     Parameters
     ----------
     X : validated array or sparse matrix
     n_rows : int
-        Number of rows of theta. Small dense rows run in NumPy: this depends on shapes alone, so
-        bits do not depend on what has been compiled before.
+        Number of rows of theta. Small dense rows run in NumPy. This choice depends on shapes
+        alone, so results have the same bits whether or not kernels are compiled already.
     device : {"cpu", "cuda"}
     has_kinks : bool
         Whether the penalty has an L1 part. Such a fit runs on the CPU; with "cuda", a
@@ -36,10 +36,10 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
     Raises
     ------
     ImportError, RuntimeError
-        Where a requirement of "cuda" is missing; the message names it.
+        If a requirement of "cuda" is missing; the message names it.
     ValueError
-        On sparse X for "cuda", on an X on the device for "cpu", and where the CPU does not
-        have this precision.
+        If X is sparse for "cuda", or on the device for "cpu", or if the CPU does not have this
+        precision.
     """
     runs_on_device = check_device(device, X, has_kinks, precision)
     if runs_on_device:
@@ -50,7 +50,7 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
         from .file import FileRows
 
         return FileRows(X)
-    X = as_numpy(X)    # copies an X on a device: L1 has no solver there
+    X = as_numpy(X)    # a copy if X is on a device, for an L1 fit, which runs on the CPU
     if not sparse.issparse(X) and are_small(*X.shape, n_rows):
         return SmallRows(X)
     from .memory import MemoryRows

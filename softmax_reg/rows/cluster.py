@@ -56,7 +56,7 @@ class ClassTotals(NamedTuple):
 
 
 class ClusterRows(Rows):
-    """Rows of a fit as futures of blocks.
+    """Rows of a fit as Dask futures, each of a `partition.Block` on some worker.
 
     Passes ignore the argument `sample`: the blocks hold targets and weights.
 
@@ -64,7 +64,7 @@ class ClusterRows(Rows):
     ----------
     client : distributed.Client
     make : callable
-        Returns a list of futures of `partition.Block`; called again where futures are lost.
+        Returns a list of futures of `partition.Block`; called again if futures are lost.
     fingerprints : list of int
         Fingerprint of each block at the beginning of the fit.
     shape, dtype, n_entries, is_sparse
@@ -206,7 +206,7 @@ class ClusterRows(Rows):
         return total
 
     def _are_all_there(self):
-        """Tell whether all workers of the last pass are still in the cluster."""
+        """Return whether all workers of the last pass are still in the cluster."""
         return self._groups is not None and set(self._groups) <= set(self.client.nthreads())
 
     def _by_worker(self):
@@ -248,7 +248,7 @@ def _summed(one_pass, blocks, args, n_threads):
 
 
 def check_open(client, error=None):
-    """Raise RuntimeError where the client is closed or has lost its scheduler."""
+    """Raise RuntimeError if the client is closed or has lost its scheduler."""
     if client.status != "running":
         raise RuntimeError(
             f"The Dask client is {client.status}: it was closed, or its scheduler lost, during "

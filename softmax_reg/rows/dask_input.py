@@ -28,7 +28,7 @@ def aligned_parts(X, others):
     blocks : list of delayed
         Blocks of X.
     other_blocks : dict of str to list of delayed
-        Blocks of `others`; None for None.
+        Blocks of `others`; None where the value is None.
     """
     names = _checked_names(X)
     X = X if _is_frame(X) else _joined(X)
@@ -85,7 +85,7 @@ def _is_frame(collection):
 
 
 def _is_known(collection):
-    """Tell whether the lengths of the partitions are known."""
+    """Return whether the lengths of the partitions are known."""
     return not _is_frame(collection) and not np.isnan(collection.shape[0])
 
 
@@ -95,6 +95,6 @@ def _joined(array):
 
 def _blocks(collection):
     if _is_frame(collection):
-        # Optimised, a Series may have fewer partitions than the DataFrame.
+        # Optimisation of the graph may give a Series fewer partitions than its DataFrame.
         return list(collection.to_delayed(optimize_graph=False))
     return list(collection.to_delayed().ravel())

@@ -53,7 +53,7 @@ class DeviceRows(Rows):
     X : ndarray, RowBlocks or array on the device, of shape (n_samples, n_features)
         float32 or float64, C-ordered. X is moved once, if it fits and is on the host.
     is_split : bool, default=False
-        Whether products in float32 are those of `cuda.tf32`, on tensor cores, in halves.
+        Whether float32 products are those of `cuda.tf32`, split for tensor cores.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class DeviceRows(Rows):
         Whether X is on the device.
     """
 
-    # Rates of data-centre GPUs in float64 by their data sheets, not measured; factorisations are
-    # those of the host.
+    # Rates of data-centre GPUs in float64, from data sheets, not measured. `factor` is the host's
+    # rate, because factorisations run there.
     rates = Rates(
         product=3e13, sparse_product=1e10, factor=3e10, memory=2e12, softmax=2e10,
         pass_seconds=1e-3,
@@ -250,8 +250,8 @@ def _launch(multinomial, binary, logits, *arrays):
 def _add_hessian(hessian, logits, weight, design, xp):
     """Add the Hessian of a block of rows to `hessian`.
 
-    The parts between different classes are computed. The diagonal parts follow from them,
-    because the sum over the classes is zero: q - q^2 would cancel for q near 1.
+    Only the parts between different classes are computed. The diagonal parts are minus their
+    sum over the classes: q - q^2 would cancel for q near 1.
     """
     n_rows = len(hessian)
     spread = xp.empty(len(logits))

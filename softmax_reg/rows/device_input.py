@@ -41,7 +41,7 @@ def in_kind_of(X):
         library = X.__array_namespace__()
     else:
         library = sys.modules[type(X).__module__.partition(".")[0]]
-    if not hasattr(library, "from_dlpack"):    # Numba's arrays: CuPy's are the nearest
+    if not hasattr(library, "from_dlpack"):    # such as Numba: return arrays of CuPy instead
         return to_device
     return lambda array: library.from_dlpack(to_device(array))
 

@@ -39,7 +39,7 @@ class FileRows(Rows):
         return total
 
     def column_summary(self, sample):
-        """See `Rows.column_summary`; the first pass of a fit, which finds what is not finite.
+        """See `Rows.column_summary`; this first pass of a fit also checks that X is finite.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class FileRows(Rows):
         with np.errstate(invalid="ignore", over="ignore"):
             sums, ranges = self._summed(MemoryRows.column_summary, sample)
         if not np.all(np.isfinite(sums)):
-            self.X.check_finite()    # raises, unless the sums overflow
+            self.X.check_finite()    # does not raise if X is finite and only the sums overflow
         return sums, ranges
 
     def value_grad(self, sample, shift, theta):
@@ -83,7 +83,7 @@ class FileRows(Rows):
 
 
 def added(total, part):
-    """Add two results of a pass: an array or number, or a tuple of them, or None."""
+    """Add two results of a pass, each a number, array or tuple of these; `total` may be None."""
     if total is None:
         return part
     if isinstance(part, tuple):

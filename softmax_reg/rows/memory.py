@@ -49,19 +49,23 @@ class MemoryRows(Rows):
     Parameters
     ----------
     X : ndarray (C-ordered) or CSR of shape (n_samples, n_features), float32 or float64
-        Finite values. The caller has checked that `indptr` and `indices` are in range.
+        Finite values. The caller has checked that `indptr` and `indices` are in range. A CSR
+        matrix with duplicate entries, or unsorted ones, is copied; duplicates add up.
     """
 
     rates = CPU_RATES
     algebra = HOST_ALGEBRA
 
     def __init__(self, X):
+        if sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
         super().__init__(X.shape, X.dtype, n_entries_of(X), sparse.issparse(X))
         self.X = X
         self.matrix = make_matrix(X)
 
     def __reduce__(self):
-        """Return the class and X, the only pickled state."""
+        """Return the class and X for pickling; the rest is made again from X."""
         return MemoryRows, (self.X,)
 
     def on_host(self, sample):
@@ -165,12 +169,13 @@ class MemoryRows(Rows):
         # Rows sum to zero, which gives the diagonal. q - q q would cancel for q near 1.
         classes[np.diag_indices(n_classes)] = -classes.sum(axis=1)
         if len(theta) == 1:
-            # The binary model has one entry of [q, -q; -q, q] (1 - q), and half the trace.
+            # The two logits 0 and z have A_i = q (1 - q) [1, -1; -1, 1]. The binary model has
+            # only its last entry, which is half of its trace.
             return classes[1:, 1:].copy(), moments / 2
         return classes, moments
 
     def _sparse_curvature(self, weight, shift, theta, full, of_classes):
-        """Return the negated products of classes, lower triangle, and the two rows of moments."""
+        """Return `classes` and `moments` of `chunks.curvature` for sparse rows, centred."""
         n_classes = count_classes(theta)
         flops = 2 * n_classes * (of_classes + entries_per_row(self.matrix))
         (classes, moments), _ = csr_pass(
@@ -207,7 +212,7 @@ class MemoryRows(Rows):
             block = rows_per_block(width, n_classes, theta.itemsize)
         work = 2 * n_classes * entries_per_row(self.matrix) * self.n_samples
         out = np.empty((self.n_samples, n_classes), dtype=theta.dtype)
-        shift = read_only(np.zeros(self.n_features))    # as in the other passes
+        shift = read_only(np.zeros(self.n_features))    # the type of the other passes' shift
         args = self.matrix, shift, class_columns(theta), n_classes, width
         calls = [
             (*args, _KINDS[kind], block, start, stop, out)

@@ -1,4 +1,4 @@
-"""One partition of rows on a Dask worker: checked, and its part of every pass.
+"""One partition of rows on a Dask worker: its checks, and its share of every pass.
 
 Workers call these functions; nothing here needs Dask.
 """
@@ -30,7 +30,7 @@ class Partition(NamedTuple):
     y : ndarray of the user's labels
     weight : ndarray of float64, non-negative
     fingerprint : int
-        Fingerprint of all three: a different one means different rows.
+        Checksum of X, y and weight: a different one means different rows.
     """
 
     X: object
@@ -40,7 +40,7 @@ class Partition(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a fit has to know about a partition."""
+    """Properties of a partition that a fit needs to know."""
 
     n_samples: int
     n_features: int
@@ -54,7 +54,7 @@ class Summary(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A partition as passes take it."""
+    """A partition with targets and weights, ready for passes."""
 
     rows: MemoryRows
     sample: Sample    # weights of all blocks sum to 1
@@ -62,7 +62,7 @@ class Block(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one worker adds to a pass."""
+    """One worker's share of a pass: the sum over its blocks, and their fingerprints."""
 
     total: object
     fingerprints: tuple
@@ -143,7 +143,7 @@ def prepared(partition, classes, new_index, class_weights, columns):
     new_index : array of int
         Index of each label in the fit.
     class_weights : array
-        Factors of the weights of their rows.
+        Factor for each label that multiplies the weights of its rows.
     columns : array of int, or slice
     """
     X, y, weight, fingerprint = partition

@@ -9,6 +9,7 @@ from ..functional.narrow_floats import is_narrow
 
 # Size of a block in bytes: long reads, and little memory for two of them.
 BLOCK_BYTES = 2**26
+# Size of a memory page in bytes, or less.
 _PAGE = 4096
 
 
@@ -23,9 +24,9 @@ class RowBlocks:
     ----------
     array : object with ``shape``, ``dtype`` and ``array[start:stop]``
         A dataset of h5py's, an array of zarr's, ``numpy.load(path, mmap_mode="r")``, ... of
-        shape (n_samples, n_features) and real numbers; such an `array[start:stop]` is an
-        array of rows. Slices are read from another thread, one at a time. The array must not
-        change meanwhile.
+        shape (n_samples, n_features) and real numbers, whose slices `array[start:stop]` are
+        arrays of rows. Slices are read from another thread, one at a time. The array must not
+        change during a fit.
 
     Attributes
     ----------
@@ -36,9 +37,9 @@ class RowBlocks:
     Raises
     ------
     TypeError
-        Where it has no shape or dtype.
+        If the array has no shape or dtype.
     ValueError
-        Where it is not 2-D, has no rows or columns, or does not hold real numbers.
+        If the array is not 2-D, has no rows or columns, or does not hold real numbers.
 
     Examples
     --------
@@ -95,13 +96,20 @@ class RowBlocks:
         if isinstance(rows, tuple) and rows[1:] in ((), (...,), (slice(None),)):
             rows = rows[0]
         if isinstance(rows, slice):
-            rows = slice(*rows.indices(self.shape[0])[:2])    # ends as all sources take them
+            if rows.step not in (None, 1):
+                raise TypeError(f"RowBlocks has slices of step 1, got {rows!r}.")
+            # Some sources accept neither negative ends nor ends after the last row.
+            rows = slice(*rows.indices(self.shape[0])[:2])
             block = self._array[rows]
             if self._columns is not None:
                 block = np.asarray(block).take(self._columns, axis=1)
             return np.ascontiguousarray(block, dtype=self.dtype)
         rows = np.asarray(rows)
         if rows.dtype == bool:
+            if rows.shape != self.shape[:1]:
+                raise IndexError(
+                    f"A mask of rows must have shape {self.shape[:1]}, got {rows.shape}."
+                )
             rows = np.flatnonzero(rows)
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise TypeError(f"RowBlocks has slices and 1-D arrays of rows, got {rows!r}.")
@@ -130,7 +138,7 @@ class RowBlocks:
         return out
 
     def blocks(self):
-        """Yield (slice, rows as ndarray), and read the next rows meanwhile."""
+        """Yield (slice, rows as ndarray), while the next block is read in another thread."""
         size = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.shape[1]))
         starts = range(0, self.shape[0], size)
         parts = [slice(start, min(start + size, self.shape[0])) for start in starts]
@@ -141,7 +149,7 @@ class RowBlocks:
                 if following is not None:
                     coming = reader.submit(self._read, following)
                 yield part, block
-                del block    # before the one after the next is read
+                del block    # keep at most two blocks in memory
 
     def check_finite(self):
         """Raise a ValueError if X holds NaN or infinity."""

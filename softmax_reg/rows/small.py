@@ -4,7 +4,7 @@ Every pass is as accurate as the kernels', also where probabilities are next to 
 differences from 1 are sums of the other probabilities. Results do not depend on the number of
 threads: products are those of einsum, or of BLAS on one thread.
 
-Arrays have one column a row of X, so that sums over classes and over rows run along memory.
+Arrays have one column for each row of X, so that sums run along contiguous memory.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ from .algebra import HOST_ALGEBRA
 from .assembly import assembled, class_pairs
 from .base import CPU_RATES, Rows, some_columns
 
-# Largest number of rows times columns of [x, 1] times rows of theta. Up to it the time of a pass
-# is mostly that of calls from Python, of NumPy or of kernels.
+# Largest number of rows times columns of [x, 1] times rows of theta. Up to this size, a pass in
+# NumPy or in kernels spends most of its time in calls from Python.
 MAX_SIZE = 60_000
 
-# What overflows becomes inf or NaN, which solvers look for.
+# No warnings: an overflow becomes inf or NaN, which solvers check for.
 _silent = np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
 
 
 def are_small(n_samples, n_features, n_rows):
-    """Return whether `SmallRows` serve rows of this shape, for a theta of `n_rows` rows."""
+    """Return whether rows of this shape are `SmallRows`, for a theta of `n_rows` rows."""
     return n_samples * (n_features + 1) * n_rows <= MAX_SIZE
 
 
@@ -147,7 +147,7 @@ class SmallRows(Rows):
     def _design(self, shift, dtype):
         """Return [x - shift, 1] of every row as a column, (n_features + 1, n_samples), read-only.
 
-        All passes of a fit subtract the same array: its design is made once.
+        All passes of a fit subtract the same array `shift`, so the last design is kept for it.
         """
         known, design = self._last
         if shift is not None and known is shift and design.dtype == dtype:
@@ -166,14 +166,14 @@ class SmallRows(Rows):
 def _logits(theta, design):
     """Return the logits, (n_rows, n_samples).
 
-    Fits and predictions have the same bits, whatever rows are next to a row. So the objective
-    that is certified for rounded coefficients is that of the predictions where rounding counts.
+    With einsum, unlike BLAS, the logits of a row have the same bits whatever other rows are in X.
+    So the certified objective is that of the predictions' own logits, rounding errors included.
     """
     return np.einsum("kj,ji->ki", theta, design)
 
 
 def _cross_entropy(logits, y, weight):
-    """Return the weighted cross-entropy and what belongs to it.
+    """Compute the weighted cross-entropy, its gradient in the logits, errors and probabilities.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def _cross_entropy(logits, y, weight):
         Gradient in the logits.
     n_errors : int
     q : (n_rows, n_samples)
-        Probabilities; of the binary model q (1 - q).
+        Probabilities; in the binary model q (1 - q).
     """
     if len(logits) == 1:
         odds = np.where(y == 1, -logits[0], logits[0])    # of the other class

@@ -1,4 +1,4 @@
-"""Which rows a sample of them takes."""
+"""Choice of the rows of a sample, and their weights."""
 
 import numpy as np
 
@@ -18,8 +18,8 @@ def fraction_of(n_entries):
 def sample_rows(y, weight, n_classes, fraction=_FRACTION):
     """Draw a sample of rows, in order, with weights that give every class its share.
 
-    The sample has one random row, by a fixed seed, of every `fraction` in succession, and all
-    rows of the classes that would otherwise have few.
+    The sample has one random row, with a fixed seed, of each run of `fraction` successive rows,
+    and all rows of the classes that would otherwise have few.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def sample_rows(y, weight, n_classes, fraction=_FRACTION):
 
 
 def one_of_many(weight, fraction, seed=0):
-    """Return a mask of one random row of every `fraction`, if its weight is positive."""
+    """Return a mask of one random row per `fraction` rows, without rows of weight 0."""
     series = np.arange(0, len(weight) - fraction + 1, fraction)
     chosen = np.zeros(len(weight), dtype=bool)
     chosen[series + np.random.default_rng(seed).integers(0, fraction, len(series))] = True
@@ -47,7 +47,7 @@ def are_few(counts):
 
 
 def with_shares(y, weight, total):
-    """Return weights of a sample that give every class its `total` (n_classes,)."""
+    """Scale the weights of a sample so that each class has the sum `total`, (n_classes,)."""
     taken = np.bincount(y, weights=weight, minlength=len(total))
     share = np.divide(total, taken, out=np.ones(len(total)), where=taken > 0)
     return weight * share[y]

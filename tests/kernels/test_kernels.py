@@ -343,6 +343,26 @@ def test_duplicate_and_unsorted_csr_entries_add_up():
     np.testing.assert_allclose(csr[1], dense[1], atol=16 * EPS)
 
 
+def test_products_of_duplicate_csr_entries_are_those_of_their_sum():
+    """Second derivatives: (x + x)^2 is not x^2 + x^2; the caller's matrix keeps its entries."""
+    n = 50
+    X = sparse.csr_array(
+        (np.ones(2 * n), np.repeat(np.arange(n), 2), 2 * np.arange(n + 1)), shape=(n, n)
+    )
+    whole = MemoryRows(sparse.csr_array(2 * np.eye(n)))
+    sample = Sample(np.arange(n, dtype=np.int32) % 3, np.full(n, 1 / n))
+    shift, theta = np.zeros(n), np.zeros((3, n + 1))
+    rows, index = MemoryRows(X), np.arange(n)
+    for full in (True, False):
+        for actual, expected in zip(rows.curvature(sample, shift, theta, full),
+                                    whole.curvature(sample, shift, theta, full), strict=True):
+            np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(
+        rows.hessian(sample, shift, theta, index), whole.hessian(sample, shift, theta, index)
+    )
+    assert X.nnz == 2 * n
+
+
 def test_int64_indices_are_used_where_32_bits_do():
     """Index width does not change the numbers."""
     X, y, weight, theta = random_problem(30, 6, 3, sparse_X=True)

@@ -91,7 +91,9 @@ class TestPasses:
         np.testing.assert_array_equal(rows[X[:, 0] > 30], X[X[:, 0] > 30])
         assert rows[np.array([], dtype=int)].shape == (0, 5)
         for bad, error in ((3, TypeError), (np.array([12]), IndexError), ([0.5], TypeError),
-                           (np.array([-1]), IndexError), (np.eye(2, dtype=int), TypeError)):
+                           (np.array([-1]), IndexError), (np.eye(2, dtype=int), TypeError),
+                           (slice(None, None, 2), TypeError), (slice(None, None, -1), TypeError),
+                           (np.array([True, False]), IndexError)):
             with pytest.raises(error):
                 rows[bad]
         with pytest.raises(TypeError, match="not read as a whole"):
