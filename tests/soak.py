@@ -3,8 +3,8 @@
     python -m tests.soak [--fits N] [--seed SEED]
 
 Dense and CSR, float32 and float64, all solvers, weights, L2, elastic net, L1 and grouped
-penalties, 1 to 4 kernel threads. Every fit's objective is compared with that of Newton's
-method, exact or proximal, gone to the rounding floor or near it: it must be within the duality
+penalties, 1 to 4 kernel threads. The objective of every fit is compared with that of Newton's
+method, exact or proximal, run to the rounding floor or near it: it must be within the duality
 gap, and within `tol` unless the fit warned. Memory may not grow, except by a bounded size for
 every kernel that is first loaded. Takes minutes, so it is no part of the suite.
 """

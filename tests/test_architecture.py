@@ -1,4 +1,4 @@
-"""The architecture is a test: layers, only-here imports, file length."""
+"""The architecture is a test: layers, packages imported in few places, file length."""
 
 import ast
 from pathlib import Path

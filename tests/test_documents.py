@@ -1,4 +1,4 @@
-"""Documents are tested: README's code, docstrings against signatures, files it names."""
+"""Documents are tested: code in both READMEs, docstrings and signatures, names of files."""
 
 import inspect
 import re

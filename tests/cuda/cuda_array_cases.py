@@ -1,7 +1,7 @@
-"""Arrays that are on the device, on their way there, or in halves; see `cuda_cases`.
+"""Arrays on a CUDA device: inputs there, copies to it, halves for tf32; run as `cuda_cases`.
 
-In the simulator, where an array on the device is NumPy's, `OnDevice` stands for those of
-other libraries.
+In the simulator an array on the device is NumPy's: there `OnDevice` stands for the arrays of
+CuPy and PyTorch.
 """
 
 import sys

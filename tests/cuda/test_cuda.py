@@ -1,4 +1,4 @@
-"""device="cuda" without a GPU: in the simulator, and what is said where CUDA is missing."""
+"""device="cuda" without a GPU: in the simulator, and the errors where CUDA is missing."""
 
 import os
 import subprocess

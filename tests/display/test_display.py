@@ -1,4 +1,4 @@
-"""Displays hold what the model holds, draw it, and say what they cannot draw."""
+"""Displays hold the values of the model, draw them, and refuse what they cannot draw."""
 
 import itertools
 import sys

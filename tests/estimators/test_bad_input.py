@@ -1,4 +1,4 @@
-"""Bad input: the type of the error, the words that name what was wrong, nothing changed."""
+"""Bad input: the type and words of the error, and the estimator is left unchanged."""
 
 import numpy as np
 import pandas as pd

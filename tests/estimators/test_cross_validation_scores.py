@@ -1,4 +1,4 @@
-"""Scores of `SoftmaxRegressionCV`: those that are not finite, and what scorers know."""
+"""Scores of `SoftmaxRegressionCV`: scores that are not finite, and the arguments of scorers."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""What leaves: to_sklearn, ONNX, skops, pickle and joblib give the same predictions."""
+"""Exported models: to_sklearn, ONNX, skops, pickle and joblib give the same predictions."""
 
 import io
 import pickle

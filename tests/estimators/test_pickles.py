@@ -1,4 +1,4 @@
-"""Models that 0.1 has pickled, before its modules moved, still load, predict and learn."""
+"""Models pickled by version 0.1, before modules moved, still load, predict and learn."""
 
 import base64
 import pickle

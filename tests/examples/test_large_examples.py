@@ -1,4 +1,4 @@
-"""The examples for what is larger than memory or one machine, on little."""
+"""Examples for data larger than memory or one machine, run on small data."""
 
 import re
 

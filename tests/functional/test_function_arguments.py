@@ -1,4 +1,4 @@
-"""What the functions take, refuse and ignore: vectors, padding, rows of weight 0."""
+"""Arguments that functions take, refuse or ignore: vectors, padding, rows of weight 0."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The Hessian in some coefficients is that of the formula, whatever it is made from."""
+"""The Hessian for some of the coefficients equals the formula, by every way to compute it."""
 
 import numpy as np
 import pytest

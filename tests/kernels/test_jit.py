@@ -1,4 +1,4 @@
-"""The cache of machine code is never stale, never another's and never required."""
+"""The cache of machine code: never stale, never for another processor, never required."""
 
 import contextlib
 import importlib.util

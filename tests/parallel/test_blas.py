@@ -1,4 +1,4 @@
-"""The limit on BLAS's own threads during a fit, and theirs on ours."""
+"""The limit on the threads of BLAS during a fit, and the effect of such limits on ours."""
 
 import os
 import threading

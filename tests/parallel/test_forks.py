@@ -1,4 +1,4 @@
-"""Forks: at any moment, the child and the parent go on."""
+"""After a fork at any moment, both the child and the parent can go on."""
 
 import os
 

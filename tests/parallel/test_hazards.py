@@ -1,4 +1,4 @@
-"""What has aborted or hung other compiled estimators: every case in a process of its own."""
+"""Cases that aborted or hung other compiled estimators, each in a process of its own."""
 
 import os
 import subprocess

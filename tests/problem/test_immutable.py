@@ -1,4 +1,4 @@
-"""Fits change nothing of the objective that they are given."""
+"""Solvers do not change the objective that they minimise."""
 
 import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass

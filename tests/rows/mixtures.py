@@ -1,4 +1,4 @@
-"""Rows around a centre for each class, cut into parts; and when two fits of them agree."""
+"""Rows around one centre per class, lengths of partitions, and a comparison of two fits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What every kind of rows has to agree with the NumPy reference on; for tests of each of them.
+"""Checks of a kind of rows against the NumPy reference, for the tests of every kind.
 
 `rows` are those under test, `reference` the same as `ReferenceRows`; the other arguments are
 those of the passes of `Rows`.

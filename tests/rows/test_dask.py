@@ -19,7 +19,7 @@ from softmax_reg.problem import sampled_start
 from ..problems import EPS
 from .mixtures import agree, cut, mixture
 
-# Of libraries that Dask stands on.
+# Ignore the warnings of libraries that Dask uses.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
 
 

@@ -20,7 +20,7 @@ from softmax_reg.rows import cluster as cluster_module
 
 from .mixtures import agree, mixture
 
-# Of clusters that are killed.
+# Ignore the warnings of clusters that are killed.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.compiled]
 
 

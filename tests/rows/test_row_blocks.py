@@ -50,7 +50,7 @@ class Dataset:
         return self._array[part].copy()
 
 
-rows_of = functools.partial(mixtures.mixture, n_samples=60, n_features=3)
+small_mixture = functools.partial(mixtures.mixture, n_samples=60, n_features=3)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -122,7 +122,7 @@ class TestFits:
     @pytest.mark.parametrize("n_classes", [2, 3])
     def test_optimum(self, n_classes, options):
         """With every solver and penalty, weighted; predictions are the same rows'."""
-        X, y = rows_of(n_classes=n_classes)
+        X, y = small_mixture(n_classes=n_classes)
         weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
         options = {"tol": 1e-6, **options}
         model = SoftmaxRegression(**options).fit(RowBlocks(Dataset(X)), y, weight)
@@ -138,7 +138,7 @@ class TestFits:
 
     def test_a_memmap_is_read_in_blocks(self, tmp_path, monkeypatch):
         """By itself, read-only; the file does not change."""
-        X, y = rows_of()
+        X, y = small_mixture()
         np.save(tmp_path / "X.npy", X.astype(np.float32))
         before = (tmp_path / "X.npy").read_bytes()
         X_map = np.load(tmp_path / "X.npy", mmap_mode="r")
@@ -162,7 +162,7 @@ class TestFits:
     ])
     def test_other_types_are_converted_by_block(self, dtype, kept):
         """And Fortran's order."""
-        X, y = rows_of()
+        X, y = small_mixture()
         X = np.asfortranarray(X.astype(dtype))
         model = SoftmaxRegression().fit(RowBlocks(X), y)
         assert model.coef_.dtype == kept
@@ -172,7 +172,7 @@ class TestFits:
         """Its rows are gathered in one pass."""
         monkeypatch.setattr(sampled_start, "MIN_FLOPS", 0)
         monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 2**14)
-        X, y = rows_of(n_samples=5000, n_features=2, n_classes=2)
+        X, y = small_mixture(n_samples=5000, n_features=2, n_classes=2)
         started = []
         start = sampled_start.start_from_sample
         monkeypatch.setattr(
@@ -190,7 +190,7 @@ class TestFits:
 
     def test_paths_and_searches(self):
         """softmax_path block by block; a search copies its folds."""
-        X, y = rows_of()
+        X, y = small_mixture()
         rows = RowBlocks(Dataset(X))
         path = softmax_path(rows, y, n_Cs=4)
         expected = softmax_path(X, y, n_Cs=4)
@@ -213,7 +213,7 @@ class TestBadInput:
     @pytest.mark.parametrize("weight", [None, 0.0])
     def test_values_that_are_not_finite(self, bad, weight):
         """Found in the first pass, with their row; also in rows that weigh nothing."""
-        X, y = rows_of()
+        X, y = small_mixture()
         X[41, 1] = bad
         weights = np.ones(len(y))
         weights[41] = 1.0 if weight is None else weight
@@ -243,14 +243,14 @@ class TestBadInput:
 
     def test_a_batch_is_read(self):
         """`partial_fit` of rows in a file is that of the rows."""
-        X, y = rows_of()
+        X, y = small_mixture()
         model = SoftmaxRegression().partial_fit(RowBlocks(Dataset(X)), y, classes=[0, 1, 2])
         expected = SoftmaxRegression().partial_fit(X, y, classes=[0, 1, 2])
         np.testing.assert_array_equal(model.coef_, expected.coef_)
 
     def test_labels_and_features(self):
         """As many labels as rows; as many features as in the fit; some labels."""
-        X, y = rows_of()
+        X, y = small_mixture()
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             SoftmaxRegression().fit(RowBlocks(X), y[:-1])
         with pytest.raises(ValueError, match="requires y to be passed"):
@@ -272,6 +272,6 @@ class TestBadInput:
                     raise OSError("the disk is gone")
                 return super().__getitem__(part)
 
-        X, y = rows_of()
+        X, y = small_mixture()
         with pytest.raises(OSError, match="the disk is gone"):
             SoftmaxRegression().fit(RowBlocks(Broken(X)), y)

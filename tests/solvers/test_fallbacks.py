@@ -1,4 +1,4 @@
-"""What solvers do where rounding, a limit or the data keep them from going on."""
+"""Solvers that rounding, a limit or the data stop: the status, and the next solver."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""When L-BFGS takes a Hessian, and what smooth fits of a path leave to each other."""
+"""When L-BFGS computes a Hessian, and what one smooth fit of a path leaves to the next."""
 
 import numpy as np
 import pytest

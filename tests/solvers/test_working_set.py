@@ -1,4 +1,4 @@
-"""What proximal Newton works on, when it takes a Hessian, and what it leaves along a path."""
+"""Proximal Newton: the working set, when it computes a Hessian, and reuse along a path."""
 
 import sys
 from dataclasses import replace
