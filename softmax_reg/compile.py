@@ -26,7 +26,7 @@ _KINDS = [(form, dtype) for form in ("dense", "csr") for dtype in ("float64", "f
 
 
 def compile_passes(form, dtype):
-    """Call every pass over rows of one form and dtype, in the arithmetic that fits use."""
+    """Run every pass over rows of one form and dtype, in the arithmetic that fits use for it."""
     from .rows.memory import MemoryRows
 
     rng = np.random.default_rng(0)
@@ -38,11 +38,22 @@ def compile_passes(form, dtype):
         rows.value_grad(sample, shift, theta.astype(arithmetic))
     rows.value_grad_hessian(sample, shift, theta)
     rows.hessian(sample, shift, theta, np.array([0, 3, 8]))
+    if form == "csr":
+        compile_sparse_hessian(dtype)
     rows.hess_prod(sample, shift, theta, theta)
     for full in (True, False):
         rows.curvature(sample, shift, theta, full)
     for arithmetic in {np.float64, np.dtype(dtype).type}:
         rows.predictions(theta.astype(arithmetic), "probabilities")
+
+
+def compile_sparse_hessian(dtype):
+    """Call the pass for few coefficients of rows that store few entries."""
+    from .rows.memory import MemoryRows
+
+    rows = MemoryRows(sparse.csr_array(np.eye(200, dtype=dtype)))
+    sample = Sample(np.arange(200, dtype=np.int32) % 3, np.full(200, 0.005))
+    rows.hessian(sample, np.zeros(200), np.zeros((3, 201)), np.arange(200))
 
 
 def compile_descents():
@@ -79,6 +90,8 @@ def main():
     if cpu is not None:
         os.environ["NUMBA_CPU_NAME"] = cpu    # for the processes below, which import Numba
         os.environ["NUMBA_CPU_FEATURES"] = ""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise SystemExit("NUMBA_DISABLE_JIT is set: nothing is compiled.")
     kinds = [*_KINDS, "descents"]
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")

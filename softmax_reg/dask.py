@@ -286,7 +286,6 @@ class _DaskData(NamedTuple):
     classes: np.ndarray
     class_weights: np.ndarray    # factor of each class for the weights of its rows
     class_totals: np.ndarray    # total weight of each class, with its factor
-    class_counts: np.ndarray    # number of rows of each class
     names: dict
 
 
@@ -314,10 +313,8 @@ class _DistributedProblem(Problem):
         rows = ClusterRows(
             data.client, make, X.fingerprints, some.shape, X.dtype, some.n_entries, X.is_sparse
         )
-        # The blocks hold the rows of absent classes too, with weight 0: do not count them.
         weight = np.bincount(new_index, weights=data.class_totals)
-        count = np.bincount(new_index, weights=data.class_counts * (~self.absent))
-        return rows, ClassTotals(weight / weight.sum(), count)
+        return rows, ClassTotals(weight / weight.sum())
 
 
 def _training_data(estimator, client, X, y, sample_weight):
@@ -350,6 +347,11 @@ def _training_data(estimator, client, X, y, sample_weight):
         raise ValueError(
             "sample_weight must contain at least one non-zero weight, got all zero weights."
         )
+    if not np.finfo(np.float64).tiny <= totals.sum() < np.inf:
+        raise ValueError(
+            "sample_weight must have a sum that float64 can hold, got weights with the sum "
+            f"{totals.sum()}. Divide them by the largest."
+        )
     factors = weight_of_counted_classes(
         estimator.class_weight, classes, counts, None if sample_weight is None else totals
     )
@@ -364,7 +366,7 @@ def _training_data(estimator, client, X, y, sample_weight):
     fitted_names = {"n_features_in_": n_features[0]}
     if names is not None:
         fitted_names["feature_names_in_"] = names
-    return _DaskData(client, rows, None, classes, factors, factors * totals, counts, fitted_names)
+    return _DaskData(client, rows, None, classes, factors, factors * totals, fitted_names)
 
 
 def _predicted(block, model, method):

@@ -54,7 +54,9 @@ def _is_ours(event):
     """Return whether an event is the start or end of compiling a function of this package."""
     if event.kind != "numba:compile":
         return False
-    return event.data["dispatcher"].py_func.__module__.partition(".")[0] == _PACKAGE
+    # Functions made by `exec`, those of Numba's jitclass too, have no module.
+    module = event.data["dispatcher"].py_func.__module__ or ""
+    return module.partition(".")[0] == _PACKAGE
 
 
 def announce():

@@ -47,12 +47,9 @@ class ClassTotals(NamedTuple):
     ----------
     weight : (n_classes,) float64
         Total weight.
-    count : (n_classes,) int
-        Number of rows.
     """
 
     weight: np.ndarray
-    count: np.ndarray
 
 
 class ClusterRows(Rows):
@@ -103,10 +100,14 @@ class ClusterRows(Rows):
 
     def subsample(self, sample, n_classes):
         """See `Rows.subsample`; `sample` is `ClassTotals`."""
-        fraction = fraction_of(self.n_entries)
+        fraction, numbers = fraction_of(self.n_entries), range(len(self.blocks))
+        counts = gathered(self.client, self.client.map(
+            partition.counts_of_sample, self.blocks, numbers, fraction=fraction,
+            n_classes=n_classes, pure=False,
+        ))
         parts = gathered(self.client, self.client.map(
-            partition.sampled, self.blocks, range(len(self.blocks)), fraction=fraction,
-            is_rare=are_few(sample.count // fraction), pure=False,
+            partition.sampled, self.blocks, numbers, fraction=fraction,
+            is_rare=are_few(sum(counts)), pure=False,
         ))
         X, samples = zip(*(part for part in parts if part[0].shape[0]), strict=True)
         target, weight = (np.concatenate(field) for field in zip(*samples, strict=True))

@@ -124,7 +124,10 @@ class DeviceRows(Rows):
             counts = (weight[part] > 0)[:, np.newaxis]
             low = xp.minimum(low, xp.where(counts, X, np.inf).min(axis=0))
             high = xp.maximum(high, xp.where(counts, X, -np.inf).max(axis=0))
-        return to_host(total), ColumnRange(to_host(low), to_host(high))
+        total = to_host(total)
+        if isinstance(self.X, RowBlocks) and not np.all(np.isfinite(total)):
+            self.X.check_finite()    # does not raise if X is finite and only the sums overflow
+        return total, ColumnRange(to_host(low), to_host(high))
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""

@@ -158,6 +158,12 @@ def restricted(block, columns):
     return block._replace(rows=block.rows.columns(columns))
 
 
+def counts_of_sample(block, number, fraction, n_classes):
+    """Return the number of rows of every class among one in `fraction` of the block's."""
+    target, weight = block.sample
+    return np.bincount(target[one_of_many(weight, fraction, seed=number)], minlength=n_classes)
+
+
 def sampled(block, number, fraction, is_rare):
     """Return (X, sample) of some rows: one in `fraction`, and all rows of the rare classes."""
     target, weight = block.sample

@@ -163,6 +163,12 @@ class RowBlocks:
     def _read(self, part):
         """Read rows into memory, instead of only mapping them there."""
         block = self[part]
+        expected = part.stop - part.start, self.shape[1]
+        if block.shape != expected:
+            raise ValueError(
+                f"Rows {part.start} to {part.stop} of the array of RowBlocks must have shape "
+                f"{expected}, got {block.shape}."
+            )
         if isinstance(self._array, np.memmap):
             # Access a byte of every page, to read the file here and not in the kernels.
             block.view(np.uint8).reshape(-1)[::_PAGE].max()

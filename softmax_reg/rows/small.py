@@ -191,7 +191,7 @@ def _cross_entropy(logits, y, weight):
         Probabilities; in the binary model q (1 - q).
     """
     if len(logits) == 1:
-        odds = np.where(y == 1, -logits[0], logits[0])    # of the other class
+        odds = np.where(y == 1, -logits[0], logits[0])    # log-odds of the other class
         small = np.exp(-np.abs(odds))
         total = 1 + small
         losses = np.maximum(odds, 0) + np.log1p(small)

@@ -24,7 +24,7 @@ def sample_rows(y, weight, n_classes, fraction=_FRACTION):
     Returns
     -------
     rows : ndarray of int
-    weight : ndarray of float64, one for each of them
+    weight : ndarray of float64, one number for each of these rows
     """
     chosen = one_of_many(weight, fraction)
     is_rare = are_few(np.bincount(y[chosen], minlength=n_classes))

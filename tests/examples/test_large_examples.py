@@ -53,7 +53,7 @@ def test_dask_cluster_reads_parquet(tmp_path):
 @pytest.mark.slow
 def test_faults():
     """A killed worker changes the result by rounding; a closed client is a clear error."""
-    arguments = "--peers", "softmax_reg", "--kills", "1", "close", "--after", "3", "--limit", "300"
+    arguments = "--peers", "softmax_reg", "--kills", "1", "close", "--after", "5", "--limit", "300"
     lines = printed("benchmarks/faults", *arguments).splitlines()
     killed, closed = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
     assert killed[:2] == ["softmax_reg", "1 killed"]

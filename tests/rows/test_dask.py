@@ -140,6 +140,29 @@ class TestOptimum:
         assert model.fit(X, y).n_iter_[0] <= 1 < first
 
 
+@pytest.mark.parametrize("kind", ["few weights", "small partitions"])
+def test_a_start_from_a_sample_of_little(client, monkeypatch, kind):
+    """Two rows with weight, or no partition that holds a whole run of rows: taken whole."""
+    monkeypatch.setattr(sampled_start, "MIN_FLOPS", 0)
+    X, y = mixture(2000, 2, 2)
+    weight = np.ones(2000)
+    if kind == "few weights":
+        weight[np.arange(2000) % 1000 > 0] = 0.0
+        y[[0, 1000]] = 0, 1
+    rows = 500 if kind == "few weights" else 10
+    parts = [da.from_array(a, chunks=(rows, *a.shape[1:])) for a in (X, y, weight)]
+    model = DaskSoftmaxRegression(client=client, tol=1e-6).fit(*parts)
+    assert agree(model, SoftmaxRegression(tol=1e-6).fit(X, y, weight))
+
+
+def test_weights_whose_sum_is_no_number(client):
+    """An error that names them."""
+    X, y = (da.from_array(a, chunks=300) for a in mixture())
+    for weight in (1e308, 1e-320):
+        with pytest.raises(ValueError, match="sample_weight must have a sum"):
+            DaskSoftmaxRegression(client=client).fit(X, y, da.full(600, weight, chunks=300))
+
+
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_a_start_from_a_sample(client, monkeypatch, kind):
     """From all partitions, with every class and its share; fewer passes, the same optimum."""

@@ -275,3 +275,16 @@ class TestBadInput:
         X, y = small_mixture()
         with pytest.raises(OSError, match="the disk is gone"):
             SoftmaxRegression().fit(RowBlocks(Broken(X)), y)
+
+    @pytest.mark.parametrize("lacking", ["rows", "columns"])
+    def test_blocks_of_another_shape(self, lacking):
+        """A file that has become shorter, say: its rows do not drop out of the sums in silence."""
+
+        class Short(Dataset):
+            def __getitem__(self, part):
+                block = super().__getitem__(part)
+                return block[:-1] if lacking == "rows" else block[:, :-1]
+
+        X, y = small_mixture()
+        with pytest.raises(ValueError, match="of the array of RowBlocks must have shape"):
+            SoftmaxRegression().fit(RowBlocks(Short(X)), y)
