@@ -18,7 +18,8 @@ OPTIONS = [
     {"l1_ratio": 0.5, "C": 0.05, "grouped": True},
     {"l1_ratio": 0.5, "C": 0.05, "grouped": True, "groups": np.arange(64) // 8},
 ]
-few = sparse.random_array((1000, 300), density=0.02, format="csr", rng=np.random.default_rng(0))
+rng = np.random.default_rng(0)
+few = sparse.csr_array(rng.standard_normal((1000, 300)) * (rng.random((1000, 300)) < 0.02))
 for form in (np.asarray, sparse.csr_array):
     for dtype in (np.float64, np.float32):
         SoftmaxRegression(l1_ratio=1.0).fit(few.astype(dtype), y[:1000])
