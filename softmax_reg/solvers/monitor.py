@@ -36,7 +36,7 @@ MAX_PROOFS = 2
 # Largest tolerance that asks for digits: exact Newton takes one more step if the relative duality
 # gap is still above the second number. A step squares the gap, and the coefficients gain half as
 # many digits as the gap.
-_POLISHES, _POLISHED = 1e-6, 1e-12
+_POLISHES, _POLISHED = 1e-5, 1e-12
 # Half the squared Newton decrement, as a fraction of the tolerance, above which the step does not
 # take the gap to the tolerance: steps square the decrement at best, and gaps are larger.
 _FAR = 1e3

@@ -13,11 +13,6 @@ _MAX_CG = 200
 _LAST = 1e-2
 # First trial of a step, at most 1, as a multiple of the last step.
 _GROWTH = 2.0
-# Share of the slope left at the end of a full step above which the next step is longer than 1,
-# and the length of the longest. Where rows are far on the right side of a boundary, their loss
-# falls exponentially, and a Newton step leaves 1/e of the slope.
-_FAR = 0.2
-_LONGEST = 1.3
 # Squared pivot of a Hessian scaled to a unit diagonal up to which rounding affects the factor.
 # Largest number of iterations of conjugate gradients that refine the step from such a factor.
 _SINGULAR = 1e-11
@@ -31,10 +26,9 @@ def newton(objective, point, monitor, carry=None):
     one Cholesky factorisation (theta.size^3 / 3); rarely further evaluations. Quadratic
     convergence: the last step or two take the duality gap to rounding.
 
-    The first trial of a step has twice the length of the last step, at most 1. After a full step
-    that leaves much of the slope it is longer: the secant's, at most 1.3, until one such trial
-    overshoots. The trial computes the Hessian, too, if the last iteration accepted its first
-    trial. Otherwise the Hessian is computed at the accepted point only.
+    The first trial of a step has twice the length of the last step, at most 1. The trial computes
+    the Hessian, too, if the last iteration accepted its first trial. Otherwise the Hessian is
+    computed at the accepted point only.
 
     Returns
     -------
@@ -46,7 +40,7 @@ def newton(objective, point, monitor, carry=None):
     carry : object
         The argument, unchanged.
     """
-    length, first, foresees, stretches = 1.0, 1.0, True, True
+    length, foresees = 1.0, True
     while monitor.wants_more(point, polish=True):
         hessian = point.hessian
         if hessian is None:    # at the start, and where a trial came without it
@@ -66,16 +60,13 @@ def newton(objective, point, monitor, carry=None):
         new = None
         if slope < 0:
             last = half_decrement <= _LAST * monitor.tol * point.value
+            first = min(1.0, _GROWTH * length)
             new, length = line_search(
                 objective, point, step, slope, first, foresees and not last
             )
+            foresees = length == first
         if new is None:
             return point, monitor.stalled(point, half_decrement), carry
-        foresees = length == first
-        share = inner(new.grad, step) / slope
-        stretches &= first <= 1.0 or foresees and share > 0
-        is_far = stretches and share > _FAR and length >= 1.0
-        first = min(1 / (1 - share), _LONGEST) if is_far else min(1.0, _GROWTH * length)
         monitor.iterated(point, new, half_decrement)
         point = new
     return point, monitor.status is not None, carry
