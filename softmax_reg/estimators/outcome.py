@@ -7,6 +7,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..exceptions import SeparationWarning
 
+# Largest excess of a batch without a warning. Kronecker factors stand for the past with larger
+# errors.
+_OPEN_BATCH = 1e-2
+
 
 def warn_of_outcome(result, absent, tol, max_iter):
     """Warn if a fit ended short of its tolerance, or classes have no weight.
@@ -74,6 +78,22 @@ def warn_of_outcome(result, absent, tol, max_iter):
         warnings.warn(
             f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
             f"{reached}. {advice}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_batch(excess):
+    """Warn if the minimum for a batch of `partial_fit` was not reached.
+
+    excess : float
+        `Stream.excess` after the batch.
+    """
+    if not excess <= _OPEN_BATCH:    # NaN is no minimum either
+        warnings.warn(
+            "partial_fit failed to converge on this batch: the last step promised to lower its "
+            f"objective by {excess:.1e} of the value that was reached. Values far outside of the "
+            "range of earlier batches may be the reason: scale or correct them.",
             ConvergenceWarning,
             stacklevel=3,
         )

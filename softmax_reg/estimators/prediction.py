@@ -33,7 +33,7 @@ def predictions(X, coef, intercept, kind, device="cpu"):
     -------
     out : array of shape (n_samples, n_classes)
         On the host or the device. float32 where X and coef both fit into it, else float64.
-        Of two classes, the logit of the first is 0.
+        If there are two classes, the logit of the first is 0.
     all_finite : bool
         Whether all logits are finite.
     """

@@ -10,7 +10,7 @@ from ..solvers import choose_solver, expectation
 from ..streaming.stream import next_stream
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
-from .outcome import warn_of_outcome
+from .outcome import warn_of_batch, warn_of_outcome
 from .parameters import CONSTRAINTS, problem_options
 from .prediction import rounded
 from .validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
@@ -321,6 +321,11 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             With l1_ratio > 0, C=np.inf, an infinite penalty factor, class_weight="balanced"
             or device="cuda"; if C, penalty_factor or fit_intercept change between calls.
 
+        Warns
+        -----
+        ConvergenceWarning
+            If the minimum for this batch was not reached.
+
         Examples
         --------
         >>> from sklearn.datasets import load_digits
@@ -353,6 +358,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             "weight_seen_": stream.weight_seen,
             "_stream": stream,
         }
+        warn_of_batch(stream.excess)
         return self._become(learned, _OF_FIT)
 
     def end_partial_fit(self):

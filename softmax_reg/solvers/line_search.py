@@ -54,7 +54,7 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
     rounding = 8 * np.finfo(np.float32 if single else np.float64).eps * abs(point.value)
     low, low_slope = 0.0, slope
     high, high_slope = np.inf, np.nan
-    step = first
+    step, last_moved = first, None
     for trial_number in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):
             theta = point.theta + step * direction
@@ -62,6 +62,7 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
                 theta, with_hessian and trial_number == 0, **options
             )
             trial_slope = inner(trial.grad, direction)
+        moved = "high"
         if not (np.isfinite(trial.value) and np.isfinite(trial_slope)):
             high, high_slope = step, np.nan
         else:
@@ -69,7 +70,7 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
             if trial_slope <= 0:
                 if flat and trial.value <= point.value + rounding:
                     return trial, step
-                low, low_slope = step, trial_slope
+                low, low_slope, moved = step, trial_slope, "low"
             else:
                 descends = trial.value <= point.value + _ARMIJO * step * slope
                 level = trial.value <= point.value + rounding
@@ -84,9 +85,13 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
             width = high - low
             if width <= 1e-14 * high:
                 break
-            if np.isnan(high_slope):
+            if np.isnan(high_slope) or moved == last_moved == "high":
+                # Near a kink the secant stays close to the far end.
                 step = low + 0.1 * width
+            elif moved == last_moved:
+                step = low + 0.5 * width
             else:
                 secant = low - low_slope * width / (high_slope - low_slope)
                 step = np.clip(secant, low + 0.1 * width, high - 0.1 * width)
+        last_moved = moved
     return None, 0.0

@@ -17,6 +17,10 @@ _GROWTH = 2.0
 # Largest number of iterations of conjugate gradients that refine the step from such a factor.
 _SINGULAR = 1e-11
 _MAX_REFINEMENTS = 20
+# Largest ratio of residual to gradient of a step whose decrement decides on convergence, over the
+# root of the tolerance in nats. Along a direction that separates classes the gradient g and the
+# curvature are equal but for a constant. A residual of g hides a decrement of about g there.
+_WHOLE = 0.1
 
 
 def newton(objective, point, monitor, carry=None):
@@ -89,10 +93,11 @@ def _newton_step(objective, point, hessian):
     return None
 
 
-def _truncated_step(objective, point, transform, max_iter):
+def _truncated_step(objective, point, transform, max_iter, most=0.1):
     """Compute -H^-1 g by conjugate gradients in the variables of `transform`.
 
-    The accuracy increases as the gradient falls, for superlinear convergence.
+    The accuracy increases as the gradient falls, for superlinear convergence. The residual is at
+    most `most` times the gradient.
     """
     grad = transform.apply_transposed(point.grad)
 
@@ -102,7 +107,7 @@ def _truncated_step(objective, point, transform, max_iter):
     # In these variables the Hessian is near the identity, so |grad|^2 / 2 estimates the
     # suboptimality, in nats like the objective.
     relative = inner(grad, grad) / (2 * point.value) if point.value > 0 else 0.0
-    v = conjugate_gradients(product, grad, min(0.1, relative**0.25), max_iter)
+    v = conjugate_gradients(product, grad, min(most, relative**0.25), max_iter)
     return transform.apply(v)
 
 
@@ -160,6 +165,12 @@ def newton_cg(objective, point, monitor, carry=None, max_inner=_MAX_CG):
         transform = given or kronecker_transform(objective, point.theta)
         step = _truncated_step(objective, point, transform, max_inner)
         slope = inner(point.grad, step)
+        enough = monitor.tol * point.value
+        if not objective.is_penalised and abs(slope) / 2 <= enough:
+            # The decrement decides here, and a residual may hide most of it.
+            most = _WHOLE * np.sqrt(enough)
+            step = _truncated_step(objective, point, transform, max_inner, most)
+            slope = inner(point.grad, step)
         # The size of the slope, not its sign, shows an optimum: rounding may make it positive.
         half_decrement = abs(slope) / 2
         monitor.newton_decrement(point, half_decrement, step)

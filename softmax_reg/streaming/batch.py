@@ -11,7 +11,7 @@ from ..solvers.newton import newton, newton_cg
 from .dual import LogitObjective, dual_flops, minimise_dual
 from .terms import NewClasses, Past
 
-# Predicted decrease, relative to the value at the start, below which a Newton step is the last.
+# Predicted decrease, relative to the value after it, below which a Newton step is the last.
 # Largest number of steps.
 _ENOUGH = 1e-9
 _MAX_STEPS = 100
@@ -38,18 +38,22 @@ class LastStep:
 
     Parameters
     ----------
-    value : float
-        Objective at the start.
     enough : float
-        Predicted decrease, relative to `value`, below which a step is the last.
+        Predicted decrease, relative to the value after it, below which a step is the last.
     max_steps : int
+
+    Attributes
+    ----------
+    excess : float
+        Decrease predicted for the last step, or for the one that was not found, relative to the
+        value where the solver ended; 0 where it converged.
     """
 
     tol = 0.0    # so that `newton` takes no step for the last, and computes every Hessian
 
-    def __init__(self, value, enough, max_steps):
-        self._enough, self._steps_left = enough * value, max_steps
-        self.status = None
+    def __init__(self, enough, max_steps):
+        self._enough, self._steps_left = enough, max_steps
+        self.status, self.excess = None, 0.0
 
     def wants_more(self, point, polish=False):
         """Tell whether another step should start from `point`."""
@@ -61,14 +65,14 @@ class LastStep:
     def iterated(self, previous, point, half_decrement):
         """Count a step whose predicted decrease was `half_decrement`."""
         self._steps_left -= 1
-        if half_decrement <= self._enough:
+        if half_decrement <= self._enough * point.value:
             self.status = "converged"
         elif self._steps_left == 0:
-            self.status = "max_iter"
+            self.status, self.excess = "max_iter", half_decrement / point.value
 
     def stalled(self, point, half_decrement):
-        """Record that rounding leaves no further step; return True, which ends the solver."""
-        self.status = "stalled"
+        """Record that no further step was found; return True, which ends the solver."""
+        self.status, self.excess = "stalled", half_decrement / point.value
         return True
 
 
@@ -109,29 +113,31 @@ class Batch(NamedTuple):
         )
 
     def minimise(self):
-        """Minimise by Newton's method; return a `Point` with its Hessian."""
+        """Minimise by Newton's method; return a `Point` with its Hessian, and the excess."""
         objective = self.objective
         start = objective.evaluate(self.past.center, with_hessian=True)
-        monitor = LastStep(start.value, _ENOUGH, _MAX_STEPS)
+        monitor = LastStep(_ENOUGH, _MAX_STEPS)
         point, done, _ = newton(objective, start, monitor)
         if not done:
             raise ValueError(_OVERFLOW)
         if point.hessian is None:
             point = objective.evaluate(point.theta, with_hessian=True)
-        return _checked(point)
+        return _checked(point, monitor.excess), monitor.excess
 
     def minimise_nearly(self, transform):
         """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
 
         Returns
         -------
-        Point
+        point : Point
             Without a Hessian.
+        excess : float
+            As in `LastStep`.
         """
         start = self.objective.evaluate(self.past.center)
-        monitor = LastStep(start.value, _ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
+        monitor = LastStep(_ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
         point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
-        return _checked(point)
+        return _checked(point, monitor.excess), monitor.excess
 
     def minimise_in_logits(self):
         """Minimise in the logits of the batch (`dual`), if this takes fewer flops than in theta.
@@ -206,9 +212,9 @@ class Batch(NamedTuple):
         return past.plus(classes, moments)
 
 
-def _checked(point):
-    """Return `point`, or raise ValueError where any of it has overflowed."""
-    for part in (point.value, point.grad, point.hessian):
+def _checked(point, excess=0.0):
+    """Return `point`, or raise ValueError where any of it, or the excess, has overflowed."""
+    for part in (point.value, point.grad, point.hessian, excess):
         if part is not None and not np.all(np.isfinite(part)):
             raise ValueError(_OVERFLOW)
     return point

@@ -146,27 +146,29 @@ class LogitObjective:
 
 
 def minimise_dual(objective, shape, enough):
-    """Minimise by damped Newton from a = 0; return a `Point`, or None if a system is singular.
+    """Minimise by damped Newton from a = 0; return a `Point`.
+
+    The result is None if a system is singular, or if the minimum is not reached.
 
     Parameters
     ----------
     objective : LogitObjective
     shape : (N, n_rows)
     enough : float
-        Smallest decrease predicted for a step, relative to the value at the start. A smaller one
-        ends the iterations.
+        Decrease predicted for a step, relative to the value after it, below which the step is the
+        last.
     """
     point = objective.evaluate(np.zeros(shape))
-    enough *= point.value
     for _ in range(_MAX_STEPS):
         step = objective.newton_step(point)
         if step is None:
             return None
         slope = inner(point.grad, step)
         new = line_search(objective, point, step, slope)[0] if slope < 0 else None
-        if new is None:    # rounding hides any further decrease
-            break
-        point = new
-        if -slope <= 2 * enough:
-            break
-    return point
+        if new is not None:
+            point = new
+        if abs(slope) <= 2 * enough * point.value:
+            return point
+        if new is None:
+            return None
+    return None

@@ -102,6 +102,8 @@ class Stream(NamedTuple):
     before, weight_before
         `theta` and `weight_seen` before the last batch. Classes that were new in it have their
         first intercepts in `before`.
+    excess : float
+        `LastStep.excess` of the last batch: 0 where its minimum was reached.
     """
 
     theta: np.ndarray
@@ -115,6 +117,7 @@ class Stream(NamedTuple):
     transform: tuple | None = None
     before: np.ndarray | None = None
     weight_before: float = 0.0
+    excess: float = 0.0
 
     @classmethod
     def start(cls, n_features, n_classes, *, C, fit_intercept, penalty_factor=1.0):
@@ -207,16 +210,16 @@ class Stream(NamedTuple):
             self.fit_intercept, Past(theta, self.posterior.of_rows(present), is_free),
             new_classes,
         )
-        point, transform = batch.minimise_in_logits(), None
+        point, transform, excess = batch.minimise_in_logits(), None, 0.0
         if self.posterior.is_dense:
             if point is None:
-                point = batch.minimise()
+                point, excess = batch.minimise()
             posterior = self.posterior.of_rows(present)._replace(matrix=point.hessian)
         else:
             posterior = batch.grown(theta)
             if point is None:
                 transform = self._transform(after, posterior)
-                point = batch.minimise_nearly(transform[0])
+                point, excess = batch.minimise_nearly(transform[0])
             posterior = posterior.halfway_to(batch.grown(point.theta))
         whole = self.theta.copy()
         whole[present] = point.theta
@@ -224,7 +227,7 @@ class Stream(NamedTuple):
         before[present] = theta
         return after._replace(
             theta=whole, posterior=self.posterior.with_rows(present, posterior),
-            transform=transform, before=before, weight_before=self.weight_seen,
+            transform=transform, before=before, weight_before=self.weight_seen, excess=excess,
         )
 
     def _drifted(self, rows, sample):

@@ -34,6 +34,13 @@ CURVES = {
 }
 
 
+# A kink rounded over 1e-6 of the first step: no two secants in succession find it.
+CURVES["rounded kink"] = (
+    lambda x: 1e-6 * np.logaddexp(0, (x - 1e-3) / 1e-6) - 1e-3 * x,
+    lambda x: 1 / (1 + np.exp((1e-3 - x) / 1e-6)) - 1e-3,
+)
+
+
 @pytest.mark.parametrize("name", [name for name in CURVES if name != "kink"])
 def test_line_search_meets_the_wolfe_conditions(name):
     """Lower value and a slope cut to 90 % or less, in few evaluations."""

@@ -161,6 +161,36 @@ def test_margins_within_rounding_prove_nothing():
         assert is_separated(objective, point) is not True
 
 
+def overlapping_or_not(seed):
+    """A small random problem with columns of very different scales; some can be separated."""
+    rng = np.random.default_rng(seed)
+    n_classes, n, p = (int(rng.integers(*span)) for span in ((2, 5), (20, 300), (1, 7)))
+    X, kind = rng.standard_normal((n, p)), rng.integers(0, 4)
+    logits = X @ rng.standard_normal((p, n_classes)) * rng.choice([0.3, 1, 3, 10])
+    y = (logits + rng.gumbel(size=(n, n_classes))).argmax(axis=1)
+    y[:n_classes] = np.arange(n_classes)
+    if kind == 1:
+        X[:, -1] = (y == 1) & (rng.random(n) < rng.choice([0.02, 0.2]))
+    elif kind == 2:
+        X = np.round(X)
+    elif kind == 3:
+        X[:, 0] += rng.choice([2, 4, 8]) * (y == 0)
+    return X * 10.0 ** rng.uniform(-3, 3, p), y
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+@pytest.mark.parametrize("seed", [53, 146, 461, 956])
+def test_inexact_steps_hide_no_separation(seed, solver):
+    """Where a direction separates, gradient and curvature are small, and a residual hides both."""
+    X, y = overlapping_or_not(seed)
+    infimum = SoftmaxRegression(C=np.inf, tol=1e-8, solver="newton-cholesky")
+    with pytest.warns(SeparationWarning):
+        infimum.fit(X, y)
+    model, caught = fit(X, y, C=np.inf, solver=solver)
+    assert caught == [SeparationWarning]
+    assert model.objective_ <= (1 + 1e-4) * infimum.objective_
+
+
 def test_rows_out_of_reach(monkeypatch):
     """Sums are all there is: complete separation by the number of errors, else undecided."""
     monkeypatch.setattr(Objective, "on_host", lambda self: None)

@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import scale
 
@@ -379,10 +380,37 @@ def test_first_calls_need_classes(classes, match):
     assert vars(model) == vars(SoftmaxRegression())
 
 
-def test_values_that_overflow_are_refused(form):
-    """Their squares are infinite; whatever a stream gives is finite."""
+@pytest.mark.parametrize("before", [0, 75])
+def test_values_that_overflow_are_refused(before, form):
+    """In the first batch and later: their squares are infinite; a stream keeps finite numbers."""
+    model = SoftmaxRegression()
+    if before:
+        model.partial_fit(X[:before], y[:before], [0, 1, 2])
+    state = {**vars(model)}
     with pytest.raises(ValueError, match="overflow float64"):
-        SoftmaxRegression().partial_fit(X * 1e200, y, [0, 1, 2])
+        model.partial_fit(X[before:] * 1e200, y[before:], [0, 1, 2])
+    assert vars(model) == state
+
+
+@pytest.mark.parametrize("outlier", [1e2, 1e5, 1e8])
+def test_an_outlier_in_a_later_batch_leaves_a_good_model(outlier):
+    """One wrong value of 600, far beyond the quadratic past: the loss is about that of a fit."""
+    spoilt = X.copy()
+    spoilt[100, 0] = outlier
+    model, fitted = learned(spoilt, y, 2), SoftmaxRegression().fit(spoilt, y)
+    loss, least = (log_loss(y, m.predict_proba(spoilt)) for m in (model, fitted))
+    assert loss <= 1.1 * least
+
+
+def test_a_batch_that_is_not_minimised_warns():
+    """Kronecker factors take 10 steps at most, and an outlier of 1e5 needs more."""
+    rng = np.random.default_rng(0)
+    many = rng.standard_normal((400, 100))
+    labels = (many[:, :10] * 2 + rng.gumbel(size=(400, 10))).argmax(axis=1)
+    many[300, 0] = 1e5
+    model = SoftmaxRegression().partial_fit(many[:200], labels[:200], np.arange(10))
+    with pytest.warns(ConvergenceWarning, match="partial_fit failed to converge on this batch"):
+        model.partial_fit(many[200:], labels[200:])
 
 
 def test_an_interrupt_leaves_the_estimator_as_it_was(monkeypatch):
