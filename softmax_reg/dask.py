@@ -4,6 +4,7 @@ Needs the extra ``dask``: ``python -m pip install 'softmax_reg[dask]'``.
 """
 
 import copy
+from concurrent.futures import CancelledError
 from typing import NamedTuple
 
 import numpy as np
@@ -140,12 +141,17 @@ warm_start, grouped, penalty_factor, groups
         TypeError
             If X is no Dask collection.
         ValueError
-            If `SoftmaxRegression` refuses an argument; the message names the partition.
+            If `SoftmaxRegression` refuses an argument (the message names the partition), or the
+            client is asynchronous.
         RuntimeError
             If the client is closed during the fit, the cluster stays without workers, or lost
             partitions cannot be computed again as they were.
         """
         client = default_client() if self.client is None else self.client
+        if client.asynchronous:
+            raise ValueError(
+                "client must be synchronous, got an asynchronous one: Client(asynchronous=False)."
+            )
         check_open(client)
         data = _training_data(self, client, X, y, sample_weight)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -325,7 +331,13 @@ def _training_data(estimator, client, X, y, sample_weight):
         for i, part in enumerate(parts)
     ]
     partitions = client.compute(tasks)
-    found = gathered(client, client.map(partition.summarised, partitions, pure=False))
+    try:
+        found = gathered(client, client.map(partition.summarised, partitions, pure=False))
+    except CancelledError as error:
+        raise RuntimeError(
+            "Partitions were lost with a worker and cannot be computed again, because their data "
+            "was scattered: let the graph read it from where it is stored."
+        ) from error
     n_features = sorted({summary.n_features for summary in found})
     if len(n_features) > 1:
         raise ValueError(f"Partitions of X differ in their number of features: {n_features}.")

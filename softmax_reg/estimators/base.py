@@ -22,19 +22,20 @@ from ..rows.row_blocks import RowBlocks
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
 from .prediction import predictions
+from .validation import check_sample_weight
 
-# scikit-learn's other solvers -> the solvers that replace them here.
-_REPLACEMENTS = {"liblinear": "auto", "sag": "lbfgs", "saga": "auto"}
+# scikit-learn's other solvers. Here "auto" stands for each of them.
+_ELSEWHERE = ("liblinear", "sag", "saga")
 
 
 class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Predictions of a model with `coef_`, `intercept_` and `classes_`."""
 
     def _validate_params(self):
-        if isinstance(self.solver, str) and self.solver in _REPLACEMENTS:
+        if isinstance(self.solver, str) and self.solver in _ELSEWHERE:
             raise ValueError(
-                f"solver={self.solver!r} does not exist here. "
-                f"Use solver={_REPLACEMENTS[self.solver]!r}; 'auto' chooses well on its own."
+                f"solver={self.solver!r} does not exist here. Use solver='auto', which chooses "
+                "the fastest."
             )
         super()._validate_params()
 
@@ -159,6 +160,9 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         y_true, y_pred = (as_numpy(a) if is_on_device(a) else a for a in (y, self.predict(X)))
         if is_on_device(sample_weight):
             sample_weight = as_numpy(sample_weight)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, len(y_pred))
+            sample_weight /= sample_weight.max()    # their sum could overflow
         return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
 
     def sparsify(self):

@@ -21,8 +21,16 @@ from sklearn.utils.validation import check_is_fitted
 from ..rows.device_input import as_numpy, is_on_device
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
-from .folds import best_of, fold_path, model_of, selected, set_coefficients, split
-from .outcome import warn_of_path
+from .folds import (
+    best_of,
+    classes_lacking,
+    fold_path,
+    model_of,
+    selected,
+    set_coefficients,
+    split,
+)
+from .outcome import warn_of_folds, warn_of_path, warn_of_weightless
 from .parameters import problem_options
 from .path import check_grid
 from .regression import _OF_FIT, SoftmaxRegression
@@ -213,8 +221,16 @@ penalty_factor, groups, device, precision
         Raises
         ------
         ValueError
-            If `SoftmaxRegression` refuses an argument, a fold has no weight, or no candidate
-            has a finite score in every fold that counts.
+            If `SoftmaxRegression` refuses an argument, the training rows of a fold hold fewer
+            than two classes of positive weight, or no candidate has a finite score in every
+            fold that counts.
+
+        Warns
+        -----
+        UserWarning
+            If folds lack classes, a class has a total weight of 0, or scores are not finite.
+        ConvergenceWarning
+            Once, if any fits ended short of `tol`.
         """
         _raise_for_params(params, self, "fit")
         X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
@@ -235,6 +251,7 @@ penalty_factor, groups, device, precision
                 for_scorer["sample_weight"] = sample_weight
         splitter = check_cv(self.cv, data.y, classifier=True)
         folds = list(splitter.split(data.X, data.y, **for_splitter))
+        lacking = classes_lacking(data, folds)
         score = fold_scorer(scorer_of(self.scoring), data, for_scorer)
         paths = self._paths(data, folds, l1_ratios, Cs, score, options)
 
@@ -243,14 +260,14 @@ penalty_factor, groups, device, precision
             return values.reshape(len(folds), len(l1_ratios), *values.shape[1:])
 
         scores, coefs = stacked("scores"), stacked("coefs")
-        lacking = [np.delete(data.classes, data.index[test]).tolist() for _, test in folds]
-        counts = folds_that_count(scores, Cs, l1_ratios, lacking)
+        unscored = [np.delete(data.classes, data.index[test]).tolist() for _, test in folds]
+        counts = folds_that_count(scores, Cs, l1_ratios, unscored)
         fitted = {
             "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
             "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
         }
         # The fit of a fold that lacks a class does not estimate the coefficients of this class.
-        complete = np.array([path.is_complete for path in paths[::len(l1_ratios)]])
+        complete = ~lacking.any(axis=1)
         if self.refit:
             i, j = selected(scores[counts], Cs, self.selection)
             fitted |= {"C_": float(Cs[j]), "l1_ratio_": float(l1_ratios[i])}
@@ -276,6 +293,9 @@ penalty_factor, groups, device, precision
                 "l1_ratio_": float(np.mean([l1_ratios[i] for i, _ in best])),
                 "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
             }
+            weightless = np.bincount(data.index, data.weight, len(data.classes)) == 0
+            warn_of_weightless(data.classes[weightless], self.fit_intercept)
+        warn_of_folds([data.classes[mask].tolist() for mask in lacking])
         results = [result for path in paths for result in path.results]
         warn_of_path(results, np.tile(Cs, len(paths)), self.max_iter)
         # Remove what an earlier fit has set and this one may not set; keep the attributes of

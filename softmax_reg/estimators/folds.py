@@ -20,9 +20,6 @@ class FoldPath(NamedTuple):
     scores, gaps, n_iters : ndarray of shape (n_Cs,)
         Scores of the rows left out; relative duality gaps; numbers of iterations.
     results : list of Fit
-    is_complete : bool
-        Whether every class has weight in the training rows of the fold. Always True without an
-        intercept: then all classes are fitted.
     """
 
     coefs: np.ndarray
@@ -30,7 +27,47 @@ class FoldPath(NamedTuple):
     gaps: np.ndarray
     n_iters: np.ndarray
     results: list
-    is_complete: bool
+
+
+def classes_lacking(data, folds):
+    """Return the mask of the classes without weight in the training rows of each fold.
+
+    Parameters
+    ----------
+    data : TrainingData
+        All rows.
+    folds : list of (train, test)
+        Indices of the rows to fit, and of the rows to score.
+
+    Returns
+    -------
+    lacking : (n_folds, n_classes) bool
+        Classes without weight in all rows are not marked.
+
+    Raises
+    ------
+    ValueError
+        If there are no folds, or a fold trains on fewer than two of several classes.
+    """
+    if not folds:
+        raise ValueError("cv must give at least one fold, got none.")
+
+    def is_weighted(rows):
+        weights = np.bincount(data.index[rows], data.weight[rows], len(data.classes))
+        return weights > 0
+
+    weighted = is_weighted(slice(None))
+    lacking = []
+    for k, (train, _) in enumerate(folds, 1):
+        trained = is_weighted(train)
+        if np.sum(trained) < min(2, np.sum(weighted)):
+            found = data.classes[trained].tolist()
+            raise ValueError(
+                f"The training rows of fold {k} of {len(folds)} need classes of positive weight, "
+                f"at least two, got {found}. Use stratified or shuffled folds (cv)."
+            )
+        lacking.append(weighted & ~trained)
+    return np.array(lacking)
 
 
 def model_of(estimator, C, l1_ratio):
@@ -72,8 +109,6 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     fold = data._replace(
         X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train]
     )
-    if not np.any(fold.weight):
-        raise ValueError("The training rows of a fold have no weight: sample_weight is 0.")
     order = np.argsort(Cs, kind="stable")
     problem = Problem(fold, C=Cs[order[0]], l1_ratio=l1_ratio, **options)
     path = path_fits(problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter)
@@ -93,7 +128,6 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
         gaps=np.divide(gaps, values, out=gaps, where=values > 0),
         n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         results=fits,
-        is_complete=not np.any(problem.absent),
     )
 
 

@@ -1,62 +1,81 @@
 """Warnings at the end of a fit, or of all fits of a path."""
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..exceptions import SeparationWarning
+from ..exceptions import SeparationWarning, warn
 
 # Largest excess of a batch without a warning. Kronecker factors stand for the past with larger
 # errors.
 _OPEN_BATCH = 1e-2
 
 
-def warn_of_outcome(result, absent, tol, max_iter):
-    """Warn if a fit ended short of its tolerance, or classes have no weight.
+def warn_of_weightless(classes, fit_intercept):
+    """Warn if classes have no weight.
+
+    Parameters
+    ----------
+    classes : array
+        Classes without weight.
+    fit_intercept : bool
+    """
+    if len(classes):
+        end = "but are never predicted" if fit_intercept else (
+            "and may be predicted, because there is no intercept to rule them out"
+        )
+        warn(
+            f"Classes {classes.tolist()} have a total weight of zero; they stay in classes_ {end}."
+        )
+
+
+def warn_of_folds(lacking):
+    """Warn if the training rows of some folds lack classes.
+
+    lacking : list of lists
+        Classes that each fold lacks.
+    """
+    few = [k for k, classes in enumerate(lacking) if classes]
+    if few:
+        warn(
+            f"The training rows of {len(few)} of {len(lacking)} folds lack classes, or hold them "
+            f"with weight 0: classes {lacking[few[0]]} in fold {few[0] + 1}. Their fits learn "
+            "nothing of these classes. Use stratified or shuffled folds."
+        )
+
+
+def warn_of_outcome(result, tol, max_iter):
+    """Warn if a fit ended short of its tolerance.
 
     Parameters
     ----------
     result : Fit
-    absent : array
-        Classes without weight.
     tol, max_iter : as in `SoftmaxRegression`
     """
-    if len(absent):
-        warnings.warn(
-            f"Classes {absent.tolist()} have a total weight of zero; they stay in "
-            "classes_ but are never predicted.",
-            UserWarning,
-            stacklevel=3,
-        )
     if result.status == "separable":
-        warnings.warn(
+        warn(
             "The classes can be separated (at least in part) by coefficients that nothing "
             f"penalises, as a proof shows, so there is no optimum: {result.solver} stopped after "
             f"{result.n_iter} iteration(s) with objective {result.value:.1e}. Use a finite C, "
             "and no penalty factor of 0.",
             SeparationWarning,
-            stacklevel=3,
         )
     elif result.status == "rounded":
         above = f", up to {result.gap:.1e} above the optimum" if np.isfinite(result.gap) else ""
-        warnings.warn(
+        warn(
             f"{result.solver} failed to converge in coef_ and intercept_ as they are stored: "
             f"rounding them to {result.coef.dtype} takes the objective to {result.value:.9g}"
             f"{above}. The means of some columns are large beside their spread: subtract the "
             "means first (StandardScaler, say).",
             ConvergenceWarning,
-            stacklevel=3,
         )
     elif result.status == "uncertified":
-        warnings.warn(
+        warn(
             f"{result.solver} stopped at the rounding floor after {result.n_iter} "
             "iteration(s): Newton's decrement puts the objective within "
             f"{result.newton_decrement**2 / 2:.1e} of the optimum, but rounding hides the "
             f"duality gap (<= {result.gap:.1e}): columns of X, or weights, differ by many "
             "orders of magnitude. Scale them for a certificate.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     elif result.status in ("max_iter", "stalled", "undecided"):
         reached = (
@@ -75,11 +94,10 @@ def warn_of_outcome(result, absent, tol, max_iter):
             if result.status == "stalled"
             else "Newton's decrement estimates that the objective is within tol of its infimum."
         )
-        warnings.warn(
+        warn(
             f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
             f"{reached}. {advice}",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 
@@ -90,12 +108,11 @@ def warn_of_batch(excess):
         `Stream.excess` after the batch.
     """
     if not excess <= _OPEN_BATCH:    # NaN is no minimum either
-        warnings.warn(
+        warn(
             "partial_fit failed to converge on this batch: the last step promised to lower its "
             f"objective by {excess:.1e} of the value that was reached. Values far outside of the "
             "range of earlier batches may be the reason: scale or correct them.",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 
@@ -122,11 +139,10 @@ def warn_of_path(results, Cs, max_iter):
     if np.any(is_separable):
         smallest = Cs[is_separable].min()
         advice = "Leave out C=inf" if smallest == np.inf else "Use no penalty factor of 0"
-        warnings.warn(
+        warn(
             "The classes can be separated (at least in part) by coefficients that nothing "
             f"penalises, so there is no optimum for {counted(is_separable)}. {advice}.",
             SeparationWarning,
-            stacklevel=3,
         )
     is_short = ~np.isin(statuses, ("converged", "stopped", "separable"))
     if np.any(is_short):
@@ -143,10 +159,9 @@ def warn_of_path(results, Cs, max_iter):
                        "of the columns first.",
         }
         endings = [status for status in advice if status in statuses]
-        warnings.warn(
+        warn(
             f"{worst.solver} failed to converge for {counted(is_short)}; the largest duality "
             f"gap is {worst.gap:.1e} at objective {worst.value:.6g} ({worst.status}). "
             + " ".join(advice[status] for status in endings),
             ConvergenceWarning,
-            stacklevel=3,
         )

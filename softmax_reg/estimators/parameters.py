@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..rows.choice import DEVICES, PRECISIONS
 from ..solvers import SOLVERS
-from .validation import check_groups, check_penalty_factor
+from .feature_options import check_groups, check_penalty_factor
 
 # Constraints of `SoftmaxRegression`, as scikit-learn writes them.
 CONSTRAINTS = {

@@ -1,14 +1,15 @@
 """The regularisation path: a fit for each value of C, warm-started from the one before."""
 
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from ..problem.problem import Problem
-from .outcome import warn_of_path
+from .outcome import warn_of_path, warn_of_weightless
 from .parameters import problem_options
 from .regression import SoftmaxRegression
-from .validation import check_training_data
+from .validation import check_training_data, real_array
 
 # Smallest l1_ratio for the computation of the first C of a default grid.
 _LEAST_L1 = 1e-3
@@ -95,6 +96,8 @@ device, precision
 
     Warns
     -----
+    UserWarning
+        If a class has a total weight of 0.
     ConvergenceWarning
         Once, if any fits ended short of `tol`; as `SeparationWarning`, if unpenalised
         coefficients separate the classes.
@@ -130,6 +133,7 @@ device, precision
     fits = [None] * len(Cs)
     for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
         fits[i] = fit
+    warn_of_weightless(data.classes[problem.weightless], fit_intercept)
     warn_of_path(fits, Cs, max_iter)
     null = 0.0 if problem.objective is None else problem.objective.null_point.value
     losses = np.array([fit.loss for fit in fits])
@@ -192,8 +196,9 @@ def _continued(fits, at, has_kinks):
 
 def default_grid(problem, n_Cs, eps, l1_ratio):
     """Return `n_Cs` values, from the largest C at which all penalised coefficients are zero."""
-    _check(n_Cs >= 1 and n_Cs == int(n_Cs), "n_Cs", "a positive integer", n_Cs)
-    _check(0 < eps < 1, "eps", "between 0 and 1", eps)
+    is_count = isinstance(n_Cs, Real) and n_Cs >= 1 and n_Cs % 1 == 0
+    _check(is_count, "n_Cs", "a positive integer", n_Cs)
+    _check(isinstance(eps, Real) and 0 < eps < 1, "eps", "between 0 and 1", eps)
     first = problem.sparsest_C(l1_ratio)
     return first * np.logspace(0, -np.log10(eps), int(n_Cs))
 
@@ -204,7 +209,7 @@ def check_grid(Cs, finite=True):
     finite : bool
         Whether to refuse infinite values.
     """
-    grid = np.array(Cs, dtype=np.float64)
+    grid = real_array("Cs", Cs, ensure_all_finite=False, ensure_min_samples=0)
     _check(grid.ndim == 1 and grid.size > 0, "Cs", "a list of at least one number", Cs)
     if finite:
         _check(np.all((grid > 0) & (grid < np.inf)), "Cs", "positive and finite", Cs)

@@ -10,10 +10,11 @@ from ..solvers import choose_solver, expectation
 from ..streaming.stream import next_stream
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
-from .outcome import warn_of_batch, warn_of_outcome
+from .feature_options import check_penalty_factor
+from .outcome import warn_of_batch, warn_of_outcome, warn_of_weightless
 from .parameters import CONSTRAINTS, problem_options
 from .prediction import rounded
-from .validation import check_batch, check_penalty_factor, check_training_data, check_warm_start
+from .validation import check_batch, check_training_data, check_warm_start
 
 # Attributes of `fit` that `partial_fit` removes, and of `partial_fit` that `fit` removes.
 _OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
@@ -273,7 +274,8 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             "history_": fit.history,
         }
         progress.close(fitted)
-        warn_of_outcome(fit, data.classes[problem.absent], self.tol, self.max_iter)
+        warn_of_weightless(data.classes[problem.weightless], self.fit_intercept)
+        warn_of_outcome(fit, self.tol, self.max_iter)
         return self._become(fitted, _OF_STREAM)
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -2,11 +2,12 @@
 
 import copy
 import inspect
-import warnings
 
 import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils.validation import _check_method_params
+
+from ..exceptions import warn
 
 # Largest number of folds that a message names one by one.
 _MOST_NAMED = 5
@@ -120,10 +121,8 @@ def folds_that_count(scores, Cs, l1_ratios, lacking):
             "scoring gives no candidate a finite score in every fold: "
             f"{told}. Use another scoring, or folds that hold rows of every class."
         )
-    warnings.warn(
+    warn(
         f"Some scores are not finite: {told}. Such a candidate is not chosen; a fold without a "
-        "finite score does not count.",
-        UserWarning,
-        stacklevel=3,
+        "finite score does not count."
     )
     return counts

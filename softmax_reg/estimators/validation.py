@@ -1,7 +1,7 @@
 """Validation of the arguments of `fit` and `partial_fit`; the estimator is never changed."""
 
 import inspect
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -55,23 +55,37 @@ def in_blocks(X):
     return X
 
 
+def real_array(name, values, **options):
+    """Return values as a new float64 array, or raise a ValueError that names the parameter.
+
+    options : dict
+        Of `check_array`.
+    """
+    try:
+        return check_array(
+            values, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True, input_name=name,
+            **options,
+        )
+    except (TypeError, ValueError) as error:
+        if name in str(error):
+            raise
+        raise ValueError(f"{name} must hold real numbers: {error}") from error
+
+
 def check_sample_weight(sample_weight, n_samples):
     """Return sample weights as a new float64 array: 1-D, finite, non-negative, not all zero."""
     if sample_weight is None:
         return np.ones(n_samples)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, sample_weight)
-    weight = check_array(
-        sample_weight, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
-        input_name="sample_weight",
-    )
+    weight = real_array("sample_weight", sample_weight)
     if weight.shape != (n_samples,):
         raise ValueError(
             f"sample_weight must have shape ({n_samples},), one weight for each row of X, "
             f"got shape {weight.shape}."
         )
     if np.any(weight < 0):
-        raise ValueError(f"sample_weight must be non-negative, got {weight.min()!r}.")
+        raise ValueError(f"sample_weight must be non-negative, got {float(weight.min())}.")
     if not np.any(weight):
         raise ValueError(
             "sample_weight must contain at least one non-zero weight, got all zero weights."
@@ -80,15 +94,22 @@ def check_sample_weight(sample_weight, n_samples):
 
 
 def _weight_of_classes(class_weight, classes, y, sample_weight):
+    """Compute the weight of every class; with "balanced", 0 for a class without weight."""
+    if isinstance(class_weight, dict):
+        values = list(class_weight.values())
+        weights = real_array("class_weight", values, ensure_all_finite=False, ensure_min_samples=0)
+        if weights.ndim != 1 or not np.all((weights >= 0) & (weights < np.inf)):
+            raise ValueError(
+                f"class_weight must be finite and non-negative, got {class_weight!r}."
+            )
     arguments = {"classes": classes, "y": y}
     # "balanced" counts rows in older releases of scikit-learn and adds up weights
     # in newer ones: follow the LogisticRegression that is installed.
     if "sample_weight" in inspect.signature(compute_class_weight).parameters:
         arguments["sample_weight"] = sample_weight
-    weights = np.asarray(compute_class_weight(class_weight, **arguments), dtype=np.float64)
-    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise ValueError(f"class_weight must be finite and non-negative, got {class_weight!r}.")
-    return weights
+    with np.errstate(divide="ignore"):
+        weights = compute_class_weight(class_weight, **arguments).astype(np.float64)
+    return np.where(np.isfinite(weights), weights, 0.0)
 
 
 def weight_of_counted_classes(class_weight, classes, counts, totals):
@@ -261,7 +282,9 @@ def check_batch(estimator, X, y, classes, sample_weight):
 
 def _check_classes(classes):
     """Return the labels given as `classes` of `partial_fit`, sorted."""
-    classes = column_or_1d(classes)
+    if np.ndim(classes) != 1:
+        raise ValueError(f"classes must be an array-like of labels, got {classes!r}.")
+    classes = np.asarray(classes)
     if classes.dtype.kind == "f" and not np.all(np.isfinite(classes)):
         raise ValueError(f"classes must not hold NaN or infinity, got {classes!r}.")
     classes = np.unique(classes)
@@ -289,84 +312,6 @@ def _check_stream_parameters(estimator):
         )
 
 
-def check_penalty_factor(penalty_factor, n_features):
-    """Return penalty factors as a new non-negative float64 array (n_features,); 1.0 for None."""
-    if penalty_factor is None:
-        return 1.0
-    factor = check_array(
-        penalty_factor, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
-        ensure_all_finite=False, ensure_min_samples=0, input_name="penalty_factor",
-    )
-    if factor.shape != (n_features,):
-        raise ValueError(
-            f"penalty_factor must have shape ({n_features},), one factor for each feature, "
-            f"got shape {factor.shape}."
-        )
-    if not np.all(factor >= 0):
-        worst = factor[~(factor >= 0)][0]
-        raise ValueError(
-            "penalty_factor must be non-negative (0: not penalised, inf: left out), got "
-            f"{worst!r}."
-        )
-    return factor
-
-
-def check_groups(groups, factor, n_features, grouped, n_classes):
-    """Return the group number of every feature, in the order of first appearance.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_features,) or None
-    factor : (n_features,) or 1.0
-        Penalty factors, which must agree within a group where they are finite.
-    n_features : int
-    grouped : bool
-    n_classes : int
-
-    Returns
-    -------
-    groups : (n_features,) int, or None for None
-    """
-    if groups is None:
-        return None
-    labels = np.asarray(groups, dtype=object)
-    if labels.shape != (n_features,):
-        raise ValueError(
-            f"groups must have shape ({n_features},), one group for each feature, got shape "
-            f"{labels.shape}."
-        )
-    if not grouped and n_classes > 2:
-        raise ValueError(
-            "groups needs grouped=True for more than two classes, got grouped=False and "
-            f"{n_classes} classes."
-        )
-    code_of = {}
-    codes = np.array([
-        code_of.setdefault(_group_name(label), len(code_of)) for label in labels
-    ])
-    factor = np.broadcast_to(factor, n_features)
-    some = np.isfinite(factor)
-    low, high = np.full(len(code_of), np.inf), np.full(len(code_of), -np.inf)
-    np.minimum.at(low, codes[some], factor[some])
-    np.maximum.at(high, codes[some], factor[some])
-    if np.any(high > low):
-        worst = int((high > low).argmax())
-        raise ValueError(
-            "penalty_factor must be the same for all features of a group, or inf, got "
-            f"{float(low[worst])!r} and {float(high[worst])!r} in group {list(code_of)[worst]!r}."
-        )
-    return codes
-
-
-def _group_name(label):
-    """Return the label of a group as str or int; raise a ValueError for others."""
-    if isinstance(label, str):
-        return str(label)
-    if isinstance(label, (Integral, np.bool_)) or isinstance(label, Real) and label % 1 == 0:
-        return int(label)
-    raise ValueError(f"groups must hold integers or names, got {label!r}.")
-
-
 def check_warm_start(estimator, data):
     """Return the previous (coef, intercept) as dense float64, or None for a cold start."""
     if not estimator.warm_start or not hasattr(estimator, "coef_"):
@@ -385,7 +330,13 @@ def check_warm_start(estimator, data):
             f"warm_start=True needs coef_ of shape {expected} for this X and y, got "
             f"{coef.shape}. Use warm_start=False for a new problem."
         )
-    intercept = np.broadcast_to(as_numpy(estimator.intercept_), (n_rows,)).astype(np.float64)
+    intercept = as_numpy(estimator.intercept_)
+    if intercept.shape not in ((), (1,), (n_rows,)):
+        raise ValueError(
+            f"warm_start=True needs intercept_ of shape {(n_rows,)}, got {intercept.shape}. Use "
+            "warm_start=False."
+        )
+    intercept = np.broadcast_to(intercept, (n_rows,)).astype(np.float64)
     coef = np.asarray(coef, dtype=np.float64)
     for name, array in (("coef_", coef), ("intercept_", intercept)):
         if not np.all(np.isfinite(array)):

@@ -112,6 +112,8 @@ def reduced(loss, weight, reduction):
         total = weight.sum()
         weighted = np.where(weight == 0, 0, weight * weighted)
     if reduction == "mean":
+        if loss.size == 0:
+            raise ValueError("reduction='mean' needs at least one loss, got 0 losses.")
         if total == 0:
             raise ValueError("reduction='mean' needs a positive sum of sample_weight, got "
                              f"{total} over {loss.size} losses.")

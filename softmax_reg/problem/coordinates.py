@@ -52,12 +52,15 @@ class Centring:
     is_constant : (n_features,) bool
     fit_intercept : bool
     n_rows : int
+    is_tiny : (n_features,) bool, or False
+        Mask of the columns that are not constant, but whose centred squares underflow.
     """
 
     shift: np.ndarray
     is_constant: np.ndarray
     fit_intercept: bool
     n_rows: int
+    is_tiny: np.ndarray | bool = False
 
     @classmethod
     def of(cls, mean, ranges, fit_intercept, n_rows):
@@ -75,10 +78,12 @@ class Centring:
             shift = np.where(is_constant, ranges.low, mean)
         # CSR rows give infinite ranges. `Objective` checks their squares in Hessians and moments.
         known = np.isfinite(ranges.low) & np.isfinite(ranges.high)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             span = np.maximum(ranges.high - shift, shift - ranges.low)
-            check_squares(span[known] ** 2)
-        return cls(shift, is_constant, fit_intercept, n_rows)
+            squares = span**2
+        check_squares(squares[known])
+        is_tiny = (squares < np.finfo(np.float64).tiny) & ~is_constant
+        return cls(shift, is_constant, fit_intercept, n_rows, is_tiny)
 
     @lazy
     def zeros(self):
@@ -88,7 +93,8 @@ class Centring:
     def restricted(self, features):
         """Return the coordinates of some of the features."""
         return Centring(
-            self.shift[features], self.is_constant[features], self.fit_intercept, self.n_rows
+            self.shift[features], self.is_constant[features], self.fit_intercept, self.n_rows,
+            np.broadcast_to(self.is_tiny, self.shift.shape)[features],
         )
 
     def feasible(self, theta):
@@ -264,6 +270,13 @@ class Selection:
         Rows of an absent class have weight 0: the value for it is any index in range.
         """
         return np.maximum(np.cumsum(~self.absent) - 1, 0)
+
+    @property
+    def users_order(self):
+        """Index that sorts the fitted features as the user has them; None if they are sorted."""
+        if isinstance(self.features, slice) or np.all(np.diff(self.features) > 0):
+            return None
+        return np.argsort(self.features)
 
     @property
     def absent_intercept(self):

@@ -264,7 +264,7 @@ class Objective:
             grad += more_grad
         return value, grad
 
-    def delivered_value(self, coef, intercept):
+    def delivered_value(self, coef, intercept, order=None):
         """Return the objective of (coef, intercept) as predictions compute it; one pass.
 
         Columns are not centred. The arithmetic is float32 if X, coef and intercept are float32.
@@ -273,6 +273,9 @@ class Objective:
         ----------
         coef : (n_rows, n_features)
         intercept : (n_rows,)
+        order : (n_features,) int, optional
+            Index of the features in the user's order, in which predictions add up a row's
+            products. The columns are copied.
 
         Returns
         -------
@@ -281,10 +284,13 @@ class Objective:
         """
         assert not self.terms
         self.passes.n += 1
-        theta = np.column_stack([coef, intercept])
-        dtype = np.result_type(theta.dtype, self.rows.dtype)
+        rows, columns = self.rows, coef
+        if order is not None:
+            rows, columns = rows.columns(order), coef[:, order]
+        theta = np.column_stack([columns, intercept])
+        dtype = np.result_type(theta.dtype, rows.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            loss, _, _ = self.rows.value_grad(
+            loss, _, _ = rows.value_grad(
                 self.sample, np.zeros(self.n_features), theta.astype(dtype, copy=False)
             )
             return float(loss + self.penalty.value(coef.astype(np.float64)))

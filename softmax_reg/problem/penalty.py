@@ -157,8 +157,9 @@ class SparsePenalty(NamedTuple):
         """Return the largest ratio of gradient to threshold, over features whose threshold > 0."""
         threshold = np.broadcast_to(self.threshold, grad.shape[1:])
         sizes = self.sizes(grad).max(axis=0)
-        return float(np.divide(sizes, threshold, out=np.zeros_like(sizes),
-                               where=threshold > 0).max(initial=0.0))
+        with np.errstate(over="ignore"):
+            return float(np.divide(sizes, threshold, out=np.zeros_like(sizes),
+                                   where=threshold > 0).max(initial=0.0))
 
     def fenchel_gap(self, coef, loss_grad):
         """Return <G, W> + h(W) + h*(-G) as a sum of non-negative terms.
@@ -211,5 +212,6 @@ def _weighted_squares(factor, array):
 def _scaled_squares(array, curvature):
     """Return sum_j ||array_j||^2 / (2 curvature_j)."""
     # Divide first: squares could underflow where the sum does not.
-    scaled = array / np.sqrt(2 * curvature)
+    with np.errstate(over="ignore"):
+        scaled = array / np.sqrt(2 * curvature)
     return np.einsum("kj,kj->", scaled, scaled)

@@ -85,8 +85,8 @@ class Problem:
     ----------
     objective : Objective, or None if a single class carries all the weight
         Objective of the next fit.
-    absent : ndarray of bool, (n_classes,)
-        Mask of the absent classes.
+    weightless : ndarray of bool, (n_classes,)
+        Mask of the classes whose rows all have weight 0. With an intercept they are absent.
     """
 
     def __init__(
@@ -100,8 +100,9 @@ class Problem:
         if np.ndim(penalty_factor):
             penalty_factor = penalty_factor[allowed]
         weights = self._weigh(data)
-        self.absent = (weights == 0) & fit_intercept
-        self._selection = Selection(self.absent, allowed, n_features, l1_ratio == 0)
+        self.weightless = weights == 0
+        absent = self.weightless & fit_intercept
+        self._selection = Selection(absent, allowed, n_features, l1_ratio == 0)
         self.objective = self._last = self._carry = self._row_space = None
         if self._selection.n_present == 1:
             return
@@ -119,6 +120,7 @@ class Problem:
         penalty = self._penalty_of(C)
         self._rows, self._sample = self._rows_and_sample(data, penalty, device, precision)
         self.objective = self._objective_of(penalty)
+        self._check_spread()
 
     def _weigh(self, data):
         """Return the weight of every class; store the total weight for `_strength`."""
@@ -153,12 +155,27 @@ class Problem:
         return Objective.of(rows, sample, penalty=penalty, **self._options)
 
     def _penalty_of(self, C):
-        """Return the penalty for another C, with the same `l1_ratio`, factors and blocks."""
-        return penalty_of(self._strength(C), **self._penalty)
+        """Return the penalty for another C, with the same `l1_ratio`, factors and blocks.
+
+        Raises
+        ------
+        ValueError
+            If it overflows.
+        """
+        with np.errstate(over="ignore"):
+            strength = self._strength(C)
+            largest = strength * np.max(self._penalty["factor"], initial=1.0)
+        if not largest < np.inf:
+            raise ValueError(
+                f"C={C!r} is too small: 1 / (C * sum of sample_weight), times the largest finite "
+                "penalty_factor, overflows float64."
+            )
+        return penalty_of(strength, **self._penalty)
 
     def _strength(self, C):
         """Return 1 / (C S), S the sum of weights, although S may overflow."""
-        return 1 / C / self._largest_weight / self._relative_total
+        low, high = sorted((C, self._largest_weight))
+        return 1 / self._relative_total / high / low
 
     def set_C(self, C):
         """Set another strength of the same penalty; keep what depends on the rows alone.
@@ -166,6 +183,16 @@ class Problem:
         `objective` must not be None.
         """
         self.objective = self.objective.with_penalty(self._penalty_of(C))
+        self._check_spread()
+
+    def _check_spread(self):
+        """Raise a ValueError if coefficients without a penalty have columns of tiny values."""
+        objective = self.objective
+        if np.any(objective.coordinates.is_tiny & (np.asarray(objective.penalty.weight) == 0)):
+            raise ValueError(
+                "X holds columns whose squares underflow float64, and nothing penalises their "
+                "coefficients. Scale these columns up, or leave them out."
+            )
 
     def _whole(self):
         """Return the objective on X itself, with the present penalty."""
@@ -247,7 +274,9 @@ class Problem:
         """
         for dtype in (self._dtype, np.float64):
             coef, intercept = self._selection.to_user(*objective.to_coef(result.theta, dtype))
-            value = objective.delivered_value(*self._selection.rows_of(coef, intercept))
+            value = objective.delivered_value(
+                *self._selection.rows_of(coef, intercept), self._selection.users_order
+            )
             change = abs(value - result.value)    # rounding may also lower the value
             proven = result.gap if result.gap <= tol * result.value else 0.0
             if proven + change <= tol * value:

@@ -1,9 +1,8 @@
 """Choice of the kind of rows for an X, a device and a precision."""
 
-import warnings
-
 from scipy import sparse
 
+from ..exceptions import warn
 from .device_input import as_numpy, is_on_device
 from .row_blocks import RowBlocks
 from .small import SmallRows, are_small
@@ -78,11 +77,7 @@ def check_device(device, X, has_kinks=False, precision="auto"):
             "device='cpu', or X.toarray() if it fits."
         )
     if has_kinks:
-        warnings.warn(
-            "device='cuda' has no solver for an L1 part of the penalty: this fit runs on the "
-            "CPU.",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn("device='cuda' has no solver for an L1 part of the penalty: this fit runs on the "
+             "CPU.")
         return False
     return True

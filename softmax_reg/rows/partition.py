@@ -98,6 +98,8 @@ def checked(X, y, weight, number):
         # Kernels do not check indices.
         X.check_format(full_check=True)
     y = column_or_1d(np.asarray(y))
+    if y.dtype.kind in "fO" and np.any(y != y):    # only NaN differs from itself
+        raise ValueError(f"{name} of y contains NaN.")
     if n_samples and y.dtype.kind not in "iu":
         check_classification_targets(y)
     weight = np.ones(n_samples) if weight is None else check_array(
@@ -110,7 +112,7 @@ def checked(X, y, weight, number):
         )
     if np.any(weight < 0):
         raise ValueError(
-            f"sample_weight must be non-negative, got {weight.min()!r} in {name}."
+            f"sample_weight must be non-negative, got {float(weight.min())} in {name}."
         )
     return Partition(X, y, weight, _fingerprint(X, y, weight))
 

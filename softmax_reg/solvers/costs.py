@@ -84,8 +84,14 @@ def iterations_per_hessian(objective):
     size = objective.n_rows * (objective.n_features + 1)
     if objective.n_rows == 1 or not is_stored(objective, size):
         return np.inf
-    hessian = hessian_cost(objective, size) + factor_cost(objective, size)
-    return hessian / (_LBFGS_OVERHEAD + evaluation_cost(objective))
+    iteration = _LBFGS_OVERHEAD + evaluation_cost(objective)
+    return hessian_cost(objective, size) / iteration + iterations_per_factor(objective)
+
+
+def iterations_per_factor(objective):
+    """Return the cost of the Cholesky factor of a Hessian, in iterations of L-BFGS."""
+    size = objective.n_rows * (objective.n_features + 1)
+    return factor_cost(objective, size) / (_LBFGS_OVERHEAD + evaluation_cost(objective))
 
 
 def steps_per_hessian(objective, size):
@@ -106,7 +112,9 @@ def solver_costs(objective):
     n, p = objective.n_samples, objective.n_features
     size = objective.n_rows * (p + 1)
     # C times the mean weight of a row, for the feature of the weakest penalty.
-    weakness = 1 / (np.min(objective.penalty.curvature) * n) if objective.is_penalised else np.inf
+    curvature = np.min(objective.penalty.curvature) if objective.is_penalised else 0.0
+    with np.errstate(over="ignore", divide="ignore"):
+        weakness = 1 / np.float64(curvature) / n
     weakness = min(max(1.0, weakness), _UNPENALISED)
     iteration = _LBFGS_OVERHEAD + evaluation_cost(objective)
     rates = objective.rates

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .costs import iterations_per_hessian
+from .costs import iterations_per_factor, iterations_per_hessian
 from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 
@@ -84,10 +84,13 @@ class Preconditioner:
         self._is_exact = False
         self._refresh_after = _FIRST_REFRESH
         self.carry = carry if isinstance(carry, CarriedFactors) else CarriedFactors()
-        is_null = not np.any(point.theta[:, :-1])
-        if is_null or not self._pays(left / _KRONECKER_GAIN, left):
-            self._approximate(point)
-        elif not (self._adapt(point) or self._factorise(point)):
+        iterations = 0.0 if not np.any(point.theta[:, :-1]) else left / _KRONECKER_GAIN
+        has_factor = (
+            _pays(iterations, iterations_per_factor(objective), left) and self._adapt(point)
+        )
+        if not has_factor and _pays(iterations, self._price, left):
+            has_factor = self._factorise(point)
+        if not has_factor:
             self._approximate(point)
 
     @property
@@ -124,7 +127,7 @@ class Preconditioner:
         average = (self._gains[-1] - self._gains[0]) / (n + self._price)
         if not self._is_exact or rate < average:
             iterations = left / rate if rate > 0 else np.inf
-            if self._pays(iterations, left) and self._factorise(point):
+            if _pays(iterations, self._price, left) and self._factorise(point):
                 return True
         falls = point.value <= _REFRESH_BELOW * self._value
         if self._is_exact or n < self._refresh_after or not falls:
@@ -137,10 +140,6 @@ class Preconditioner:
         """Compute a transform of the same kind at `point`; Kronecker factors if this fails."""
         if not (self._is_exact and self._factorise(point)):
             self._approximate(point)
-
-    def _pays(self, iterations, left):
-        """Tell whether a Hessian, with the iterations after it, costs less than `iterations`."""
-        return iterations > self._price + max(left, 0.0) / _HESSIAN_GAIN
 
     def _factorise(self, point):
         """Compute and factorise the Hessian at `point`; tell whether it has a factor."""
@@ -186,3 +185,12 @@ class Preconditioner:
         self.transform = transform
         self._value = point.value
         self._gains = []
+
+
+def _pays(iterations, price, left):
+    """Tell whether a Hessian at a price, with the iterations after it, costs less than others.
+
+    iterations, price : float
+        Number of iterations without the Hessian, and of those that cost as much as it does.
+    """
+    return iterations > price + max(left, 0.0) / _HESSIAN_GAIN

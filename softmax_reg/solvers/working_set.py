@@ -111,7 +111,7 @@ class WorkingSet:
         keeps = is_in | self._is_free | self._everything
         if blocks is not None:
             keeps[0] = blocks.whole(keeps[0])
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             excess = np.where(keeps, -np.inf, sizes / penalty.threshold - 1)
         if self.members is not None and not np.any(
             (keeps | (excess > _ROUNDING)) & ~self.members

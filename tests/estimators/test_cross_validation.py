@@ -127,7 +127,9 @@ def test_classes_that_a_fold_lacks():
     """In training or among the rows left out: scored with all labels, and never NaN."""
     order = np.argsort(y, kind="stable")
     folds = list(KFold(3).split(X[order]))
-    model = SoftmaxRegressionCV(Cs=CS, cv=folds, tol=1e-6).fit(X[order], y[order])
+    with pytest.warns(UserWarning, match=r"2 of 3 folds lack classes.*\[0\] in fold 1") as told:
+        model = SoftmaxRegressionCV(Cs=CS, cv=folds, tol=1e-6).fit(X[order], y[order])
+    assert {warning.filename for warning in told} == {__file__}
     assert np.isfinite(model.scores_).all() and np.isfinite(model.coefs_paths_).all()
     train, test = folds[0]
     with pytest.warns(UserWarning, match="weight of zero"):
@@ -139,6 +141,39 @@ def test_classes_that_a_fold_lacks():
     )
     assert model.scores_[0, 0, 1] == pytest.approx(expected, rel=1e-3)
     assert model.dual_gap_ <= 1e-6 * model.objective_
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_fold_that_trains_on_one_class_is_refused(refit):
+    """As a fit to its rows would be; labels in order, and no shuffling."""
+    order = np.argsort(y, kind="stable")
+    with pytest.raises(ValueError, match=r"rows of fold 1 of 2 need classes .* got \[1\]"):
+        SoftmaxRegressionCV(cv=KFold(2), refit=refit).fit(
+            X[order][y[order] < 2], y[order][y[order] < 2]
+        )
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_class_without_weight_is_named_once(refit, fit_intercept):
+    """Whoever fits; without an intercept it may be predicted, and the warning says so."""
+    model = SoftmaxRegressionCV(Cs=[1.0], cv=3, refit=refit, fit_intercept=fit_intercept)
+    with pytest.warns(UserWarning, match=r"Classes \[1\] have a total weight of zero") as told:
+        model.fit(X, y, (y != 1).astype(float))
+    (message,) = {str(warning.message) for warning in told}
+    assert len(told) == 1 and ("never predicted" in message) == fit_intercept
+
+
+def test_without_an_intercept_incomplete_folds_have_no_say():
+    """refit=False: as with one, their coefficients do not enter the mean."""
+    folds = list(StratifiedKFold(3).split(X, y))
+    rest = np.flatnonzero(y > 0)
+    model = SoftmaxRegressionCV(
+        Cs=[1.0], cv=[*folds, (rest, folds[0][1])], refit=False, fit_intercept=False
+    )
+    with pytest.warns(UserWarning, match="1 of 4 folds lack classes"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.coef_, model.coefs_paths_[:3, 0, 0].mean(axis=0))
 
 
 def test_weights_count_in_fits_and_scores():
@@ -158,7 +193,7 @@ def test_weights_count_in_fits_and_scores():
     assert model.scores_[1, 0, 0] == pytest.approx(expected, rel=1e-4)
     zero = weight.copy()
     zero[folds[0][0]] = 0
-    with pytest.raises(ValueError, match="training rows of a fold have no weight"):
+    with pytest.raises(ValueError, match=r"fold 1 of 3 need classes .* got \[\]"):
         SoftmaxRegressionCV(cv=folds).fit(X, y, zero)
 
 
@@ -171,6 +206,7 @@ def test_weights_count_in_fits_and_scores():
     ({"selection": "one_se", "refit": False}, "needs refit=True"), ({"solver": "saga"}, "'auto'"),
     ({"solver": "lbfgs", "l1_ratios": [1.0]}, "smooth penalties only"), ({"tol": -1}, "'tol'"),
     ({"penalty_factor": [1.0]}, "penalty_factor must have shape"), ({"cv": 1}, "'cv' parameter"),
+    ({"cv": []}, "cv must give at least one fold"), ({"Cs": ["a"]}, "Cs must hold real numbers"),
 ])
 def test_bad_arguments(options, message):
     """A ValueError that names the argument; the fitted state stays."""

@@ -146,6 +146,29 @@ def test_classes_without_weight_are_kept_but_never_predicted(labels):
         np.testing.assert_array_equal(model.predict(X[y > 0]), others.predict(X[y > 0]))
 
 
+def test_balanced_weights_beside_a_class_without_weight():
+    """The others are balanced, whether weights or rows count (`LogisticRegression` differs)."""
+    weight = (y != 0).astype(float)
+    model = SoftmaxRegression(class_weight="balanced", tol=1e-8)
+    with pytest.warns(UserWarning, match=r"\[0\] have a total weight of zero"):
+        proba = model.fit(X, y, weight).predict_proba(X[y > 0])
+    np.testing.assert_allclose(proba.mean(axis=0), [0, 0.5, 0.5], atol=1e-6)
+
+
+def test_without_an_intercept_a_class_without_weight_may_be_predicted():
+    """The warning says so."""
+    model = SoftmaxRegression(fit_intercept=False)
+    with pytest.warns(UserWarning, match=r"Classes \[0\] .* and may be predicted"):
+        model.fit(X, y, (y != 0).astype(float))
+    assert model.predict(np.zeros((1, X.shape[1]))) == 0
+
+
+def test_scores_with_weights_whose_sum_overflows():
+    """As with the same weights, smaller."""
+    model, weight = SoftmaxRegression().fit(X, y), np.linspace(0.5, 1, len(y))
+    assert model.score(X, y, 1e308 * weight) == pytest.approx(model.score(X, y, weight))
+
+
 def test_labels_of_any_type_and_frames_with_names():
     """Strings, pandas and polars frames: classes_, feature_names_in_, same numbers."""
     model = SoftmaxRegression().fit(X, y)

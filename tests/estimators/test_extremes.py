@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from softmax_reg import SoftmaxRegression
+from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV
 from softmax_reg.exceptions import SeparationWarning
 from softmax_reg.problem.curvature import MAX_FULL_CLASSES
 
@@ -207,3 +207,36 @@ def test_overlapping_classes_at_a_loose_tolerance_are_not_separable():
     labels[:2] = 1
     model, caught = _fit(data, labels, C=np.inf, tol=0.1, solver="newton-cholesky")
     assert not caught
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("C, weight", [(1e-308, 1.0), (1e-310, 1.0), (1.0, 1e-310)])
+def test_penalties_close_to_overflow(C, weight, way):
+    """The null model, certified and without a NumPy warning."""
+    model, _ = _fit(X, y, weight * ONES, C=C, **way)
+    assert np.abs(X @ model.coef_.T).max() < 1e-100
+    shares = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X), np.broadcast_to(shares, (200, 3)))
+    assert model.dual_gap_ <= model.tol * model.objective_
+
+
+@pytest.mark.parametrize("options, weight", [
+    ({"C": 1e-320}, 1.0), ({"C": 1e-300}, 1e-300), ({"penalty_factor": [1e308] * 8, "C": 1e-9}, 1),
+])
+def test_penalties_that_overflow_are_refused(options, weight):
+    """With an error that names what they are computed from."""
+    with pytest.raises(ValueError, match="too small: .* sum of sample_weight.* penalty_factor"):
+        SoftmaxRegression(**options).fit(X, y, weight * ONES)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_free_columns_whose_squares_underflow_are_refused(solver):
+    """Their curvature would be zero, and their coefficients, too; a penalty keeps them small."""
+    tiny = np.column_stack([X[:, 1:], 1e-170 * X[:, 0]])
+    SoftmaxRegression(solver=solver).fit(tiny, y)
+    for options in ({"C": np.inf}, {"penalty_factor": [1] * 7 + [0]}):
+        with pytest.raises(ValueError, match="X holds columns whose squares underflow"):
+            SoftmaxRegression(solver=solver, **options).fit(tiny, y)
+    with pytest.raises(ValueError, match="X holds columns whose squares underflow"):
+        SoftmaxRegressionCV(Cs=[1.0, np.inf], cv=2).fit(tiny, y)

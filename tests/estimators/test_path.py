@@ -92,11 +92,14 @@ def test_one_warning_for_all_fits_that_fell_short():
 
 
 def test_a_single_class_with_weight():
-    """Nothing to fit: objective 0."""
-    path = softmax_path(X, y, Cs=[1.0], sample_weight=(y == 1).astype(float))
+    """Nothing to fit: objective 0, and a warning names the others."""
+    weight = (y == 1).astype(float)
+    with pytest.warns(UserWarning, match=r"Classes \[0, 2\] have a total weight of zero"):
+        path = softmax_path(X, y, Cs=[1.0], sample_weight=weight)
     assert path.objectives.tolist() == [0.0] and not path.coefs.any()
     assert path.intercepts[0].argmax() == 1
-    assert softmax_path(X, y, n_Cs=2, sample_weight=(y == 1).astype(float)).Cs[0] == 1.0
+    with pytest.warns(UserWarning, match="total weight of zero"):
+        assert softmax_path(X, y, n_Cs=2, sample_weight=weight).Cs[0] == 1.0
 
 
 @pytest.mark.compiled

@@ -294,7 +294,8 @@ def test_classes_without_weight_in_the_mean_of_folds():
     halves = [(np.r_[:150:2], np.r_[1:150:2]), (np.r_[1:150:2], np.r_[:150:2])]
     model = SoftmaxRegressionCV(Cs=[1.0], l1_ratios=[1.0], cv=[*halves, (rest, np.r_[:150])],
                                 refit=False)
-    labels = model.fit(X, y).predict(X)
+    with pytest.warns(UserWarning, match=r"1 of 3 folds lack classes.*\[0\] in fold 3"):
+        labels = model.fit(X, y).predict(X)
     assert model.scores_.shape == (3, 1, 1) and (labels == y).mean() > 0.9
     np.testing.assert_array_equal(
         model.intercept_, model.coefs_paths_[:2, 0, 0, :, -1].mean(axis=0)

@@ -100,6 +100,33 @@ def test_the_objective_is_that_of_the_predictions(problem):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("parameters", [
+    {"groups": [0, 1, 2, 0, 1, 2, 0, 1, 2], "grouped": True, "l1_ratio": 0.5},
+    {"penalty_factor": [1, np.inf, 1, 1, np.inf, 1, 1, 1, 0]},
+    {"groups": [0, 1, 2, 0, 1, 2, 0, 1, 2], "grouped": True, "l1_ratio": 0.5,
+     "penalty_factor": [1, np.inf, 1, 1, 1, 1, 1, 1, 1]},
+])
+def test_columns_in_another_order_are_added_up_in_the_users(parameters, n_classes, form):
+    """float32 rows with large means: the loss is that of predictions, whatever a fit reorders."""
+    X, y = labelled(300, n_classes)
+    rng = np.random.default_rng(1)
+    X = np.column_stack([X, X + 1e3, rng.standard_normal((300, 3)) + 300]).astype(np.float32)
+    X = form(X)
+    model = SoftmaxRegression(C=10, tol=1e-3, **parameters).fit(X, y)
+    assert model.coef_.dtype == np.float32
+    held = -model.predict_log_proba(X)[np.arange(300), y].mean(dtype=np.float64)
+    coef = model.coef_.astype(np.float64)
+    factor = np.nan_to_num(parameters.get("penalty_factor", np.ones(9)), posinf=0.0)
+    l1_ratio = model.l1_ratio
+    norms = sum(
+        np.linalg.norm(coef[:, np.array(parameters["groups"]) == group]) for group in range(3)
+    ) if l1_ratio else 0.0
+    penalty = l1_ratio * norms + (1 - l1_ratio) / 2 * (coef**2 @ factor).sum()
+    assert model.objective_ == pytest.approx(held + penalty / (10 * 300), abs=3e-7)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("value", [1, 1e6, -3.7, 0.1])
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -82,7 +82,8 @@ def test_all_arrays_of_an_objective_are_found():
     assert names == {
         "rows.X", "coordinates.zeros", "objective.sample.target", "objective.sample.weight",
         "objective.penalty.factor", "objective.coordinates.shift",
-        "objective.coordinates.is_constant", "objective.null_point.theta",
+        "objective.coordinates.is_constant", "objective.coordinates.is_tiny",
+        "objective.null_point.theta",
         "objective.null_point.grad", "objective.null_point.loss_grad", "objective._row_mean",
         "objective._class_sums",
     }

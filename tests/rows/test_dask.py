@@ -1,5 +1,6 @@
 """`DaskSoftmaxRegression`: the same fits on a cluster."""
 
+import asyncio
 import pickle
 
 import dask.array as da
@@ -279,6 +280,8 @@ class TestBadInput:
         (lambda X, y, w: (X, y, w * 0), ValueError, "at least one non-zero weight"),
         (lambda X, y, w: (X, y * 0, w), ValueError, "at least 2 classes .* only one class: 0"),
         (lambda X, y, w: (X, y + 0.5, w), ValueError, "Unknown label type"),
+        (lambda X, y, w: (X, y.astype(object).map_blocks(lambda b: np.where(b, b, np.nan)), w),
+         ValueError, "partition . of y contains NaN"),
         (lambda X, y, w: (X, y[:, None] * da.ones((1, 2)), w), ValueError, "y must be 1-D"),
         (lambda X, y, w: (X[:0], y[:0], w[:0]), ValueError, "X has no rows"),
         (lambda X, y, w: (X.map_blocks(lambda block: np.full(block.shape, "a"), dtype="U1"), y, w),
@@ -314,3 +317,17 @@ class TestBadInput:
         closed.close()
         with pytest.raises(RuntimeError, match="The Dask client is closed"):
             DaskSoftmaxRegression(client=closed).fit(X, y)
+
+    def test_an_asynchronous_client(self):
+        """`fit` waits, so it needs a client that does."""
+        X, y = (da.from_array(a, chunks=300) for a in mixture())
+
+        async def fit():
+            async with distributed.Client(
+                processes=False, n_workers=1, dashboard_address=":0", set_as_default=False,
+                asynchronous=True,
+            ) as client:
+                DaskSoftmaxRegression(client=client).fit(X, y)
+
+        with pytest.raises(ValueError, match="client must be synchronous"):
+            asyncio.run(fit())

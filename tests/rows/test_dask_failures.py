@@ -210,6 +210,15 @@ class TestFailures:
         assert isinstance(fit.error, RuntimeError)
         assert "cannot be computed again where their data was scattered" in str(fit.error)
 
+    def test_rows_that_were_lost_before_the_first_pass(self, client):
+        """While they are checked: the same error."""
+        X, y = mixture()
+        part = client.scatter(X)
+        scattered = da.from_delayed(dask.delayed(part), X.shape, float)
+        client.cancel(part)
+        with pytest.raises(RuntimeError, match="lost .* because their data was scattered"):
+            DaskSoftmaxRegression().fit(scattered, da.from_array(y, chunks=600))
+
     def test_fingerprints_are_of_the_rows(self):
         """Another X, y or weight is another one; so is another order."""
         from softmax_reg.rows.partition import checked
