@@ -221,9 +221,8 @@ penalty_factor, groups, device, precision
         Raises
         ------
         ValueError
-            If `SoftmaxRegression` refuses an argument, the training rows of a fold hold fewer
-            than two classes of positive weight, or no candidate has a finite score in every
-            fold that counts.
+            If `SoftmaxRegression` refuses an argument, the training rows of a fold have no
+            weight, or no candidate has a finite score in every fold that counts.
 
         Warns
         -----

@@ -39,7 +39,7 @@ def warn_of_folds(lacking):
         warn(
             f"The training rows of {len(few)} of {len(lacking)} folds lack classes, or hold them "
             f"with weight 0: classes {lacking[few[0]]} in fold {few[0] + 1}. Their fits learn "
-            "nothing of these classes. Use stratified or shuffled folds."
+            "nothing of these classes, and scores say little. Use stratified or shuffled folds."
         )
 
 
