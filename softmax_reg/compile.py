@@ -43,8 +43,6 @@ def compile_passes(form, dtype):
     rows.hess_prod(sample, shift, theta, theta)
     for full in (True, False):
         rows.curvature(sample, shift, theta, full)
-    for arithmetic in {np.float64, np.dtype(dtype).type}:
-        rows.predictions(theta.astype(arithmetic), "probabilities")
 
 
 def compile_sparse_hessian(dtype):
@@ -74,9 +72,9 @@ def _compile(kind):
         compile_descents()
     else:
         compile_passes(*kind)
-    from .kernels import descent, predict
+    from .kernels import chunks, descent
 
-    kernel = descent.coordinate_descent if kind == "descents" else predict.predictions
+    kernel = descent.coordinate_descent if kind == "descents" else chunks.evaluate
     return kernel.stats.cache_path
 
 

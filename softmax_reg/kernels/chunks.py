@@ -10,7 +10,16 @@ are padded to whole vector registers.
 import numpy as np
 
 from .jit import inner_kernel, kernel
-from .softmax import cross_entropies, curved, load_block, probabilities, products, residuals
+from .predict import LOGITS, LOSS, check_logits, write_predictions
+from .softmax import (
+    cross_entropies,
+    curved,
+    exponentials,
+    load_block,
+    probabilities,
+    products,
+    residuals,
+)
 from .tiles import add_lower_gram, add_lower_product, add_product, aligned_empty, transpose
 
 
@@ -36,7 +45,7 @@ def following_rows(rows, first, last):
 
 @inner_kernel
 def add_pairs(exponentials, size, work, x, wx, pairs):
-    """Add a block's share of the Hessian, after `cross_entropies`; see `value_grad`.
+    """Add a block's share of the Hessian, after `cross_entropies`; see `evaluate`.
 
     wx : of the shape of x, overwritten
     """
@@ -59,18 +68,33 @@ def add_pairs(exponentials, size, work, x, wx, pairs):
 
 
 @kernel
-def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, out, pairs):
-    """Compute the loss, its gradient in theta and, if asked for, its Hessian.
+def evaluate(
+    rows, y, weight, shift, theta_t, n_classes, kind, told, block, start, stop, out, pairs
+):
+    """Compute the loss, its gradient in theta and, if asked for, its Hessian; or predictions.
 
-    One kernel serves both uses: compiling a second one would take as long again.
+    One kernel serves all uses: compiling others would take as long again.
 
-    out : (rows of theta, width), overwritten by the gradient
-    pairs : (n_pairs, n_features + 1, width), overwritten; n_pairs may be 0. Pair (k, m),
-        k < m, in row-major order holds sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', the
-        negative of the Hessian's block. Diagonal blocks follow from these, because the blocks
-        of a row sum to zero. Only lower triangles are valid.
+    Parameters
+    ----------
+    kind : {LOSS, LOGITS, PROBABILITIES, LOG_PROBABILITIES}
+        With a kind of predictions, y, weight and pairs are not read, and the width of `out` is.
+    told : (n_samples, n_classes)
+        Rows start to stop are overwritten by the predictions.
+    out : (rows of theta, width)
+        Overwritten by the gradient.
+    pairs : (n_pairs, n_features + 1, width)
+        Overwritten; n_pairs may be 0. Pair (k, m), k < m, in row-major order holds
+        sum_i s_i q_k q_m [x_i, 1] [x_i, 1]', the negative of the Hessian's block. Diagonal
+        blocks follow from these, because the blocks of a row sum to zero. Only lower triangles
+        are valid.
 
-    Returns (loss, n_errors) as `cross_entropies` does.
+    Returns
+    -------
+    loss : float
+        As `cross_entropies` returns it.
+    n_errors : int
+        Likewise; or the number of logits that are not finite.
     """
     width = out.shape[1]
     x = aligned_empty(block, width, theta_t)
@@ -78,26 +102,38 @@ def value_grad(rows, y, weight, shift, theta_t, n_classes, block, start, stop, o
     by_row, padded_logits, work = logit_space(theta_t, block)
     logits = padded_logits[:n_classes]
     residual = padded_logits[n_classes - len(out):n_classes]
-    out[:] = 0.0
-    pairs[:] = 0.0
+    if kind == LOSS:
+        out[:] = 0.0
+        pairs[:] = 0.0
     losses = np.empty(block)
     loss = 0.0
     n_errors = 0
     for first in range(start, stop, block):
         last = min(first + block, stop)
+        size = last - first
         load_block(rows, shift, first, last, x)
         # Prefetch three quarters of the next block during the product for the logits, which
         # takes longer than that for the gradient if classes are few.
         ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
         early = n_bytes // 4 * 3
         products(x, theta_t, by_row, padded_logits, ahead, early)
-        part, wrong = cross_entropies(logits, y, weight, first, last - first, work, losses)
-        loss += part
-        n_errors += wrong
-        if len(pairs) > 0:
-            add_pairs(logits, last - first, work, x, wx, pairs)
-        residuals(logits, y, first, last - first, work)
-        add_product(residual, x, out, ahead + early, n_bytes - early)
+        if kind == LOSS:
+            for i in range(size):
+                work[3, i] = logits[y[first + i], i]
+        else:
+            n_errors += check_logits(logits, kind, first, size, told)
+        if kind != LOGITS:
+            exponentials(logits, work[0], work[1], work[2])
+        if kind == LOSS:
+            part, wrong = cross_entropies(logits, y, weight, first, size, work, losses)
+            loss += part
+            n_errors += wrong
+            if len(pairs) > 0:
+                add_pairs(logits, size, work, x, wx, pairs)
+            residuals(logits, y, first, size, work)
+            add_product(residual, x, out, ahead + early, n_bytes - early)
+        elif kind != LOGITS:
+            write_predictions(logits, kind, first, size, work, told)
     return loss, n_errors
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from .chunks import class_curvature, logit_space
 from .jit import inner_kernel, kernel, outlined_kernel
+from .predict import LOGITS, LOSS, check_logits, write_predictions
 from .simd_sparse import add_sparse_row, spread_sparse_row
-from .softmax import cross_entropies, curved, probabilities, residuals
+from .softmax import cross_entropies, curved, exponentials, probabilities, residuals
 from .tiles import aligned_empty, lanes_of, transpose
 
 # Number of rows of a block.
@@ -84,24 +85,36 @@ def _logits(rows, first, last, theta_t, by_row, logits):
 
 
 @kernel
-def value_grad_csr(rows, y, weight, theta_t, n_classes, start, stop, out_t):
-    """Compute the loss and its gradient, transposed; return (loss, n_errors)."""
+def evaluate_csr(rows, y, weight, theta_t, n_classes, kind, told, start, stop, out_t):
+    """Compute the loss and its gradient, transposed, or predictions; see `chunks.evaluate`."""
     by_row, padded_logits, work = logit_space(theta_t, CSR_BLOCK)
     logits = padded_logits[:n_classes]
-    out_t[:] = 0.0
+    if kind == LOSS:
+        out_t[:] = 0.0
     losses = np.empty(CSR_BLOCK)
     loss = 0.0
     n_errors = 0
     for first in range(start, stop, CSR_BLOCK):
         last = min(first + CSR_BLOCK, stop)
+        size = last - first
         _logits(rows, first, last, theta_t, by_row, padded_logits)
-        part, wrong = cross_entropies(logits, y, weight, first, last - first, work, losses)
-        loss += part
-        n_errors += wrong
-        residuals(logits, y, first, last - first, work)
-        padded_logits[n_classes:] = 0.0
-        transpose(padded_logits, by_row)
-        _accumulate(rows, first, last, by_row, out_t)
+        if kind == LOSS:
+            for i in range(size):
+                work[3, i] = logits[y[first + i], i]
+        else:
+            n_errors += check_logits(logits, kind, first, size, told)
+        if kind != LOGITS:
+            exponentials(logits, work[0], work[1], work[2])
+        if kind == LOSS:
+            part, wrong = cross_entropies(logits, y, weight, first, size, work, losses)
+            loss += part
+            n_errors += wrong
+            residuals(logits, y, first, size, work)
+            padded_logits[n_classes:] = 0.0
+            transpose(padded_logits, by_row)
+            _accumulate(rows, first, last, by_row, out_t)
+        elif kind != LOGITS:
+            write_predictions(logits, kind, first, size, work, told)
     return loss, n_errors
 
 

@@ -1,7 +1,7 @@
 """The Hessian of the loss in some of the coefficients, over one range of rows.
 
 The kernel is like those of `chunks`. In sparse models each class has few nonzero coefficients,
-of other features than the next class. `chunks.value_grad` would compute the Hessian in all
+of other features than the next class. `chunks.evaluate` would compute the Hessian in all
 coefficients of these features, of which a small part is wanted.
 """
 

@@ -58,7 +58,8 @@ def inner_kernel(function):
 def outlined_kernel(function):
     """Compile as `kernel` does, but as a separate function in its callers' machine code.
 
-    This is for a large body that many kernels call. fastmath is off, so every compilation gives
+    This is for a body that several kernels call: its types are inferred once for all of them,
+    which is most of the time that compiling takes. fastmath is off, so every compilation gives
     the same bits: sums are those of `simd_dense` and `simd_sparse`, whose order is fixed, or
     elementwise.
     """
@@ -88,7 +89,7 @@ if not IS_INTERPRETED:
 def _compile(function, fastmath, forceinline=True, inline="never"):
     options = {
         "nogil": True, "fastmath": fastmath, "error_model": "numpy", "forceinline": forceinline,
-        "inline": inline,
+        "inline": inline, "no_cfunc_wrapper": True,
     }
     if IS_INTERPRETED:
         return function

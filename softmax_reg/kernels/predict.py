@@ -1,75 +1,52 @@
-"""Predictions for one range of rows."""
+"""Predictions for one block of rows, before and after its exponentials."""
 
 import numpy as np
 
-from .chunks import logit_space
-from .chunks_csr import sparse_products
 from .exp_log import log1p
-from .jit import kernel
-from .softmax import exponentials, load_block, products
-from .tiles import aligned_empty, transpose
+from .jit import inner_kernel
 
-# Kinds of output of `predictions`.
-LOGITS, PROBABILITIES, LOG_PROBABILITIES = range(3)
+# What `chunks.evaluate` computes: the loss with its derivatives, or a kind of predictions.
+LOSS, LOGITS, PROBABILITIES, LOG_PROBABILITIES = range(4)
 
 
-@kernel
-def predictions(rows, shift, theta_t, n_classes, width, kind, block, start, stop, out):
-    """Write the logits, probabilities or log-probabilities of rows start to stop.
+@inner_kernel
+def check_logits(logits, kind, first, size, out):
+    """Return the number of logits that are not finite; copy them if `kind` needs them in `out`.
 
-    Parameters
-    ----------
-    theta_t : (n_features + 1, n_classes padded)
-    width : int
-        Number of features and intercept, padded to whole vector registers.
-    kind : {LOGITS, PROBABILITIES, LOG_PROBABILITIES}
+    logits : (n_classes, block)
     out : (n_samples, n_classes)
-        out[start:stop] is overwritten.
-
-    Returns
-    -------
-    n_not_finite : int
-        Number of logits that are not finite.
     """
-    x = aligned_empty(0 if rows.is_sparse else block, width, theta_t)
-    by_row, padded_logits, work = logit_space(theta_t, block)
-    logits = padded_logits[:n_classes]
-    largest, rest, more = work[0], work[1], work[2]
-    one = theta_t.dtype.type(1)
     n_not_finite = 0
-    for first in range(start, stop, block):
-        size = min(block, stop - first)
-        if rows.is_sparse:
-            sparse_products(rows, first, first + size, theta_t, by_row)
-            transpose(by_row, padded_logits)
-        else:
-            load_block(rows, shift, first, first + size, x)
-            products(x, theta_t, by_row, padded_logits, x.ctypes.data, 0)
+    for k in range(len(logits)):
+        for i in range(size):
+            n_not_finite += 0 if abs(logits[k, i]) < np.inf else 1
+    if kind != PROBABILITIES:
+        for k in range(len(logits)):
+            for i in range(size):
+                out[first + i, k] = logits[k, i]
+    return n_not_finite
+
+
+@inner_kernel
+def write_predictions(logits, kind, first, size, work, out):
+    """Write the predictions of a block, after `exponentials`; logits are there already."""
+    n_classes = len(logits)
+    largest, rest, more = work[0], work[1], work[2]
+    one = logits.dtype.type(1)
+    for i in range(size):
+        rest[i] += more[i]
+    if kind == LOG_PROBABILITIES:
+        for i in range(size):
+            rest[i] = log1p(np.float64(rest[i]))
+        for i in range(size):
+            for k in range(n_classes):
+                out[first + i, k] = (out[first + i, k] - largest[i]) - rest[i]
+    else:
+        for i in range(size):
+            rest[i] = one / (one + rest[i])
         for k in range(n_classes):
             for i in range(size):
-                n_not_finite += 0 if abs(logits[k, i]) < np.inf else 1
-        if kind == LOG_PROBABILITIES:
+                logits[k, i] *= rest[i]
+        for i in range(size):
             for k in range(n_classes):
-                for i in range(size):
-                    out[first + i, k] = logits[k, i]
-        if kind != LOGITS:
-            exponentials(logits, largest, rest, more)
-            for i in range(size):
-                rest[i] += more[i]
-        if kind == LOG_PROBABILITIES:
-            for i in range(size):
-                rest[i] = log1p(rest[i] * 1.0)    # the product is float64, as log1p needs
-            for i in range(size):
-                for k in range(n_classes):
-                    out[first + i, k] = (out[first + i, k] - largest[i]) - rest[i]
-        else:
-            if kind == PROBABILITIES:
-                for i in range(size):
-                    rest[i] = one / (one + rest[i])
-                for k in range(n_classes):
-                    for i in range(size):
-                        logits[k, i] *= rest[i]
-            for i in range(size):
-                for k in range(n_classes):
-                    out[first + i, k] = logits[k, i]
-    return n_not_finite
+                out[first + i, k] = logits[k, i]

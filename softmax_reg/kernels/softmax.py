@@ -12,11 +12,11 @@ float32 throughout.
 import numpy as np
 
 from .exp_log import exp, log1p
-from .jit import inner_kernel
+from .jit import inner_kernel, outlined_kernel
 from .tiles import add_product, load_rows, transpose
 
 
-@inner_kernel
+@outlined_kernel
 def load_block(rows, shift, start, stop, x):
     """Set x (block, width) to rows start .. stop of X minus `shift`, then a one, then zeros."""
     n_features = rows.n_features
@@ -52,7 +52,7 @@ def products(x, theta_t, by_row, logits, address, n_bytes):
     transpose(by_row, logits)
 
 
-@inner_kernel
+@outlined_kernel
 def exponentials(logits, largest, rest, more):
     """Compute the softmax of each column, up to the division; accurate near certainty.
 
@@ -106,20 +106,22 @@ def total_of(numbers, size):
 
 @inner_kernel
 def cross_entropies(logits, y, weight, start, size, work, losses):
-    """Compute the weighted cross-entropy of a block; `logits` becomes its exponentials.
+    """Compute the weighted cross-entropy of a block, after `exponentials`.
 
-    With z the logits of a row, s its weight and k its class:
-        loss   += s * (logsumexp(z) - z[k])               in nats
-        logits  = exp(z - max(z))
+    With z the logits of a row, s its weight and k its class, the loss is the sum of
+    s * (logsumexp(z) - z[k]), in nats.
 
     Parameters
     ----------
-    logits : (n_classes, block), overwritten
+    logits : (n_classes, block)
+        exp(z - max(z)).
     y : (n_samples,) class indices, checked by the caller
     weight : (n_samples,)
     start, size : the block is rows start .. start + size
-    work : (4 or more, block) of the dtype of logits, overwritten by: s / sum of the exponentials;
-        this sum - 1; the true class's exponential - this sum; the largest logit - the true one
+    work : (4 or more, block) of the dtype of logits
+        Rows 0 to 2 as `exponentials` leaves them, and the true classes' logits. Overwritten by:
+        s / sum of the exponentials; this sum - 1; the true class's exponential - this sum; the
+        largest logit - the true one.
     losses : (block,) float64, overwritten
 
     Returns
@@ -132,9 +134,6 @@ def cross_entropies(logits, y, weight, start, size, work, losses):
     largest, rest, more, below = work[0], work[1], work[2], work[3]
     one = logits.dtype.type(1)
     n_errors = 0
-    for i in range(size):
-        below[i] = logits[y[start + i], i]    # read before it is overwritten
-    exponentials(logits, largest, rest, more)
     for i in range(size):
         below[i] = largest[i] - below[i]
         rest[i] += more[i]    # all exponentials but one of the largest

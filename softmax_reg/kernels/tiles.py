@@ -33,6 +33,12 @@ def lanes_of(array):
 @inner_kernel
 def aligned_empty(n_rows, n_columns, like):
     """Return an uninitialised array of the dtype of `like`, aligned to a cache line."""
+    # Casts, because Numba would compile a function for each combination of literal arguments.
+    return _aligned_empty(np.int64(n_rows), np.int64(n_columns), like)
+
+
+@outlined_kernel
+def _aligned_empty(n_rows, n_columns, like):
     line = 64 // like.itemsize
     raw = np.empty(n_rows * n_columns + line, dtype=like.dtype)
     start = (-raw.ctypes.data // like.itemsize) % line
@@ -82,11 +88,7 @@ def add_lower_gram(left, right, out):
 
 @outlined_kernel
 def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes):
-    """Add a product to out by tiles, for the functions above.
-
-    Callers cast integers to int64: otherwise Numba would compile this function for
-    every combination of literal arguments.
-    """
+    """Add a product to out by tiles, for the functions above; they cast integers to int64."""
     n_rows, n_columns = out.shape
     depth = len(right)
     lanes = lanes_of(left)

@@ -34,13 +34,15 @@ from ..parallel.algebra import add_up
 from ..parallel.launch import chunk_bounds, launch
 from .algebra import HOST_ALGEBRA
 from .assembly import assembled
-from .base import CPU_RATES, Rows, n_entries_of, some_columns
+from .base import CPU_RATES, Rows, Sample, n_entries_of, some_columns
 
 _KINDS = {
     "logits": predict.LOGITS,
     "probabilities": predict.PROBABILITIES,
     "log_probabilities": predict.LOG_PROBABILITIES,
 }
+# In place of targets and weights where passes do not read them.
+_NO_SAMPLE = Sample(read_only(np.empty(0, dtype=np.int32)), read_only(np.empty(0)))
 
 
 class MemoryRows(Rows):
@@ -106,7 +108,7 @@ class MemoryRows(Rows):
             return self._dense_value_grad(sample, shift, theta, 0)[:3]
         raw = uncentred(theta, shift)
         (grad_t,), parts = csr_pass(
-            chunks_csr.value_grad_csr, (*sample, raw, count_classes(theta)), self.matrix,
+            chunks_csr.evaluate_csr, (*sample, raw, *_loss_of(theta)), self.matrix,
             [raw.shape], 4 * len(theta) * entries_per_row(self.matrix), theta.dtype,
         )
         grad = centred(grad_t, theta, shift)
@@ -120,14 +122,14 @@ class MemoryRows(Rows):
         return loss, grad, n_errors, assembled(mirrored(pairs), len(theta))
 
     def _dense_value_grad(self, sample, shift, theta, n_pairs):
-        """Return the loss, gradient, number of errors and Hessian blocks of `chunks.value_grad`.
+        """Return the loss, gradient, number of errors and Hessian blocks of `chunks.evaluate`.
 
         One pass over dense blocks, also of sparse rows. The Hessian has `n_pairs` blocks.
         """
         width = theta.shape[1]
         n_rows, columns = padded_shape(theta)
         (grad, pairs), parts = dense_pass(
-            chunks.value_grad, (*sample, shift, class_columns(theta), count_classes(theta)),
+            chunks.evaluate, (*sample, shift, class_columns(theta), *_loss_of(theta)),
             self.matrix, theta, [(n_rows, columns), (n_pairs, width, columns)],
             4 * n_rows * entries_per_row(self.matrix) + n_pairs * width**2,
         )
@@ -206,16 +208,27 @@ class MemoryRows(Rows):
     def predictions(self, theta, kind):
         """See `Rows.predictions`."""
         n_classes = count_classes(theta)
-        width = padded(theta.shape[1], theta.itemsize)
-        block = chunks_csr.CSR_BLOCK
-        if not self.is_sparse:
-            block = rows_per_block(width, n_classes, theta.itemsize)
+        told = np.empty((self.n_samples, n_classes), dtype=theta.dtype)
+        args = n_classes, _KINDS[kind], told
+        if self.is_sparse:
+            block, kernel = chunks_csr.CSR_BLOCK, chunks_csr.evaluate_csr
+            args = self.matrix, *_NO_SAMPLE, class_columns(theta), *args
+            ends = (np.empty((0, 0), dtype=theta.dtype),)
+        else:
+            _, width = padded_shape(theta)
+            block, kernel = rows_per_block(width, n_classes, theta.itemsize), chunks.evaluate
+            shift = read_only(np.zeros(self.n_features))    # the type of the other passes' shift
+            args = self.matrix, *_NO_SAMPLE, shift, class_columns(theta), *args, block
+            ends = np.empty((0, width)), np.empty((0, 0, 0))
         work = 2 * n_classes * entries_per_row(self.matrix) * self.n_samples
-        out = np.empty((self.n_samples, n_classes), dtype=theta.dtype)
-        shift = read_only(np.zeros(self.n_features))    # the type of the other passes' shift
-        args = self.matrix, shift, class_columns(theta), n_classes, width
         calls = [
-            (*args, _KINDS[kind], block, start, stop, out)
+            (*args, start, stop, *ends)
             for start, stop in chunk_bounds(self.n_samples, block, 0, work)
         ]
-        return out, not any(launch(predict.predictions, calls, work))
+        return told, not any(n for _, n in launch(kernel, calls, work))
+
+
+def _loss_of(theta):
+    """Return the arguments of `chunks.evaluate` that ask for the loss, from n_classes on."""
+    n_classes = count_classes(theta)
+    return n_classes, predict.LOSS, np.empty((0, n_classes), dtype=theta.dtype)
