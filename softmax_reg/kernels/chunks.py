@@ -14,6 +14,7 @@ from .predict import LOGITS, LOSS, check_logits, write_predictions
 from .softmax import (
     cross_entropies,
     curved,
+    empty_block,
     exponentials,
     load_block,
     probabilities,
@@ -97,7 +98,7 @@ def evaluate(
         Likewise; or the number of logits that are not finite.
     """
     width = out.shape[1]
-    x = aligned_empty(block, width, theta_t)
+    x = empty_block(block, width, rows.n_features, theta_t)
     wx = aligned_empty(block if len(pairs) > 0 else 1, width, theta_t)
     by_row, padded_logits, work = logit_space(theta_t, block)
     logits = padded_logits[:n_classes]
@@ -143,7 +144,7 @@ def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start
 
     out : (rows of theta, width), overwritten by the product
     """
-    x = aligned_empty(block, out.shape[1], theta_t)
+    x = empty_block(block, out.shape[1], rows.n_features, theta_t)
     by_row, padded_proba, work = logit_space(theta_t, block)
     padded_change = aligned_empty(theta_t.shape[1], block, theta_t)
     proba, change = padded_proba[:n_classes], padded_change[:n_classes]
@@ -208,7 +209,7 @@ def curvature(
     sum is valid.
     """
     width = moments.shape[1]
-    x = aligned_empty(block, width, theta_t)
+    x = empty_block(block, width, rows.n_features, theta_t)
     wx = aligned_empty(block if full else 1, width, theta_t)
     by_row, padded_proba, work = logit_space(theta_t, block)
     weighted = aligned_empty(n_classes, block, theta_t)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .chunks import logit_space
 from .jit import inner_kernel, kernel
-from .softmax import exponentials, load_block, products
+from .softmax import empty_block, exponentials, load_block, products
 from .tiles import add_lower_gram, aligned_empty, lanes_of
 
 
@@ -69,7 +69,7 @@ def hessian(
         widest = max(widest, -(-(bounds[c + 1] - bounds[c]) // lanes) * lanes)
     has_cross = len(cross) > 0
     height, width = block if has_cross else 1, cross.shape[1] if has_cross else 1
-    x = aligned_empty(block, -(-len(theta_t) // lanes) * lanes, theta_t)
+    x = empty_block(block, -(-len(theta_t) // lanes) * lanes, rows.n_features, theta_t)
     by_row, padded_logits, work = logit_space(theta_t, block)
     logits = padded_logits[:n_classes]
     largest, rest, more = work[0], work[1], work[2]

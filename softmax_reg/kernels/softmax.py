@@ -13,12 +13,26 @@ import numpy as np
 
 from .exp_log import exp, log1p
 from .jit import inner_kernel, outlined_kernel
-from .tiles import add_product, load_rows, transpose
+from .tiles import add_product, aligned_empty, load_rows, transpose
+
+
+@outlined_kernel
+def empty_block(block, width, n_features, like):
+    """Return a block for `load_block`, with the columns that are the same in all blocks."""
+    x = aligned_empty(block, width, like)
+    for i in range(block):
+        x[i, n_features] = 1.0
+        for j in range(n_features + 1, width):
+            x[i, j] = 0.0
+    return x
 
 
 @outlined_kernel
 def load_block(rows, shift, start, stop, x):
-    """Set x (block, width) to rows start .. stop of X minus `shift`, then a one, then zeros."""
+    """Set x, of `empty_block`, to rows start .. stop of X minus `shift`, then a one, then zeros.
+
+    Rows beyond these become zero, so a block that is not full must be the last.
+    """
     n_features = rows.n_features
     block, width = x.shape
     size = stop - start
@@ -30,10 +44,6 @@ def load_block(rows, shift, start, stop, x):
                 x[i, rows.indices[e]] += rows.data[e]
     else:
         load_rows(rows.dense, start, stop, shift, x)
-    for i in range(size):
-        x[i, n_features] = 1.0
-        for j in range(n_features + 1, width):
-            x[i, j] = 0.0
     for i in range(size, block):
         for j in range(width):
             x[i, j] = 0.0
