@@ -36,6 +36,8 @@ def compile_passes(form, dtype):
     shift, theta = np.zeros(6), rng.standard_normal((3, 7))
     for arithmetic in (np.float64, np.float32):
         rows.value_grad(sample, shift, theta.astype(arithmetic))
+    if form == "dense":
+        compile_wide(dtype, sample)
     rows.value_grad_hessian(sample, shift, theta)
     rows.hessian(sample, shift, theta, np.array([0, 3, 8]))
     if form == "csr":
@@ -43,6 +45,18 @@ def compile_passes(form, dtype):
     rows.hess_prod(sample, shift, theta, theta)
     for full in (True, False):
         rows.curvature(sample, shift, theta, full)
+
+
+def compile_wide(dtype, sample):
+    """Call the pass of more features than `tall` takes."""
+    from .kernels.tall import MAX_FEATURES
+    from .rows.memory import MemoryRows
+
+    n_features = MAX_FEATURES + 1
+    rows = MemoryRows(np.ones((100, n_features), dtype=dtype))
+    for arithmetic in (np.float64, np.float32):
+        theta = np.zeros((3, n_features + 1), dtype=arithmetic)
+        rows.value_grad(sample, np.zeros(n_features), theta)
 
 
 def compile_sparse_hessian(dtype):

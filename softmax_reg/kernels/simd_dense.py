@@ -181,7 +181,7 @@ def _add_tile_product(
     return signature, generate
 
 
-def _transposed(builder, vectors):
+def transposed(builder, vectors):
     """Return the transpose of `lanes` vectors of `lanes` numbers."""
     vectors = list(vectors)
     lanes = len(vectors)
@@ -204,7 +204,7 @@ def _transposed(builder, vectors):
     return vectors
 
 
-def _store_columns(builder, vectors, target, row, column):
+def store_columns(builder, vectors, target, row, column):
     """Store vectors[a] in target[column + a, row:row + lanes]."""
     for a, vector in enumerate(vectors):
         at = element(builder, *target, builder.add(column, INDEX(a)), row)
@@ -227,7 +227,7 @@ def _transpose_tile(typing_context, source, row, column, target):
             at = element(builder, *source, builder.add(row, INDEX(b)), column)
             place = vector_at(builder, at, 0, kind)
             vectors.append(builder.load(place, align=n_bytes(number)))
-        _store_columns(builder, _transposed(builder, vectors), target, row, column)
+        store_columns(builder, transposed(builder, vectors), target, row, column)
         return context.get_dummy_value()
 
     return signature, generate
@@ -257,15 +257,16 @@ def _load_vector(typing_context, source, first, shift, row, column, target):
         vector = builder.load(place, align=n_bytes(given.element))
         place = vector_at(builder, builder.gep(shift, [column]), 0, exact)
         mean = builder.load(place, align=8)
-        vector = builder.fsub(_converted(builder, vector, exact), mean)
+        vector = builder.fsub(converted(builder, vector, exact), mean)
         place = vector_at(builder, element(builder, *target, row, column), 0, kind)
-        builder.store(_converted(builder, vector, kind), place, align=n_bytes(number))
+        builder.store(converted(builder, vector, kind), place, align=n_bytes(number))
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _converted(builder, vector, kind):
+def converted(builder, vector, kind):
+    """Return the vector as one of type `kind`, with as many numbers."""
     if vector.type == kind:
         return vector
     widen = n_bytes(vector.type.element) < n_bytes(kind.element)

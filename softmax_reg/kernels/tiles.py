@@ -65,6 +65,17 @@ def add_product(left, right, out, address, n_bytes):
 
 
 @inner_kernel
+def add_product_of_transposed(left, right, out, address, n_bytes):
+    """Add left.T @ right to out, as `add_product` does."""
+    if left.shape[1] < out.shape[0] or left.shape[0] < right.shape[0]:
+        raise ValueError("add_product_of_transposed: shapes do not fit")
+    _add_tiles(
+        left, np.int64(1), np.int64(left.shape[1]), right, out, np.int64(0), np.int64(address),
+        np.int64(n_bytes),
+    )
+
+
+@inner_kernel
 def add_lower_product(left, right, out):
     """Add as `add_product` does, for a symmetric product; skip tiles above its diagonal."""
     if left.shape[0] < out.shape[0] or left.shape[1] < right.shape[0]:
@@ -86,6 +97,12 @@ def add_lower_gram(left, right, out):
     )
 
 
+@inner_kernel
+def product_steps(n_rows, depth, n_vectors):
+    """Return the number of steps of the tiles of a product, n_vectors registers wide."""
+    return -(-n_rows // 6) * -(-n_vectors // MAX_WIDTH) * depth
+
+
 @outlined_kernel
 def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes):
     """Add a product to out by tiles, for the functions above; they cast integers to int64."""
@@ -101,8 +118,7 @@ def _add_tiles(left, left_row, left_step, right, out, is_lower, address, n_bytes
         # up to 6 rows. The remaining columns take one or two columns of narrower tiles, of 1, 2,
         # 4 or 8 rows. If these are more than counted, the last fetches are beyond the memory,
         # which is harmless. If they are fewer, the end of the memory is not fetched.
-        n_tiles = -(-n_rows // 6) * -(-n_columns // (MAX_WIDTH * lanes))
-        stride = n_bytes // (n_tiles * depth) + 1
+        stride = n_bytes // product_steps(n_rows, depth, n_columns // lanes) + 1
     # A narrow right factor stays in L2 as a whole, and the left one is read in one go.
     step = _DEPTH if n_columns > MAX_WIDTH * lanes else depth
     for first in range(0, depth, step):

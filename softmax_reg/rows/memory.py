@@ -13,7 +13,7 @@ import operator
 import numpy as np
 from scipy import sparse
 
-from ..kernels import chunks, chunks_csr, predict
+from ..kernels import chunks, chunks_csr, predict, tall
 from ..kernels.columns import csr_summary, dense_summary
 from ..kernels.hessian import hessian_of
 from ..kernels.matrix import make_matrix, read_only
@@ -129,12 +129,17 @@ class MemoryRows(Rows):
         width = theta.shape[1]
         n_rows, columns = padded_shape(theta)
         (grad, pairs), parts = dense_pass(
-            chunks.evaluate, (*sample, shift, class_columns(theta), *_loss_of(theta)),
+            self._evaluate(theta), (*sample, shift, class_columns(theta), *_loss_of(theta)),
             self.matrix, theta, [(n_rows, columns), (n_pairs, width, columns)],
             4 * n_rows * entries_per_row(self.matrix) + n_pairs * width**2,
         )
         loss, n_errors = sum(part[0] for part in parts), sum(part[1] for part in parts)
         return loss, np.ascontiguousarray(grad[:, :width]), n_errors, pairs[:, :, :width]
+
+    def _evaluate(self, theta):
+        """Return the kernel that evaluates dense blocks of these rows."""
+        is_tall = not self.is_sparse and tall.serves(self.n_features, count_classes(theta))
+        return tall.evaluate_tall if is_tall else chunks.evaluate
 
     def hessian(self, sample, shift, theta, index):
         """See `Rows.hessian`."""
@@ -216,7 +221,7 @@ class MemoryRows(Rows):
             ends = (np.empty((0, 0), dtype=theta.dtype),)
         else:
             _, width = padded_shape(theta)
-            block, kernel = rows_per_block(width, n_classes, theta.itemsize), chunks.evaluate
+            block, kernel = rows_per_block(width, n_classes, theta.itemsize), self._evaluate(theta)
             shift = read_only(np.zeros(self.n_features))    # the type of the other passes' shift
             args = self.matrix, *_NO_SAMPLE, shift, class_columns(theta), *args, block
             ends = np.empty((0, width)), np.empty((0, 0, 0))

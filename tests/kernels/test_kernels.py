@@ -36,8 +36,10 @@ def call_product(left, right, out, address, n_bytes):
 KINDS = {
     "dense": MemoryRows, "csr": lambda X: MemoryRows(sparse.csr_array(X)), "small": SmallRows,
 }
-# No multiple of a block or a tile; one row; fewer rows than features.
-SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 4)]
+# No multiple of a block or a tile; one row; fewer rows than features; more features, or more
+# classes, than `kernels.tall` takes.
+SIZES = [(1, 1, 2), (7, 3, 3), (70, 5, 1), (131, 37, 1), (257, 33, 5), (40, 70, 4), (130, 65, 1),
+         (50, 9, 33)]
 
 
 def both(n_samples, n_features, n_rows, form, dtype, seed=0):

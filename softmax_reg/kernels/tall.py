@@ -1,0 +1,184 @@
+"""The kernel over one range of dense rows where features and classes are few.
+
+A block holds one row of X in each lane: x_t (n_features + 1, block), whose last row are ones. Then
+neither features nor classes are padded to whole vector registers, X is transposed while it is
+read, and logits are a product that needs no transpose.
+"""
+
+import numpy as np
+
+from .chunks import following_rows
+from .jit import inner_kernel, kernel, outlined_kernel
+from .predict import LOGITS, LOSS, check_logits, write_predictions
+from .simd_tall import DOT_HEIGHTS, DOT_WIDTHS, add_dots, load_transposed
+from .softmax import cross_entropies, exponentials, residuals
+from .tiles import add_product_of_transposed, aligned_empty, lanes_of, product_steps
+
+# Largest numbers of features and of classes. Blocks of more features have fewer rows, and the sums
+# over their lanes would take longer than padding does.
+MAX_FEATURES, MAX_CLASSES = 64, 32
+
+
+def serves(n_features, n_classes):
+    """Return whether dense rows of this shape are evaluated by `evaluate_tall`."""
+    return n_features <= MAX_FEATURES and n_classes <= MAX_CLASSES
+
+
+@outlined_kernel
+def load(source, first, last, shift, x_t, ahead):
+    """Set x_t[:n_features, :last - first] to (source[first:last] - shift).T, and zeros after.
+
+    ahead : int
+        Each row prefetches the one that comes so many rows later; 0 for none.
+    """
+    n_features, size, block = source.shape[1], last - first, x_t.shape[1]
+    if not (
+        0 <= first <= last <= len(source) and size <= block
+        and len(x_t) == n_features + 1 and len(shift) == n_features
+    ):
+        raise ValueError("load: shapes do not fit")
+    lanes = lanes_of(x_t)
+    if size >= lanes and n_features >= lanes:
+        # The last tiles overlap others where lengths are no multiples of the lanes.
+        for row in range(0, size, lanes):
+            place = min(row, size - lanes)
+            for column in range(0, n_features, lanes):
+                load_transposed(
+                    source, first + place, shift, min(column, n_features - lanes), x_t, place,
+                    ahead,
+                )
+    else:
+        for i in range(size):
+            for j in range(n_features):
+                x_t[j, i] = source[first + i, j] - shift[j]
+    for j in range(n_features + 1):
+        for i in range(size, block):
+            x_t[j, i] = 0.0
+
+
+@inner_kernel
+def _dot_steps(n_rows, n_columns, n_vectors):
+    """Return the number of steps of the tiles of `add_inner_products`, or a few less."""
+    return -(-n_rows // DOT_HEIGHTS[0]) * -(-n_columns // DOT_WIDTHS[0]) * n_vectors
+
+
+@inner_kernel
+def _prefetched(n_bytes, kind, n_classes, n_rows, n_columns, n_vectors):
+    """Return how many bytes of the next block the two products prefetch, of `n_bytes`.
+
+    A step of the first fetches a cache line, one of the second two. Where these are too few, as
+    for few classes, both numbers are 0, and `load` prefetches instead.
+    """
+    first = 64 * product_steps(n_classes, n_columns, n_vectors)
+    second = 128 * _dot_steps(n_rows, n_columns, n_vectors) if kind == LOSS else 0
+    if first + second < n_bytes:
+        return 0, 0
+    early = n_bytes * first // (first + second)
+    return early, n_bytes - early if kind == LOSS else 0
+
+
+@outlined_kernel
+def add_inner_products(left, right, out, is_lower, address, n_bytes):
+    """Add left @ right.T to out, and prefetch the `n_bytes` of memory at `address` into L2.
+
+    If `is_lower`, only the part of `out` below and on the diagonal is valid.
+
+    left, right : (n_rows, block) and (n_columns, block)
+    out : (n_rows, n_columns) or wider
+    """
+    n_rows, n_columns, length = len(left), len(right), left.shape[1]
+    if not (
+        right.shape[1] == length and length % lanes_of(left) == 0
+        and len(out) >= n_rows and out.shape[1] >= n_columns
+    ):
+        raise ValueError("add_inner_products: shapes do not fit")
+    stride = 0
+    if n_bytes > 0:
+        stride = n_bytes // _dot_steps(n_rows, n_columns, length // lanes_of(left)) + 1
+    row = 0
+    while row < n_rows:
+        # As even as possible: five rows are 3 + 2.
+        n_tiles = -(-(n_rows - row) // DOT_HEIGHTS[0])
+        height = -(-(n_rows - row) // n_tiles)
+        column = 0
+        while column < n_columns and (is_lower == 0 or column < row + height):
+            width = DOT_WIDTHS[0]
+            for narrower in DOT_WIDTHS:
+                if column + width > n_columns:
+                    width = narrower
+            add_dots(
+                height, width, left, row, right, column, length, out, address, stride
+            )
+            address += length // lanes_of(left) * stride
+            column += width
+        row += height
+
+
+@inner_kernel
+def _add_pairs(exponentials, size, work, x_t, wx_t, pairs):
+    """Add a block's share of the Hessian; see `chunks.add_pairs`."""
+    n_classes, block = exponentials.shape
+    factor, rest, pair_weight = work[0], work[1], work[3]
+    one = exponentials.dtype.type(1)
+    pair = 0
+    for k in range(n_classes):
+        for m in range(k + 1, n_classes):
+            for i in range(size):
+                q = exponentials[m, i] / (rest[i] + one)
+                pair_weight[i] = factor[i] * exponentials[k, i] * q
+            for i in range(size, block):
+                pair_weight[i] = 0.0
+            for j in range(len(x_t)):
+                for i in range(block):
+                    wx_t[j, i] = pair_weight[i] * x_t[j, i]
+            add_inner_products(wx_t, x_t, pairs[pair], np.int64(1), x_t.ctypes.data, np.int64(0))
+            pair += 1
+
+
+@kernel
+def evaluate_tall(
+    rows, y, weight, shift, theta_t, n_classes, kind, told, block, start, stop, out, pairs
+):
+    """Compute what `chunks.evaluate` does, with the same arguments."""
+    n_columns = len(theta_t)
+    x_t = aligned_empty(n_columns, block, theta_t)
+    wx_t = aligned_empty(n_columns if len(pairs) > 0 else 1, block, theta_t)
+    logits, work = aligned_empty(n_classes, block, theta_t), aligned_empty(4, block, theta_t)
+    residual = logits[n_classes - len(out):]
+    x_t[n_columns - 1] = 1.0
+    if kind == LOSS:
+        out[:] = 0.0
+        pairs[:] = 0.0
+    losses = np.empty(block)
+    _, n_bytes = following_rows(rows, 0, block)
+    early, late = _prefetched(
+        n_bytes, kind, n_classes, len(out), n_columns, block // lanes_of(x_t)
+    )
+    rows_ahead = np.int64(block if early == 0 else 0)
+    loss = 0.0
+    n_errors = 0
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        size = last - first
+        load(rows.dense, first, last, shift, x_t, rows_ahead)
+        logits[:] = 0.0
+        ahead, _ = following_rows(rows, last, last)
+        add_product_of_transposed(theta_t, x_t, logits, ahead, early)
+        if kind == LOSS:
+            for i in range(size):
+                work[3, i] = logits[y[first + i], i]
+        else:
+            n_errors += check_logits(logits, kind, first, size, told)
+        if kind != LOGITS:
+            exponentials(logits, work[0], work[1], work[2])
+        if kind == LOSS:
+            part, wrong = cross_entropies(logits, y, weight, first, size, work, losses)
+            loss += part
+            n_errors += wrong
+            if len(pairs) > 0:
+                _add_pairs(logits, size, work, x_t, wx_t, pairs)
+            residuals(logits, y, first, size, work)
+            add_inner_products(residual, x_t, out, np.int64(0), ahead + early, late)
+        elif kind != LOGITS:
+            write_predictions(logits, kind, first, size, work, told)
+    return loss, n_errors
