@@ -101,17 +101,22 @@ def warn_of_outcome(result, tol, max_iter):
         )
 
 
-def warn_of_batch(excess):
+def warn_of_batch(excess, is_free):
     """Warn if the minimum for a batch of `partial_fit` was not reached.
 
     excess : float
         `Stream.excess` after the batch.
+    is_free : bool
+        Whether coefficients have no penalty.
     """
     if not excess <= _OPEN_BATCH:    # NaN is no minimum either
         warn(
             "partial_fit failed to converge on this batch: the last step promised to lower its "
-            f"objective by {excess:.1e} of the value that was reached. Values far outside of the "
-            "range of earlier batches may be the reason: scale or correct them.",
+            f"objective by {excess:.1e} of the value that was reached. "
+            + ("Unpenalised coefficients may separate the classes of the rows so far: begin with "
+               "more rows in a batch, or use a small positive penalty_factor." if is_free else
+               "Values far outside of the range of earlier batches may be the reason: scale or "
+               "correct them."),
             ConvergenceWarning,
         )
 

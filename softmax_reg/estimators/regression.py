@@ -289,7 +289,10 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
 
         After the first batch the coefficients are those of `fit`. After more batches, they are
         close to those of a fit, and asymptotically as good on new rows, if batches are drawn at
-        random: shuffle first. Rows are not forgotten, and rows that come again count again.
+        random: shuffle first. Batches of fewer rows than features learn badly under weak
+        penalties: 300 rows of 8 features in 3 classes, one at a time with C=100, end at a log
+        loss of 1.5, where a fit has 0.9; with C=1, or in batches of 7, they come close.
+        Rows are not forgotten, and rows that come again count again.
         Nothing is certified: `dual_gap_`, `objective_`, `history_` and the like do not exist.
         Up to 650 coefficients and intercepts, past curvature is kept in one matrix; above, as
         Kronecker factors. These cost far less, and lose accuracy mainly under weak penalties
@@ -344,12 +347,10 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         """
         self._validate_params()    # `_fit_context` validates in the first call only
         data = check_batch(self, X, y, classes, sample_weight)
+        factor = check_penalty_factor(self.penalty_factor, data.X.shape[1])
         stream = next_stream(
-            vars(self).get("_stream"),
-            data,
-            C=self.C,
-            fit_intercept=self.fit_intercept,
-            penalty_factor=check_penalty_factor(self.penalty_factor, data.X.shape[1]),
+            vars(self).get("_stream"), data, C=self.C, fit_intercept=self.fit_intercept,
+            penalty_factor=factor,
         )
         coef, intercept = rounded(*stream.coef_and_intercept(), data.X, data.index, self.tol)
         learned = {
@@ -360,7 +361,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             "weight_seen_": stream.weight_seen,
             "_stream": stream,
         }
-        warn_of_batch(stream.excess)
+        warn_of_batch(stream.excess, np.any(np.equal(factor, 0)))
         return self._become(learned, _OF_FIT)
 
     def end_partial_fit(self):

@@ -112,6 +112,15 @@ def _weight_of_classes(class_weight, classes, y, sample_weight):
     return np.where(np.isfinite(weights), weights, 0.0)
 
 
+def _times_class_weight(sample_weight, class_weight):
+    """Return the products of both weights of every row; raise a ValueError if they overflow."""
+    with np.errstate(over="ignore"):
+        product = sample_weight * class_weight
+    if not np.all(np.isfinite(product)):
+        raise ValueError("class_weight times sample_weight overflows float64: scale one down.")
+    return product
+
+
 def weight_of_counted_classes(class_weight, classes, counts, totals):
     """Compute class weights from the number of rows of each class, or their total weights.
 
@@ -230,7 +239,9 @@ def _training_data(estimator, X, y, sample_weight, names):
     weight = check_sample_weight(sample_weight, X.shape[0])
     if estimator.class_weight is not None:
         given = None if sample_weight is None else weight
-        weight = weight * _weight_of_classes(estimator.class_weight, classes, y, given)[index]
+        weight = _times_class_weight(
+            weight, _weight_of_classes(estimator.class_weight, classes, y, given)[index]
+        )
         if not np.any(weight):
             raise ValueError("class_weight leaves no row a non-zero weight.")
     return TrainingData(X, y, classes, index, weight, names)
@@ -274,9 +285,9 @@ def check_batch(estimator, X, y, classes, sample_weight):
     index = np.array([place[label] for label in labels.tolist()])[index.ravel()]
     weight = check_sample_weight(sample_weight, X.shape[0])
     if estimator.class_weight is not None:
-        weight = weight * _weight_of_classes(
-            estimator.class_weight, classes, classes, None
-        )[index]
+        weight = _times_class_weight(
+            weight, _weight_of_classes(estimator.class_weight, classes, classes, None)[index]
+        )
     return TrainingData(X, y, classes, index, weight, names)
 
 

@@ -4,6 +4,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from scipy import sparse
 
 from ..functional.narrow_floats import is_narrow
 
@@ -37,7 +38,7 @@ class RowBlocks:
     Raises
     ------
     TypeError
-        If the array has no shape or dtype.
+        If the array has no shape or dtype, or is sparse.
     ValueError
         If the array is not 2-D, has no rows or columns, or does not hold real numbers.
 
@@ -59,6 +60,11 @@ class RowBlocks:
             raise TypeError(
                 "RowBlocks needs an array with shape, dtype and slices of rows, got "
                 f"{type(array).__name__}."
+            )
+        if sparse.issparse(array):
+            raise TypeError(
+                f"RowBlocks needs a dense array, got {type(array).__name__}. Pass the sparse "
+                "matrix itself, in CSR form."
             )
         if len(array.shape) != 2 or 0 in array.shape:
             raise ValueError(

@@ -219,7 +219,9 @@ class Monitor:
         whether the fit has converged once this step is taken. Where squared decrements fall
         linearly, at the rate r, half of one is at least 1 - sqrt(r) times the suboptimality, for
         powers x^p and exponentials. Slow steps, and steps that move rows far, may lead to
-        infinity: then a proof of separation is tried.
+        infinity: then a proof of separation is tried. Slow steps that move rows far do not end a
+        fit even where an optimum is proven to exist: a row of large values may hide the way
+        there.
 
         step : ndarray, shape of theta
         """
@@ -233,7 +235,7 @@ class Monitor:
         rate = max(self._rates) if slow else 0.0
         excess = half_decrement / (1 - np.sqrt(rate)) if rate < 1 else np.inf
         is_near = at_floor or excess <= self.tol * point.value
-        moves = is_near and not slow and not self._overlaps and (
+        moves = is_near and (self._overlaps or not slow) and (
             largest_move(self.objective, step) > _MOVED
         )
         self._is_suspect = slow or moves
@@ -241,14 +243,14 @@ class Monitor:
             self._slow_steps += 1
         else:
             self._slow_steps = 0
-        if is_near and not self._is_suspect:
+        if is_near and (not self._is_suspect or self._overlaps and not moves):
             self.status = "converged"
         elif self._slow_steps >= _SLOW_STEPS * 2**self._n_attempts or at_floor:
             if not self._overlaps and self._proves_separation(point):
                 self.status = "separable"
-            elif is_near and (self._overlaps or at_floor):
+            elif at_floor:
                 self.status = "converged"
-            elif is_near and self._n_attempts >= MAX_PROOFS:
+            elif is_near and not self._overlaps and self._n_attempts >= MAX_PROOFS:
                 self.status = "undecided"
 
     def _proves_separation(self, point):

@@ -29,6 +29,10 @@ _OVERFLOW = (
     "X or sample_weight holds values whose products overflow float64. Scale them down, or leave "
     "out columns that hold no measurements."
 )
+_NO_OPTIMUM = (
+    "penalty_factor=0 leaves the rows so far without an optimum, because unpenalised coefficients "
+    "separate their classes. Begin with more rows in a batch, or use a small positive factor."
+)
 
 
 class LastStep:
@@ -119,10 +123,10 @@ class Batch(NamedTuple):
         monitor = LastStep(_ENOUGH, _MAX_STEPS)
         point, done, _ = newton(objective, start, monitor)
         if not done:
-            raise ValueError(_OVERFLOW)
+            raise ValueError(self._trouble())
         if point.hessian is None:
             point = objective.evaluate(point.theta, with_hessian=True)
-        return _checked(point, monitor.excess), monitor.excess
+        return self._checked(point, monitor.excess), monitor.excess
 
     def minimise_nearly(self, transform):
         """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
@@ -137,7 +141,7 @@ class Batch(NamedTuple):
         start = self.objective.evaluate(self.past.center)
         monitor = LastStep(_ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
         point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
-        return _checked(point, monitor.excess), monitor.excess
+        return self._checked(point, monitor.excess), monitor.excess
 
     def minimise_in_logits(self):
         """Minimise in the logits of the batch (`dual`), if this takes fewer flops than in theta.
@@ -181,7 +185,7 @@ class Batch(NamedTuple):
         if posterior.is_dense:
             blocks = found.hessian[:len(X)]    # without those of the anchors
             point = point._replace(hessian=posterior.plus_rows(X, blocks))
-        return _checked(point)
+        return self._checked(point)
 
     def _free_columns(self):
         """Return the columns of theta without a penalty."""
@@ -208,13 +212,16 @@ class Batch(NamedTuple):
             moments = moments + np.trace(more) * squares
             classes = classes + (more if past.classes.ndim == 2 else np.diag(more))
         if not np.all(np.isfinite(moments)):
-            raise ValueError(_OVERFLOW)
+            raise ValueError(self._trouble())
         return past.plus(classes, moments)
 
+    def _checked(self, point, excess=0.0):
+        """Return `point`, or raise ValueError where any of it, or the excess, has overflowed."""
+        for part in (point.value, point.grad, point.hessian, excess):
+            if part is not None and not np.all(np.isfinite(part)):
+                raise ValueError(self._trouble())
+        return point
 
-def _checked(point, excess=0.0):
-    """Return `point`, or raise ValueError where any of it, or the excess, has overflowed."""
-    for part in (point.value, point.grad, point.hessian, excess):
-        if part is not None and not np.all(np.isfinite(part)):
-            raise ValueError(_OVERFLOW)
-    return point
+    def _trouble(self):
+        """Return what numbers that are not finite mean."""
+        return _NO_OPTIMUM if np.any(self.past.is_free) else _OVERFLOW

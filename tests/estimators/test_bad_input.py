@@ -133,6 +133,15 @@ def test_bad_data(data, options, error, message):
     assert vars(model) == before
 
 
+def test_weights_whose_products_overflow():
+    """Each fits into float64, and the error names both."""
+    model = SoftmaxRegression(class_weight={0: 1e200})
+    for fit in (model.fit, model.partial_fit):
+        options = {"classes": [0, 1, 2]} if fit == model.partial_fit else {}
+        with pytest.raises(ValueError, match="class_weight times sample_weight overflows"):
+            fit(X, y, sample_weight=np.full(150, 1e200), **options)
+
+
 def test_unhashable_class_weight_keys_cannot_be_made():
     """A dict has none; other mappings are refused by type."""
 

@@ -229,6 +229,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("array, error, message", [
         ([[1.0]], TypeError, "needs an array with shape, dtype and slices of rows, got list"),
+        (sparse.csr_array(np.eye(3)), TypeError, "needs a dense array, got csr_array"),
         (np.ones(3), ValueError, r"needs a 2-D array .* got shape \(3,\)"),
         (np.ones((0, 3)), ValueError, "at least one sample"),
         (np.ones((3, 0)), ValueError, "at least one sample and one feature"),

@@ -191,6 +191,22 @@ def test_inexact_steps_hide_no_separation(seed, solver):
     assert model.objective_ <= (1 + 1e-4) * infimum.objective_
 
 
+@pytest.mark.parametrize("options", [
+    {"C": np.inf}, {"penalty_factor": [0, 1]}, {"penalty_factor": [0, 1], "l1_ratio": 1.0},
+], ids=str)
+@pytest.mark.parametrize("scale", [1e4, 1e6])
+@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+def test_a_row_of_large_values_hides_no_optimum(seed, scale, options):
+    """Slow steps move its margin for a while; then the objective falls by several percent."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((60, 2))
+    y = (rng.standard_normal((60, 2)) + np.c_[X[:, 0], np.zeros(60)]).argmax(axis=1)
+    X[0] *= scale
+    optimum = SoftmaxRegression(**options, tol=1e-10).fit(X, y).objective_
+    model, caught = fit(X, y, **options)
+    assert not caught and model.objective_ <= (1 + 1e-3) * optimum
+
+
 def test_rows_out_of_reach(monkeypatch):
     """Sums are all there is: complete separation by the number of errors, else undecided."""
     monkeypatch.setattr(Objective, "on_host", lambda self: None)

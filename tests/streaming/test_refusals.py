@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.streaming.batch import Batch
@@ -102,6 +103,25 @@ def test_values_that_overflow_are_refused(before, form):
     with pytest.raises(ValueError, match="overflow float64"):
         model.partial_fit(X[before:] * 1e200, y[before:], [0, 1, 2])
     assert vars(model) == state
+
+
+def test_free_coefficients_that_separate_the_rows_so_far_are_named():
+    """With penalty_factor=0 and two rows a batch: in warnings, and where numbers overflow."""
+    rng = np.random.default_rng(13)
+    column = rng.standard_normal((200, 1))
+    label = (column[:, 0] + rng.logistic(size=200) > 0).astype(int)
+    model = SoftmaxRegression(penalty_factor=[0.0])
+    with (
+        pytest.warns(ConvergenceWarning, match="Unpenalised coefficients may separate"),
+        pytest.raises(ValueError, match="penalty_factor=0 leaves the rows so far without an opt"),
+    ):
+        for i in range(0, 200, 2):
+            model.partial_fit(column[i:i + 2], label[i:i + 2], [0, 1])
+    model = SoftmaxRegression(penalty_factor=[0.0])
+    for i in range(0, 200, 50):
+        model.partial_fit(column[i:i + 50], label[i:i + 50], [0, 1])
+    fitted = SoftmaxRegression(penalty_factor=[0.0]).fit(column, label)
+    np.testing.assert_allclose(model.coef_, fitted.coef_, rtol=0.05)
 
 
 def test_an_interrupt_leaves_the_estimator_as_it_was(monkeypatch):
