@@ -27,36 +27,25 @@ _KINDS = [(form, dtype) for form in ("dense", "csr") for dtype in ("float64", "f
 
 def compile_passes(form, dtype):
     """Run every pass over rows of one form and dtype, in the arithmetic that fits use for it."""
-    from .rows.memory import MemoryRows
-
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((100, 6)).astype(dtype)
-    rows = MemoryRows(X if form == "dense" else sparse.csr_array(X))
-    sample = Sample(np.arange(100, dtype=np.int32) % 3, np.full(100, 0.01))
-    shift, theta = np.zeros(6), rng.standard_normal((3, 7))
-    for arithmetic in (np.float64, np.float32):
-        rows.value_grad(sample, shift, theta.astype(arithmetic))
-    if form == "dense":
-        compile_wide(dtype, sample)
-    rows.value_grad_hessian(sample, shift, theta)
-    rows.hessian(sample, shift, theta, np.array([0, 3, 8]))
-    if form == "csr":
-        compile_sparse_hessian(dtype)
-    rows.hess_prod(sample, shift, theta, theta)
-    for full in (True, False):
-        rows.curvature(sample, shift, theta, full)
-
-
-def compile_wide(dtype, sample):
-    """Call the pass of more features than `tall` takes."""
     from .kernels.tall import MAX_FEATURES
     from .rows.memory import MemoryRows
 
-    n_features = MAX_FEATURES + 1
-    rows = MemoryRows(np.ones((100, n_features), dtype=dtype))
-    for arithmetic in (np.float64, np.float32):
-        theta = np.zeros((3, n_features + 1), dtype=arithmetic)
-        rows.value_grad(sample, np.zeros(n_features), theta)
+    rng = np.random.default_rng(0)
+    sample = Sample(np.arange(100, dtype=np.int32) % 3, np.full(100, 0.01))
+    # Few features have kernels of their own if X is dense.
+    for n_features in (6, MAX_FEATURES + 1):
+        X = rng.standard_normal((100, n_features)).astype(dtype)
+        rows = MemoryRows(X if form == "dense" else sparse.csr_array(X))
+        shift, theta = np.zeros(n_features), rng.standard_normal((3, n_features + 1))
+        for arithmetic in (np.float64, np.float32):
+            rows.value_grad(sample, shift, theta.astype(arithmetic))
+        rows.value_grad_hessian(sample, shift, theta)
+        rows.hessian(sample, shift, theta, np.array([0, 3, 8]))
+        rows.hess_prod(sample, shift, theta, theta)
+        for full in (True, False):
+            rows.curvature(sample, shift, theta, full)
+    if form == "csr":
+        compile_sparse_hessian(dtype)
 
 
 def compile_sparse_hessian(dtype):

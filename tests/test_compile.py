@@ -27,6 +27,9 @@ for form in (np.asarray, sparse.csr_array):
         for options in OPTIONS:
             SoftmaxRegression(**options).fit(data, y).predict_proba(data)
     SoftmaxRegression().partial_fit(form(X), y, range(10)).predict(form(X))
+wide = np.hstack([X, X**2])
+for options in ({}, {"solver": "newton-cg"}):
+    SoftmaxRegression(**options, max_iter=5).fit(wide, y).predict_proba(wide)
 softmax_path(X, y > 4, l1_ratio=0.0, n_Cs=3)
 for one in gc.get_objects():
     if type(one) is CPUDispatcher and one.py_func.__module__.startswith("softmax_reg"):

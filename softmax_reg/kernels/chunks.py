@@ -162,16 +162,12 @@ def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start
 
 
 @inner_kernel
-def class_curvature(padded_proba, n_classes, weight, first, size, spread, weighted, by_row, out):
-    """Add -sum_i s_i q_i q_i' to out, and set spread_i = s_i sum_k q_ik (1 - q_ik).
+def spreads(proba, weight, first, size, spread, weighted):
+    """Set weighted = -s_i q_ik and spread_i = s_i sum_k q_ik (1 - q_ik); 0 beyond `size` rows.
 
-    padded_proba : (n_classes padded, block), its padding is overwritten
-    out : (n_classes, n_classes padded): only the part below the diagonal is valid, the caller
-        sets the diagonal. Or (1, n_classes padded): sum_i s_i q_ik (1 - q_ik) is added instead.
-    weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
+    proba : (n_classes, block), zeros are written beyond `size` rows
     """
-    proba = padded_proba
-    block = proba.shape[1]
+    n_classes, block = proba.shape
     one = proba.dtype.type(1)
     for i in range(block):
         spread[i] = 0.0
@@ -182,12 +178,31 @@ def class_curvature(padded_proba, n_classes, weight, first, size, spread, weight
         for i in range(size, block):
             weighted[k, i] = 0.0
             proba[k, i] = 0.0
+
+
+@inner_kernel
+def add_own_curvatures(proba, size, weighted, out):
+    """Add sum_i s_i q_ik (1 - q_ik) to out[0, k], after `spreads`."""
+    one = proba.dtype.type(1)
+    for k in range(len(proba)):
+        total = 0.0
+        for i in range(size):
+            total -= weighted[k, i] * (one - proba[k, i])
+        out[0, k] += total
+
+
+@inner_kernel
+def class_curvature(padded_proba, n_classes, weight, first, size, spread, weighted, by_row, out):
+    """Add -sum_i s_i q_i q_i' to out, and set the arrays of `spreads`.
+
+    padded_proba : (n_classes padded, block), its padding is overwritten
+    out : (n_classes, n_classes padded): only the part below the diagonal is valid, the caller
+        sets the diagonal. Or (1, n_classes padded): sum_i s_i q_ik (1 - q_ik) is added instead.
+    weighted (n_classes, block), by_row (block, n_classes padded) : overwritten
+    """
+    spreads(padded_proba[:n_classes], weight, first, size, spread, weighted)
     if len(out) == 1:
-        for k in range(n_classes):
-            total = 0.0
-            for i in range(size):
-                total -= weighted[k, i] * (one - proba[k, i])
-            out[0, k] += total
+        add_own_curvatures(padded_proba[:n_classes], size, weighted, out)
     else:
         padded_proba[n_classes:] = 0.0
         transpose(padded_proba, by_row)

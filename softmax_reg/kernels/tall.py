@@ -1,4 +1,4 @@
-"""The kernel over one range of dense rows where features and classes are few.
+"""Kernels over one range of dense rows where features and classes are few.
 
 A block holds one row of X in each lane: x_t (n_features + 1, block), whose last row are ones. Then
 neither features nor classes are padded to whole vector registers, X is transposed while it is
@@ -7,11 +7,11 @@ read, and logits are a product that needs no transpose.
 
 import numpy as np
 
-from .chunks import following_rows
+from .chunks import add_own_curvatures, following_rows, spreads
 from .jit import inner_kernel, kernel, outlined_kernel
 from .predict import LOGITS, LOSS, check_logits, write_predictions
 from .simd_tall import DOT_HEIGHTS, DOT_WIDTHS, add_dots, load_transposed
-from .softmax import cross_entropies, exponentials, residuals
+from .softmax import cross_entropies, curved, exponentials, probabilities, residuals
 from .tiles import add_product_of_transposed, aligned_empty, lanes_of, product_steps
 
 # Largest numbers of features and of classes. Blocks of more features have fewer rows, and the sums
@@ -20,7 +20,7 @@ MAX_FEATURES, MAX_CLASSES = 64, 32
 
 
 def serves(n_features, n_classes):
-    """Return whether dense rows of this shape are evaluated by `evaluate_tall`."""
+    """Return whether the kernels here serve dense rows of this shape."""
     return n_features <= MAX_FEATURES and n_classes <= MAX_CLASSES
 
 
@@ -135,6 +135,13 @@ def _add_pairs(exponentials, size, work, x_t, wx_t, pairs):
             pair += 1
 
 
+@inner_kernel
+def _products(theta_t, x_t, logits, address, n_bytes):
+    """Compute logits = theta @ x_t; `address` and `n_bytes` as in `add_product`."""
+    logits[:] = 0.0
+    add_product_of_transposed(theta_t, x_t, logits, address, n_bytes)
+
+
 @kernel
 def evaluate_tall(
     rows, y, weight, shift, theta_t, n_classes, kind, told, block, start, stop, out, pairs
@@ -161,9 +168,8 @@ def evaluate_tall(
         last = min(first + block, stop)
         size = last - first
         load(rows.dense, first, last, shift, x_t, rows_ahead)
-        logits[:] = 0.0
         ahead, _ = following_rows(rows, last, last)
-        add_product_of_transposed(theta_t, x_t, logits, ahead, early)
+        _products(theta_t, x_t, logits, ahead, early)
         if kind == LOSS:
             for i in range(size):
                 work[3, i] = logits[y[first + i], i]
@@ -182,3 +188,64 @@ def evaluate_tall(
         elif kind != LOGITS:
             write_predictions(logits, kind, first, size, work, told)
     return loss, n_errors
+
+
+@kernel
+def hess_prod_tall(rows, weight, shift, theta_t, direction_t, n_classes, block, start, stop, out):
+    """Compute what `chunks.hess_prod` does, with the same arguments."""
+    n_columns = len(theta_t)
+    x_t, work = aligned_empty(n_columns, block, theta_t), aligned_empty(3, block, theta_t)
+    proba = aligned_empty(n_classes, block, theta_t)
+    change = aligned_empty(n_classes, block, theta_t)
+    residual = change[n_classes - len(out):]
+    x_t[n_columns - 1] = 1.0
+    out[:] = 0.0
+    address = x_t.ctypes.data
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        load(rows.dense, first, last, shift, x_t, np.int64(block))
+        _products(theta_t, x_t, proba, address, 0)
+        probabilities(proba, work)
+        _products(direction_t, x_t, change, address, 0)
+        curved(proba, change, weight, first, last - first, work[0])
+        add_inner_products(residual, x_t, out, np.int64(0), address, np.int64(0))
+
+
+@kernel
+def curvature_tall(
+    rows, weight, shift, theta_t, n_classes, full, block, start, stop, classes, moments
+):
+    """Compute what `chunks.curvature` does, with the same arguments."""
+    n_columns = len(theta_t)
+    x_t, work = aligned_empty(n_columns, block, theta_t), aligned_empty(4, block, theta_t)
+    wx_t = aligned_empty(n_columns, block, theta_t)
+    proba = aligned_empty(n_classes, block, theta_t)
+    weighted = aligned_empty(n_classes, block, theta_t)
+    spread = work[3]
+    x_t[n_columns - 1] = 1.0
+    classes[:] = 0.0
+    moments[:] = 0.0
+    address = x_t.ctypes.data
+    for first in range(start, stop, block):
+        last = min(first + block, stop)
+        load(rows.dense, first, last, shift, x_t, np.int64(block))
+        _products(theta_t, x_t, proba, address, 0)
+        probabilities(proba, work)
+        spreads(proba, weight, first, last - first, spread, weighted)
+        if len(classes) == 1:
+            add_own_curvatures(proba, last - first, weighted, classes)
+        else:
+            add_inner_products(weighted, proba, classes, np.int64(1), address, np.int64(0))
+        for j in range(n_columns):
+            for i in range(block):
+                wx_t[j, i] = spread[i] * x_t[j, i]
+        if full:
+            add_inner_products(wx_t, x_t, moments, np.int64(1), address, np.int64(0))
+        else:
+            for j in range(n_columns):
+                first_moment, second_moment = 0.0, 0.0
+                for i in range(block):
+                    first_moment += wx_t[j, i]
+                    second_moment += wx_t[j, i] * x_t[j, i]
+                moments[0, j] += first_moment
+                moments[1, j] += second_moment

@@ -9,6 +9,8 @@ sums are added in order.
 
 import functools
 import operator
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -41,6 +43,18 @@ _KINDS = {
     "probabilities": predict.PROBABILITIES,
     "log_probabilities": predict.LOG_PROBABILITIES,
 }
+
+
+class _DenseKernels(NamedTuple):
+    """Kernels for dense blocks of rows, which take the same arguments."""
+
+    evaluate: Callable
+    hess_prod: Callable
+    curvature: Callable
+
+
+_WIDE = _DenseKernels(chunks.evaluate, chunks.hess_prod, chunks.curvature)
+_TALL = _DenseKernels(tall.evaluate_tall, tall.hess_prod_tall, tall.curvature_tall)
 # In place of targets and weights where passes do not read them.
 _NO_SAMPLE = Sample(read_only(np.empty(0, dtype=np.int32)), read_only(np.empty(0)))
 
@@ -129,17 +143,18 @@ class MemoryRows(Rows):
         width = theta.shape[1]
         n_rows, columns = padded_shape(theta)
         (grad, pairs), parts = dense_pass(
-            self._evaluate(theta), (*sample, shift, class_columns(theta), *_loss_of(theta)),
-            self.matrix, theta, [(n_rows, columns), (n_pairs, width, columns)],
+            self._kernels(theta).evaluate,
+            (*sample, shift, class_columns(theta), *_loss_of(theta)), self.matrix, theta,
+            [(n_rows, columns), (n_pairs, width, columns)],
             4 * n_rows * entries_per_row(self.matrix) + n_pairs * width**2,
         )
         loss, n_errors = sum(part[0] for part in parts), sum(part[1] for part in parts)
         return loss, np.ascontiguousarray(grad[:, :width]), n_errors, pairs[:, :, :width]
 
-    def _evaluate(self, theta):
-        """Return the kernel that evaluates dense blocks of these rows."""
+    def _kernels(self, theta):
+        """Return the kernels for dense blocks that serve rows of this shape."""
         is_tall = not self.is_sparse and tall.serves(self.n_features, count_classes(theta))
-        return tall.evaluate_tall if is_tall else chunks.evaluate
+        return _TALL if is_tall else _WIDE
 
     def hessian(self, sample, shift, theta, index):
         """See `Rows.hessian`."""
@@ -159,7 +174,8 @@ class MemoryRows(Rows):
             return centred(out_t, theta, shift)
         args = sample.weight, shift, class_columns(theta), class_columns(direction), n_classes
         (out,), _ = dense_pass(
-            chunks.hess_prod, args, self.matrix, theta, [padded_shape(theta)], flops
+            self._kernels(theta).hess_prod, args, self.matrix, theta, [padded_shape(theta)],
+            flops,
         )
         return np.ascontiguousarray(out[:, :theta.shape[1]])
 
@@ -201,8 +217,8 @@ class MemoryRows(Rows):
         width, n_classes = theta.shape[1], count_classes(theta)
         flops = 2 * width * (width + n_classes) + 2 * n_classes * of_classes
         (classes, moments), _ = dense_pass(
-            chunks.curvature, (weight, shift, class_columns(theta), n_classes, full), self.matrix,
-            theta,
+            self._kernels(theta).curvature,
+            (weight, shift, class_columns(theta), n_classes, full), self.matrix, theta,
             [(of_classes, padded(n_classes, theta.itemsize)),
              (width if full else 2, padded(width, theta.itemsize))],
             flops,
@@ -221,7 +237,8 @@ class MemoryRows(Rows):
             ends = (np.empty((0, 0), dtype=theta.dtype),)
         else:
             _, width = padded_shape(theta)
-            block, kernel = rows_per_block(width, n_classes, theta.itemsize), self._evaluate(theta)
+            block = rows_per_block(width, n_classes, theta.itemsize)
+            kernel = self._kernels(theta).evaluate
             shift = read_only(np.zeros(self.n_features))    # the type of the other passes' shift
             args = self.matrix, *_NO_SAMPLE, shift, class_columns(theta), *args, block
             ends = np.empty((0, width)), np.empty((0, 0, 0))
