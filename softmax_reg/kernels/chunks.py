@@ -45,25 +45,31 @@ def following_rows(rows, first, last):
 
 
 @inner_kernel
+def weigh_pair(exponentials, k, m, size, work):
+    """Set work[3] to s_i q_ik q_im, after `cross_entropies`; 0 beyond `size` rows."""
+    factor, rest, pair_weight = work[0], work[1], work[3]
+    one = exponentials.dtype.type(1)
+    for i in range(size):
+        q = exponentials[m, i] / (rest[i] + one)
+        pair_weight[i] = factor[i] * exponentials[k, i] * q
+    for i in range(size, len(pair_weight)):
+        pair_weight[i] = 0.0
+
+
+@inner_kernel
 def add_pairs(exponentials, size, work, x, wx, pairs):
     """Add a block's share of the Hessian, after `cross_entropies`; see `evaluate`.
 
     wx : of the shape of x, overwritten
     """
     n_classes, block = exponentials.shape
-    factor, rest, pair_weight = work[0], work[1], work[3]
-    one = exponentials.dtype.type(1)
     pair = 0
     for k in range(n_classes):
         for m in range(k + 1, n_classes):
-            for i in range(size):
-                q = exponentials[m, i] / (rest[i] + one)
-                pair_weight[i] = factor[i] * exponentials[k, i] * q
-            for i in range(size, block):
-                pair_weight[i] = 0.0
+            weigh_pair(exponentials, k, m, size, work)
             for i in range(block):
                 for j in range(x.shape[1]):
-                    wx[i, j] = pair_weight[i] * x[i, j]
+                    wx[i, j] = work[3, i] * x[i, j]
             add_lower_gram(wx, x, pairs[pair])
             pair += 1
 

@@ -7,7 +7,7 @@ read, and logits are a product that needs no transpose.
 
 import numpy as np
 
-from .chunks import add_own_curvatures, following_rows, spreads
+from .chunks import add_own_curvatures, following_rows, spreads, weigh_pair
 from .jit import inner_kernel, kernel, outlined_kernel
 from .predict import LOGITS, LOSS, check_logits, write_predictions
 from .simd_tall import DOT_HEIGHTS, DOT_WIDTHS, add_dots, load_transposed
@@ -115,23 +115,25 @@ def add_inner_products(left, right, out, is_lower, address, n_bytes):
 
 
 @inner_kernel
+def _weighted(weights, x_t, wx_t):
+    """Set wx_t to the columns of x_t, each row of X times its weight."""
+    for j in range(len(x_t)):
+        for i in range(x_t.shape[1]):
+            wx_t[j, i] = weights[i] * x_t[j, i]
+
+
+@inner_kernel
 def _add_pairs(exponentials, size, work, x_t, wx_t, pairs):
     """Add a block's share of the Hessian; see `chunks.add_pairs`."""
-    n_classes, block = exponentials.shape
-    factor, rest, pair_weight = work[0], work[1], work[3]
-    one = exponentials.dtype.type(1)
+    n_classes = len(exponentials)
     pair = 0
     for k in range(n_classes):
         for m in range(k + 1, n_classes):
-            for i in range(size):
-                q = exponentials[m, i] / (rest[i] + one)
-                pair_weight[i] = factor[i] * exponentials[k, i] * q
-            for i in range(size, block):
-                pair_weight[i] = 0.0
-            for j in range(len(x_t)):
-                for i in range(block):
-                    wx_t[j, i] = pair_weight[i] * x_t[j, i]
-            add_inner_products(wx_t, x_t, pairs[pair], np.int64(1), x_t.ctypes.data, np.int64(0))
+            weigh_pair(exponentials, k, m, size, work)
+            _weighted(work[3], x_t, wx_t)
+            add_inner_products(
+                wx_t, x_t, pairs[pair], np.int64(1), x_t.ctypes.data, np.int64(0)
+            )
             pair += 1
 
 
@@ -236,9 +238,7 @@ def curvature_tall(
             add_own_curvatures(proba, last - first, weighted, classes)
         else:
             add_inner_products(weighted, proba, classes, np.int64(1), address, np.int64(0))
-        for j in range(n_columns):
-            for i in range(block):
-                wx_t[j, i] = spread[i] * x_t[j, i]
+        _weighted(spread, x_t, wx_t)
         if full:
             add_inner_products(wx_t, x_t, moments, np.int64(1), address, np.int64(0))
         else:
