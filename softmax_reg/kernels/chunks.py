@@ -10,12 +10,10 @@ are padded to whole vector registers.
 import numpy as np
 
 from .jit import inner_kernel, kernel
-from .predict import LOGITS, LOSS, check_logits, write_predictions
+from .predict import LOSS, losses_or_predictions
 from .softmax import (
-    cross_entropies,
     curved,
     empty_block,
-    exponentials,
     load_block,
     probabilities,
     products,
@@ -124,23 +122,14 @@ def evaluate(
         ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
         early = n_bytes // 4 * 3
         products(x, theta_t, by_row, padded_logits, ahead, early)
+        part, n = losses_or_predictions(logits, kind, y, weight, first, size, work, losses, told)
+        loss += part
+        n_errors += n
         if kind == LOSS:
-            for i in range(size):
-                work[3, i] = logits[y[first + i], i]
-        else:
-            n_errors += check_logits(logits, kind, first, size, told)
-        if kind != LOGITS:
-            exponentials(logits, work[0], work[1], work[2])
-        if kind == LOSS:
-            part, wrong = cross_entropies(logits, y, weight, first, size, work, losses)
-            loss += part
-            n_errors += wrong
             if len(pairs) > 0:
                 add_pairs(logits, size, work, x, wx, pairs)
             residuals(logits, y, first, size, work)
             add_product(residual, x, out, ahead + early, n_bytes - early)
-        elif kind != LOGITS:
-            write_predictions(logits, kind, first, size, work, told)
     return loss, n_errors
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from .chunks import class_curvature, logit_space
 from .jit import inner_kernel, kernel, outlined_kernel
-from .predict import LOGITS, LOSS, check_logits, write_predictions
+from .predict import LOSS, losses_or_predictions
 from .simd_sparse import add_sparse_row, spread_sparse_row
-from .softmax import cross_entropies, curved, exponentials, probabilities, residuals
+from .softmax import curved, probabilities, residuals
 from .tiles import aligned_empty, lanes_of, transpose
 
 # Number of rows of a block.
@@ -98,23 +98,14 @@ def evaluate_csr(rows, y, weight, theta_t, n_classes, kind, told, start, stop, o
         last = min(first + CSR_BLOCK, stop)
         size = last - first
         _logits(rows, first, last, theta_t, by_row, padded_logits)
+        part, n = losses_or_predictions(logits, kind, y, weight, first, size, work, losses, told)
+        loss += part
+        n_errors += n
         if kind == LOSS:
-            for i in range(size):
-                work[3, i] = logits[y[first + i], i]
-        else:
-            n_errors += check_logits(logits, kind, first, size, told)
-        if kind != LOGITS:
-            exponentials(logits, work[0], work[1], work[2])
-        if kind == LOSS:
-            part, wrong = cross_entropies(logits, y, weight, first, size, work, losses)
-            loss += part
-            n_errors += wrong
             residuals(logits, y, first, size, work)
             padded_logits[n_classes:] = 0.0
             transpose(padded_logits, by_row)
             _accumulate(rows, first, last, by_row, out_t)
-        elif kind != LOGITS:
-            write_predictions(logits, kind, first, size, work, told)
     return loss, n_errors
 
 

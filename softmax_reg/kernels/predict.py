@@ -1,16 +1,17 @@
-"""Predictions for one block of rows, before and after its exponentials."""
+"""From the logits of one block of rows to its losses, or to predictions."""
 
 import numpy as np
 
 from .exp_log import log1p
 from .jit import inner_kernel
+from .softmax import cross_entropies, exponentials
 
 # What `chunks.evaluate` computes: the loss with its derivatives, or a kind of predictions.
 LOSS, LOGITS, PROBABILITIES, LOG_PROBABILITIES = range(4)
 
 
 @inner_kernel
-def check_logits(logits, kind, first, size, out):
+def _check_logits(logits, kind, first, size, out):
     """Return the number of logits that are not finite; copy them if `kind` needs them in `out`.
 
     logits : (n_classes, block)
@@ -28,7 +29,7 @@ def check_logits(logits, kind, first, size, out):
 
 
 @inner_kernel
-def write_predictions(logits, kind, first, size, work, out):
+def _write_predictions(logits, kind, first, size, work, out):
     """Write the predictions of a block, after `exponentials`; logits are there already."""
     n_classes = len(logits)
     largest, rest, more = work[0], work[1], work[2]
@@ -50,3 +51,29 @@ def write_predictions(logits, kind, first, size, work, out):
         for i in range(size):
             for k in range(n_classes):
                 out[first + i, k] = logits[k, i]
+
+
+@inner_kernel
+def losses_or_predictions(logits, kind, y, weight, first, size, work, losses, told):
+    """Compute the losses of a block as `cross_entropies` does, or write predictions to `told`.
+
+    Returns
+    -------
+    loss : float
+        0 for predictions.
+    n : int
+        Number of errors; for predictions, of logits that are not finite.
+    """
+    loss, n = 0.0, 0
+    if kind == LOSS:
+        for i in range(size):
+            work[3, i] = logits[y[first + i], i]
+    else:
+        n = _check_logits(logits, kind, first, size, told)
+    if kind != LOGITS:
+        exponentials(logits, work[0], work[1], work[2])
+    if kind == LOSS:
+        loss, n = cross_entropies(logits, y, weight, first, size, work, losses)
+    elif kind != LOGITS:
+        _write_predictions(logits, kind, first, size, work, told)
+    return loss, n

@@ -9,9 +9,9 @@ import numpy as np
 
 from .chunks import add_own_curvatures, following_rows, spreads, weigh_pair
 from .jit import inner_kernel, kernel, outlined_kernel
-from .predict import LOGITS, LOSS, check_logits, write_predictions
+from .predict import LOSS, losses_or_predictions
 from .simd_tall import DOT_HEIGHTS, DOT_WIDTHS, add_dots, load_transposed
-from .softmax import cross_entropies, curved, exponentials, probabilities, residuals
+from .softmax import curved, probabilities, residuals
 from .tiles import add_product_of_transposed, aligned_empty, lanes_of, product_steps
 
 # Largest numbers of features and of classes. Blocks of more features have fewer rows, and the sums
@@ -172,23 +172,14 @@ def evaluate_tall(
         load(rows.dense, first, last, shift, x_t, rows_ahead)
         ahead, _ = following_rows(rows, last, last)
         _products(theta_t, x_t, logits, ahead, early)
+        part, n = losses_or_predictions(logits, kind, y, weight, first, size, work, losses, told)
+        loss += part
+        n_errors += n
         if kind == LOSS:
-            for i in range(size):
-                work[3, i] = logits[y[first + i], i]
-        else:
-            n_errors += check_logits(logits, kind, first, size, told)
-        if kind != LOGITS:
-            exponentials(logits, work[0], work[1], work[2])
-        if kind == LOSS:
-            part, wrong = cross_entropies(logits, y, weight, first, size, work, losses)
-            loss += part
-            n_errors += wrong
             if len(pairs) > 0:
                 _add_pairs(logits, size, work, x_t, wx_t, pairs)
             residuals(logits, y, first, size, work)
             add_inner_products(residual, x_t, out, np.int64(0), ahead + early, late)
-        elif kind != LOGITS:
-            write_predictions(logits, kind, first, size, work, told)
     return loss, n_errors
 
 
