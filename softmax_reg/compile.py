@@ -45,16 +45,21 @@ def compile_passes(form, dtype):
         for full in (True, False):
             rows.curvature(sample, shift, theta, full)
     if form == "csr":
-        compile_sparse_hessian(dtype)
+        compile_sparse_passes(dtype)
 
 
-def compile_sparse_hessian(dtype):
-    """Call the pass for few coefficients of rows that store few entries."""
+def compile_sparse_passes(dtype):
+    """Call the passes of rows that store few entries: few coefficients, and very many."""
     from .rows.memory import MemoryRows
 
-    rows = MemoryRows(sparse.csr_array(np.eye(200, dtype=dtype)))
     sample = Sample(np.arange(200, dtype=np.int32) % 3, np.full(200, 0.005))
+    rows = MemoryRows(sparse.csr_array(np.eye(200, dtype=dtype)))
     rows.hessian(sample, np.zeros(200), np.zeros((3, 201)), np.arange(200))
+    n_features = 2**17
+    rows = MemoryRows(sparse.csr_array(sparse.eye(200, n_features, dtype=dtype)))
+    for arithmetic in (np.float64, np.float32):
+        theta = np.zeros((3, n_features + 1), dtype=arithmetic)
+        rows.value_grad(sample, np.zeros(n_features), theta)
 
 
 def compile_descents():

@@ -119,7 +119,7 @@ def evaluate(
         load_block(rows, shift, first, last, x)
         # Prefetch three quarters of the next block during the product for the logits, which
         # takes longer than that for the gradient if classes are few.
-        ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
+        ahead, n_bytes = following_rows(rows, last, min(last + block, rows.n_samples))
         early = n_bytes // 4 * 3
         products(x, theta_t, by_row, padded_logits, ahead, early)
         part, n = losses_or_predictions(logits, kind, y, weight, first, size, work, losses, told)
@@ -148,7 +148,7 @@ def hess_prod(rows, weight, shift, theta_t, direction_t, n_classes, block, start
     for first in range(start, stop, block):
         last = min(first + block, stop)
         load_block(rows, shift, first, last, x)
-        ahead, n_bytes = following_rows(rows, last, min(last + block, stop))
+        ahead, n_bytes = following_rows(rows, last, min(last + block, rows.n_samples))
         products(x, theta_t, by_row, padded_proba, ahead, n_bytes)
         probabilities(proba, work)
         products(x, direction_t, by_row, padded_change, x.ctypes.data, 0)

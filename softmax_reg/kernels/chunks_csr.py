@@ -84,9 +84,42 @@ def _logits(rows, first, last, theta_t, by_row, logits):
     transpose(by_row, logits)
 
 
+@inner_kernel
+def _accumulate_or_keep(rows, first, last, by_row, residuals, out_t):
+    """Add [X, 1].T @ by_row to out_t; or, if that has one row, its last row, and keep by_row."""
+    if len(out_t) > 1:
+        _accumulate(rows, first, last, by_row, out_t)
+    else:
+        for i in range(last - first):
+            for k in range(by_row.shape[1]):
+                residuals[first + i, k] = by_row[i, k]
+                out_t[0, k] += by_row[i, k]
+
+
+@kernel
+def add_columns(columns, residuals, start, stop, out_t):
+    """Add X.T @ residuals, rows start to stop of X.T, to out_t.
+
+    columns : Matrix of X.T
+    residuals : (n_samples + 1, n_classes padded), the last row 0
+    """
+    by_column = aligned_empty(CSR_BLOCK, residuals.shape[1], residuals)
+    for first in range(start, stop, CSR_BLOCK):
+        last = min(first + CSR_BLOCK, stop)
+        sparse_products(columns, first, last, residuals, by_column)
+        for i in range(last - first):
+            for k in range(residuals.shape[1]):
+                out_t[first + i, k] += by_column[i, k]
+
+
 @kernel
 def evaluate_csr(rows, y, weight, theta_t, n_classes, kind, told, start, stop, out_t):
-    """Compute the loss and its gradient, transposed, or predictions; see `chunks.evaluate`."""
+    """Compute the loss and its gradient, transposed, or predictions; see `chunks.evaluate`.
+
+    told : (n_samples, n_classes), overwritten by predictions
+        For a loss with an out_t of one row, (n_samples or more, n_classes padded): overwritten by
+        the residuals, of which out_t is then the sum.
+    """
     by_row, padded_logits, work = logit_space(theta_t, CSR_BLOCK)
     logits = padded_logits[:n_classes]
     if kind == LOSS:
@@ -105,13 +138,19 @@ def evaluate_csr(rows, y, weight, theta_t, n_classes, kind, told, start, stop, o
             residuals(logits, y, first, size, work)
             padded_logits[n_classes:] = 0.0
             transpose(padded_logits, by_row)
-            _accumulate(rows, first, last, by_row, out_t)
+            _accumulate_or_keep(rows, first, last, by_row, told, out_t)
     return loss, n_errors
 
 
 @kernel
-def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, out_t):
-    """Compute the Hessian of the loss times a direction, transposed."""
+def hess_prod_csr(
+    rows, weight, theta_t, direction_t, n_classes, changes, start, stop, out_t
+):
+    """Compute the Hessian of the loss times a direction, transposed.
+
+    changes : (n_samples or more, n_classes padded)
+        With an out_t of one row, overwritten by the changes of the residuals; else not read.
+    """
     by_row, padded_proba, work = logit_space(theta_t, CSR_BLOCK)
     padded_change = aligned_empty(theta_t.shape[1], CSR_BLOCK, theta_t)
     proba, change = padded_proba[:n_classes], padded_change[:n_classes]
@@ -124,7 +163,7 @@ def hess_prod_csr(rows, weight, theta_t, direction_t, n_classes, start, stop, ou
         curved(proba, change, weight, first, last - first, work[0])
         padded_change[n_classes:] = 0.0
         transpose(padded_change, by_row)
-        _accumulate(rows, first, last, by_row, out_t)
+        _accumulate_or_keep(rows, first, last, by_row, changes, out_t)
 
 
 @kernel

@@ -79,7 +79,7 @@ def _by_blocks(rows, weight, shift, theta, columns, counts, work):
         present + count_classes(theta) - len(theta), columns, bounds, block,
     )
     (cross, own), _ = sum_over_chunks(
-        hessian_dense.hessian, args, rows, block,
+        hessian_dense.hessian, args, rows, block, count_classes(theta),
         [(m_cross, padded(m, theta.itemsize)), (int(counts @ padded_counts),)],
         work + 2 * theta.size,
     )
@@ -118,7 +118,7 @@ def _by_pairs(rows, weight, shift, theta, of_row, columns, most, work):
         of_row[order] + first, most,
     )
     (own, strip, classes), _ = sum_over_chunks(
-        hessian_csr, args, rows, CSR_BLOCK,
+        hessian_csr, args, rows, CSR_BLOCK, shape[0],
         [(len(coefs), len(coefs)), (len(coefs), shape[1]), shape],
         work / max(1, rows.n_samples),
     )

@@ -29,7 +29,9 @@ def rows_per_block(width, n_rows, itemsize):
     return lanes * (min(_MAX_BLOCK_REGISTERS, max(7, fitting)) // 4 * 4 + 3)
 
 
-def sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.float64):
+def sum_over_chunks(
+    kernel, args, rows, block, n_classes, shapes, flops_per_row, dtype=np.float64
+):
     """Run ``kernel(*args, start, stop, *outs)`` on every chunk and add the outs of all chunks.
 
     dtype : of the outs of a chunk, which are added in float64
@@ -41,9 +43,10 @@ def sum_over_chunks(kernel, args, rows, block, shapes, flops_per_row, dtype=np.f
     Returns the summed outs and the list of what each call returned.
     """
     args = [read_only(arg) if getattr(arg, "ndim", 0) == 1 else arg for arg in args]
-    n_values = sum(math.prod(shape) for shape in shapes)
+    sum_bytes = np.dtype(dtype).itemsize * sum(math.prod(shape) for shape in shapes)
     work = flops_per_row * rows.n_samples
-    bounds = chunk_bounds(rows.n_samples, block, np.dtype(dtype).itemsize * n_values, work)
+    logit_bytes = 8 * n_classes * rows.n_samples
+    bounds = chunk_bounds(rows.n_samples, block, sum_bytes, work, logit_bytes)
     outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
@@ -77,13 +80,16 @@ def dense_pass(kernel, args, rows, theta, shapes, flops_per_row):
     """Run `sum_over_chunks` for a kernel of `chunks`, with the block size as last of `args`."""
     itemsize = theta.itemsize
     block = rows_per_block(padded(theta.shape[1], itemsize), len(theta), itemsize)
-    return sum_over_chunks(kernel, (rows, *args, block), rows, block, shapes, flops_per_row)
+    return sum_over_chunks(
+        kernel, (rows, *args, block), rows, block, count_classes(theta), shapes, flops_per_row
+    )
 
 
-def csr_pass(kernel, args, rows, shapes, flops_per_row, dtype=np.float64):
+def csr_pass(kernel, args, rows, theta, shapes, flops_per_row, dtype=np.float64):
     """Run `sum_over_chunks` for a kernel of `chunks_csr`."""
     return sum_over_chunks(
-        kernel, (rows, *args), rows, chunks_csr.CSR_BLOCK, shapes, flops_per_row, dtype
+        kernel, (rows, *args), rows, chunks_csr.CSR_BLOCK, count_classes(theta), shapes,
+        flops_per_row, dtype,
     )
 
 

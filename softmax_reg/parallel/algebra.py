@@ -6,10 +6,8 @@ shape alone and the parts run on the kernel threads.
 
 import numpy as np
 
-from .launch import launch
+from .launch import launch, n_calls_worth
 
-# Largest number of parts of an operation: usual numbers of threads divide it.
-_PARTS = 8
 # Smallest number of entries of a part.
 _GRAIN = 4096
 # Number of entries of a long vector that are processed together.
@@ -21,9 +19,13 @@ _COLUMNS = 512
 _SUM_BYTES = 32 * 2**20
 
 
-def _parts(length, grain):
-    """Return slices that cover range(length); their number follows from the arguments alone."""
-    n_parts = max(1, min(_PARTS, length // max(1, grain)))
+def _parts(length, grain, work):
+    """Return slices that cover range(length); their number follows from the arguments alone.
+
+    grain : least length of a part
+    work : floating-point operations of all parts together
+    """
+    n_parts = max(1, min(n_calls_worth(work), length // max(1, grain)))
     if n_parts == 1:
         return [slice(0, length)]
     cuts = [length * part // n_parts for part in range(n_parts + 1)]
@@ -35,9 +37,9 @@ def product(left, right):
     (n_rows, depth), n_columns = left.shape, right.shape[1]
     out = np.empty((n_rows, n_columns))
     by_rows = n_rows >= n_columns
-    work = n_rows * depth * n_columns
+    work = 2.0 * n_rows * depth * n_columns
     length = n_rows if by_rows else n_columns
-    parts = _parts(length, max(16, length * _GRAIN * 16 // max(1, work)))
+    parts = _parts(length, max(16, int(length * _GRAIN * 32 / max(1.0, work))), work)
 
     def multiply(part):
         if by_rows:
@@ -45,7 +47,7 @@ def product(left, right):
         else:
             np.matmul(left, right[:, part], out=out[:, part])
 
-    launch(multiply, [(part,) for part in parts], 2.0 * work)
+    launch(multiply, [(part,) for part in parts], work)
     return out
 
 
@@ -73,8 +75,8 @@ def centred_gram(X, mean):
             total += centred @ centred.T
         return total
 
-    parts = _parts(n_columns, grain)
-    sums = launch(gram, [(part,) for part in parts], 1.0 * n_rows**2 * n_columns)
+    work = 1.0 * n_rows**2 * n_columns
+    sums = launch(gram, [(part,) for part in _parts(n_columns, grain, work)], work)
     return sum(sums[1:], sums[0])
 
 
@@ -86,8 +88,8 @@ def centred_product(left, X, mean):
         for columns, centred in _centred_blocks(X, mean, part):
             np.matmul(left, centred, out=out[:, columns])
 
-    parts = _parts(X.shape[1], _COLUMNS)
-    launch(multiply, [(part,) for part in parts], 2.0 * X.size * len(left))
+    work = 2.0 * X.size * len(left)
+    launch(multiply, [(part,) for part in _parts(X.shape[1], _COLUMNS, work)], work)
     return out
 
 
@@ -103,7 +105,13 @@ def empty_vectors(shape, dtype):
 
 def set_vector(vectors, row, vector, divisor):
     """Set vectors[row] to vector / divisor."""
-    np.divide(vector, divisor, out=vectors[row], casting="same_kind")
+    out = vectors[row]
+
+    def divide(part):
+        np.divide(vector[part], divisor, out=out[part], casting="same_kind")
+
+    work = float(out.size)
+    launch(divide, [(part,) for part in _parts(out.size, _GRAIN, work)], work)
 
 
 def inner_products(vectors, which):
@@ -119,9 +127,8 @@ def inner_products(vectors, which):
             total += piece @ piece[which].T
         return total
 
-    parts = _parts(vectors.shape[1], _GRAIN)
     work = 2.0 * vectors.size * len(which)
-    sums = launch(add, [(part,) for part in parts], work)
+    sums = launch(add, [(part,) for part in _parts(vectors.shape[1], _GRAIN, work)], work)
     return sum(sums[1:], sums[0])
 
 
@@ -137,8 +144,8 @@ def combination(weights, vectors):
         for columns in _stretches(part):
             out[columns] = weights @ vectors[:, columns]
 
-    parts = _parts(vectors.shape[1], _GRAIN)
-    launch(combine, [(part,) for part in parts], 2.0 * vectors.size)
+    work = 2.0 * vectors.size
+    launch(combine, [(part,) for part in _parts(vectors.shape[1], _GRAIN, work)], work)
     return out
 
 
@@ -160,7 +167,8 @@ def add_up(arrays):
         for array in flat[1:]:
             out[part] += array[part]
 
-    launch(add, [(part,) for part in _parts(flat.shape[1], _GRAIN)], float(flat.size))
+    work = float(flat.size)
+    launch(add, [(part,) for part in _parts(flat.shape[1], _GRAIN, work)], work)
     return out.reshape(arrays.shape[1:])
 
 
@@ -174,5 +182,7 @@ def transposed(array):
             rows = slice(start, min(start + _TILE, part.stop))
             out[:, rows] = array[rows].T
 
-    launch(copy, [(part,) for part in _parts(n_rows, _GRAIN)], float(array.size))
+    work = float(array.size)
+    grain = max(_TILE, _GRAIN // max(1, n_columns))
+    launch(copy, [(part,) for part in _parts(n_rows, grain, work)], work)
     return out

@@ -7,6 +7,7 @@ A forked child starts without workers and creates its own at its first launch.
 
 import contextlib
 import functools
+import math
 import multiprocessing
 import os
 import sys
@@ -18,11 +19,19 @@ from .blas import n_blas_threads
 from .fork_locks import guard_forks
 from .workers import Job, Workers
 
-# Largest number of chunks. Each chunk has private accumulators, which are added in chunk order.
-# The number of chunks depends on shapes alone, so results do not depend on the number of threads.
-MAX_CHUNKS = 16
-# Largest size in bytes of the accumulators of all chunks.
+# Numbers of calls of a large launch. Usual numbers of cores divide them or are divided by them.
+# The first is never too large for the work of a large launch.
+CALL_COUNTS = (16, 32, 48, 64, 96, 128)
+# Largest size in bytes of the accumulators of all chunks, where the logits of all rows are not
+# `LOGITS_TO_ACCUMULATORS` times as large.
 MAX_ACCUMULATOR_BYTES = 32 * 2**20
+LOGITS_TO_ACCUMULATORS = 10
+# Floating-point operations in the 5 microseconds of a call's Python code. One thread at a time
+# runs Python, so n calls take at least n times as long, on any number of threads.
+_CALL_WORK = 150_000
+# Least number of floating-point operations of a chunk for each byte of its accumulators, which
+# are set to zero, moved to the cache of another core and added up: some 3 percent of the work.
+_ADDING_WORK = 300
 # Least number of floating-point operations of a parallel launch. With fewer, waking a worker
 # costs more than it saves.
 SERIAL_WORK = 1_000_000
@@ -116,8 +125,21 @@ if hasattr(os, "register_at_fork"):
 guard_forks()
 
 
-def chunk_bounds(n_samples, block, accumulator_bytes, work):
-    """Cut rows into at most `MAX_CHUNKS` ranges of whole blocks.
+def n_calls_worth(work):
+    """Return into how many calls to cut `work` floating-point operations for very many threads.
+
+    As many calls as make one of them last as long as it takes to start all others.
+    """
+    return _call_count(math.sqrt(work / _CALL_WORK))
+
+
+def _call_count(most):
+    """Return the largest of `CALL_COUNTS` that is not above `most`, or else the first."""
+    return max([count for count in CALL_COUNTS if count <= most], default=CALL_COUNTS[0])
+
+
+def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0):
+    """Cut rows into at most `CALL_COUNTS[-1]` ranges of whole blocks.
 
     Parameters
     ----------
@@ -125,10 +147,13 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work):
     block : int
         Rows per block; every bound but the last is a multiple of `block`.
     accumulator_bytes : int
-        Size of the private sums of one chunk in bytes. The sums of all chunks stay under
-        `MAX_ACCUMULATOR_BYTES`, which never lowers the number of chunks below two.
+        Size of the private sums of one chunk.
     work : float
         Floating-point operations on all rows; a chunk has `MIN_CHUNK_WORK` or more.
+    logit_bytes : int
+        Size of the logits of all rows. The sums of all chunks stay under
+        `MAX_ACCUMULATOR_BYTES` or a tenth of `logit_bytes`, whichever is larger, which never
+        lowers the number of chunks below two.
 
     Returns
     -------
@@ -136,8 +161,12 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work):
         A function of the arguments only, never of the number of threads.
     """
     n_blocks = -(-n_samples // block)
-    by_memory = max(2, MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
-    n_chunks = max(1, min(MAX_CHUNKS, n_blocks, by_memory, int(work // MIN_CHUNK_WORK)))
+    memory = max(MAX_ACCUMULATOR_BYTES, logit_bytes // LOGITS_TO_ACCUMULATORS)
+    by_memory = max(2, memory // max(1, accumulator_bytes))
+    n_chunks = max(1, min(n_blocks, by_memory, int(work // MIN_CHUNK_WORK)))
+    if n_chunks > CALL_COUNTS[0]:
+        by_adding = work / (_ADDING_WORK * max(1, accumulator_bytes))
+        n_chunks = _call_count(min(n_chunks, by_adding, n_calls_worth(work)))
     cuts = [n_blocks * c // n_chunks * block for c in range(n_chunks)] + [n_samples]
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
@@ -145,8 +174,9 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work):
 def launch(kernel, calls, work):
     """Call ``kernel(*args)`` for every args of `calls`; return the results in order.
 
-    The calling thread and the workers take calls from one queue, so workers that are busy with
-    other fits delay nothing.
+    Each thread, the calling one included, has a share of successive calls, whose rows follow
+    each other in memory. Who has none left takes the last one of somebody else's, so workers
+    that are busy with other fits delay nothing.
 
     Parameters
     ----------
@@ -161,27 +191,37 @@ def launch(kernel, calls, work):
     size = min(budget, len(calls))
     if size == 1:
         return [kernel(*args) for args in calls]
-    queue = deque(range(len(calls)))
+    cuts = [len(calls) * thread // size for thread in range(size + 1)]
+    shares = [deque(range(*ends)) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
     results = [None] * len(calls)
 
-    def drain():
-        while True:
-            try:
-                c = queue.popleft()
-            except IndexError:
-                return
+    def drain(thread):
+        for c in _taken(shares, thread):
             results[c] = kernel(*calls[c])
 
-    jobs = [Job(drain) for _ in range(size - 1)]
+    jobs = [Job(functools.partial(drain, thread)) for thread in range(1, size)]
     # RuntimeError: the interpreter is shutting down and starts no more threads.
     with contextlib.suppress(RuntimeError):
         workers = shared_workers(budget - 1)
         for job in jobs:
             workers.submit(job)
     try:
-        drain()
+        drain(0)
     finally:
-        queue.clear()    # after an exception, skip the remaining calls
+        for share in shares:
+            share.clear()    # after an exception, skip the remaining calls
     for job in jobs:
         job.finish()
     return results
+
+
+def _taken(shares, thread):
+    """Yield what is in the thread's own deque, from the left, then in others, from the right."""
+    own = shares[thread]
+    while own:
+        with contextlib.suppress(IndexError):    # another thread took the last one
+            yield own.popleft()
+    for other in shares[thread + 1:] + shares[:thread]:
+        while other:
+            with contextlib.suppress(IndexError):
+                yield other.pop()

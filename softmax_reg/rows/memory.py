@@ -34,6 +34,7 @@ from ..kernels.passes import (
 from ..kernels.tiles import padded
 from ..parallel.algebra import add_up
 from ..parallel.launch import chunk_bounds, launch
+from . import by_column
 from .algebra import HOST_ALGEBRA
 from .assembly import assembled
 from .base import CPU_RATES, Rows, Sample, n_entries_of, some_columns
@@ -79,6 +80,7 @@ class MemoryRows(Rows):
         super().__init__(X.shape, X.dtype, n_entries_of(X), sparse.issparse(X))
         self.X = X
         self.matrix = make_matrix(X)
+        self._cut = {}
 
     def __reduce__(self):
         """Return the class and X for pickling; the rest is made again from X."""
@@ -120,11 +122,13 @@ class MemoryRows(Rows):
         """See `Rows.value_grad`."""
         if not self.is_sparse:
             return self._dense_value_grad(sample, shift, theta, 0)[:3]
-        raw = uncentred(theta, shift)
-        (grad_t,), parts = csr_pass(
-            chunks_csr.evaluate_csr, (*sample, raw, *_loss_of(theta)), self.matrix,
-            [raw.shape], 4 * len(theta) * entries_per_row(self.matrix), theta.dtype,
-        )
+        raw, n_classes = uncentred(theta, shift), count_classes(theta)
+
+        def args_of(rows):
+            return *sample.take(rows), raw, n_classes, predict.LOSS
+
+        flops = 4 * len(theta) * entries_per_row(self.matrix)
+        grad_t, parts = self._sparse_sums(chunks_csr.evaluate_csr, args_of, theta, raw, flops)
         grad = centred(grad_t, theta, shift)
         return sum(part[0] for part in parts), grad, sum(part[1] for part in parts)
 
@@ -134,6 +138,31 @@ class MemoryRows(Rows):
         n_pairs = n_classes * (n_classes - 1) // 2
         loss, grad, n_errors, pairs = self._dense_value_grad(sample, shift, theta, n_pairs)
         return loss, grad, n_errors, assembled(mirrored(pairs), len(theta))
+
+    def _sparse_sums(self, kernel, args_of, theta, theta_t, flops):
+        """Return the sums of a kernel of `chunks_csr`, and what its calls returned.
+
+        args_of : maps a slice of rows to the kernel's arguments before its residuals
+        """
+        if by_column.serves(self.matrix, theta_t):
+            stretches = self._stretches(by_column.rows_together(theta_t))
+            return by_column.summed(kernel, args_of, stretches, theta, theta_t, flops / 2)
+        return self._sums_by_row(kernel, args_of, theta, theta_t, flops)
+
+    def _sums_by_row(self, kernel, args_of, theta, theta_t, flops):
+        """Return `_sparse_sums` by sums of gradients, one for each chunk of rows."""
+        kept = np.empty((0, theta_t.shape[1]), dtype=theta.dtype)
+        (out_t,), parts = csr_pass(
+            kernel, (*args_of(slice(None)), kept), self.matrix, theta, [theta_t.shape], flops,
+            theta.dtype,
+        )
+        return out_t, parts
+
+    def _stretches(self, n_rows):
+        """Return `by_column.cut`, made once: a fit has one size of stretches, or two."""
+        if n_rows not in self._cut:
+            self._cut = {**self._cut, n_rows: by_column.cut(self.matrix, n_rows)}
+        return self._cut[n_rows]
 
     def _dense_value_grad(self, sample, shift, theta, n_pairs):
         """Return the loss, gradient, number of errors and Hessian blocks of `chunks.evaluate`.
@@ -167,10 +196,12 @@ class MemoryRows(Rows):
         """See `Rows.hess_prod`."""
         flops, n_classes = 6 * len(theta) * entries_per_row(self.matrix), count_classes(theta)
         if self.is_sparse:
-            args = sample.weight, uncentred(theta, shift), uncentred(direction, shift), n_classes
-            (out_t,), _ = csr_pass(
-                chunks_csr.hess_prod_csr, args, self.matrix, [args[1].shape], flops, theta.dtype
-            )
+            raw, change = uncentred(theta, shift), uncentred(direction, shift)
+
+            def args_of(rows):
+                return sample.weight[rows], raw, change, n_classes
+
+            out_t, _ = self._sparse_sums(chunks_csr.hess_prod_csr, args_of, theta, raw, flops)
             return centred(out_t, theta, shift)
         args = sample.weight, shift, class_columns(theta), class_columns(direction), n_classes
         (out,), _ = dense_pass(
@@ -203,7 +234,7 @@ class MemoryRows(Rows):
         flops = 2 * n_classes * (of_classes + entries_per_row(self.matrix))
         (classes, moments), _ = csr_pass(
             chunks_csr.curvature_csr, (weight, uncentred(theta, shift), n_classes), self.matrix,
-            [(of_classes, padded(n_classes, theta.itemsize)), (2, theta.shape[1])], flops,
+            theta, [(of_classes, padded(n_classes, theta.itemsize)), (2, theta.shape[1])], flops,
         )
         # Centre the sums: sum w (x - m)^2 = sum w x^2 - m (2 sum w x - m sum w).
         sums, total = moments[0, :-1], moments[0, -1]

@@ -27,17 +27,25 @@ from ..processes import run
 @pytest.mark.parametrize("n_samples", [1, BLOCK - 1, BLOCK, BLOCK + 1, 17 * BLOCK + 3, 10**6])
 @pytest.mark.parametrize("accumulator_bytes", [8, 2**20, 2**40])
 @pytest.mark.parametrize("work", [0, 5_000_000, 1e12])
-def test_chunks_tile_the_rows(n_samples, accumulator_bytes, work):
+@pytest.mark.parametrize("logit_bytes", [0, 2**30])
+def test_chunks_tile_the_rows(n_samples, accumulator_bytes, work, logit_bytes):
     """Ranges are in order, without gaps or overlap, whole blocks but for the last."""
-    bounds = launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work)
+    bounds = launch.chunk_bounds(n_samples, BLOCK, accumulator_bytes, work, logit_bytes)
     assert bounds[0][0] == 0 and bounds[-1][1] == n_samples
     assert all(stop > start for start, stop in bounds)
     for (_, stop), (start, _) in zip(bounds[:-1], bounds[1:], strict=True):
         assert stop == start and stop % BLOCK == 0
-    assert len(bounds) <= launch.MAX_CHUNKS
+    assert len(bounds) <= launch.CALL_COUNTS[0] or len(bounds) in launch.CALL_COUNTS
     memory = len(bounds) * accumulator_bytes
-    assert memory <= launch.MAX_ACCUMULATOR_BYTES or len(bounds) <= 2
+    allowed = max(launch.MAX_ACCUMULATOR_BYTES, logit_bytes / launch.LOGITS_TO_ACCUMULATORS)
+    assert memory <= allowed or len(bounds) <= 2
     assert len(bounds) <= max(1, work / launch.MIN_CHUNK_WORK)
+
+
+def test_as_many_calls_as_pay():
+    """For very many threads, the last call starts as the first ends, or before."""
+    for work, expected in ((0, 16), (1e8, 16), (3e8, 32), (1e9, 64), (1e13, 128), (1e300, 128)):
+        assert launch.n_calls_worth(work) == expected
 
 
 @pytest.mark.parametrize(

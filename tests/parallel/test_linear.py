@@ -13,6 +13,7 @@ from softmax_reg.parallel.algebra import (
     product,
     transposed,
 )
+from softmax_reg.parallel.launch import CALL_COUNTS
 
 from ..problems import EPS
 
@@ -79,8 +80,11 @@ def test_products_of_centred_columns(shape, dtype):
 
 def test_parts_follow_from_lengths_alone():
     """They cover the range, and never ask for the number of threads."""
-    for length, grain in ((0, 10), (5, 10), (100, 10), (10**6, 4096)):
-        parts = algebra._parts(length, grain)
+    for length, grain, work, most in (
+        (0, 10, 0, 1), (5, 10, 5e9, 1), (100, 10, 1e3, 10), (10**6, 4096, 1e6, CALL_COUNTS[0]),
+        (10**6, 4096, 1e12, CALL_COUNTS[-1]),
+    ):
+        parts = algebra._parts(length, grain, work)
         covered = [index for part in parts for index in range(part.start, part.stop)]
         assert covered == list(range(length))
-        assert len(parts) <= algebra._PARTS
+        assert len(parts) == most

@@ -1,0 +1,73 @@
+"""How many threads can work on an evaluation at once, by the cut of its rows."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from softmax_reg.kernels import passes
+from softmax_reg.parallel.launch import LOGITS_TO_ACCUMULATORS, MAX_ACCUMULATOR_BYTES
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
+
+
+class Launched(Exception):
+    """In place of the kernels' work, which would read all of X."""
+
+
+def calls_of_an_evaluation(monkeypatch, X, n_samples, n_rows):
+    """Rows of each kernel call, and bytes of all its sums, for so many rows like the one of X."""
+
+    def raise_calls(kernel, calls, work):
+        raise Launched(calls)
+
+    monkeypatch.setattr(passes, "launch", raise_calls)
+    rows = MemoryRows(X)
+    rows.matrix = rows.matrix._replace(n_samples=n_samples)
+    sample = Sample(np.zeros(n_samples, dtype=np.int32), np.ones(n_samples))
+    theta = np.zeros((n_rows, rows.n_features + 1))
+    with pytest.raises(Launched) as raised:
+        rows.value_grad(sample, np.zeros(rows.n_features), theta)
+    (calls,) = raised.value.args
+    n_outs = 1 if rows.is_sparse else 2
+    sizes = [args[-n_outs - 1] - args[-n_outs - 2] for args in calls]
+    return np.array(sizes), sum(out.nbytes for args in calls for out in args[-n_outs:])
+
+
+def speed_up(rows, n_threads):
+    """Of threads that take these calls in order, each as soon as it is free."""
+    ends = np.zeros(n_threads)
+    for n in rows:
+        ends[ends.argmin()] += n
+    return rows.sum() / ends.max()
+
+
+@pytest.mark.parametrize(
+    "n_samples, n_features, n_rows, n_calls, by_32",
+    [
+        (1_281_167, 768, 1000, 128, 31),
+        (1_281_167, 2048, 1000, 48, 23),    # sums of all calls: a tenth of the logits
+        (20_000, 256, 1000, 15, 14),    # sums of all calls: 32 MiB
+        (50_000, 384, 58, 64, 31),
+        (1_000_000, 50, 10, 96, 31),
+        (11_000_000, 28, 1, 64, 31),
+    ],
+)
+def test_calls_of_dense_rows(monkeypatch, n_samples, n_features, n_rows, n_calls, by_32):
+    """As many as the memory that sums may take lets, and even for 32 threads."""
+    X = np.zeros((1, n_features))
+    rows, sum_bytes = calls_of_an_evaluation(monkeypatch, X, n_samples, n_rows)
+    assert rows.sum() == n_samples
+    assert len(rows) >= n_calls
+    assert speed_up(rows, 32) >= by_32
+    logit_bytes = 8 * n_samples * max(2, n_rows)
+    assert sum_bytes <= max(MAX_ACCUMULATOR_BYTES, logit_bytes / LOGITS_TO_ACCUMULATORS)
+
+
+@pytest.mark.parametrize("n_features, n_calls", [(2_000, 16), (30_000, 32)])
+def test_calls_of_sparse_rows(monkeypatch, n_features, n_calls):
+    """By rows for a small gradient; of a large one only the residuals are by rows."""
+    X = sparse.csr_array((50_000, n_features))
+    X.data = np.zeros(80 * 50_000)    # as many entries as 80 a row
+    rows, _ = calls_of_an_evaluation(monkeypatch, X, 50_000, 50)
+    assert rows.sum() == 50_000
+    assert len(rows) >= n_calls
