@@ -1,9 +1,13 @@
 """Examples for data larger than memory or one machine, run on small data."""
 
 import re
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
 from .test_examples import ROOT
 from .test_examples import run_new as run
@@ -77,4 +81,48 @@ def test_out_of_core_takes_yours(tmp_path):
     files = "--data", tmp_path / "X.npy", "--labels", tmp_path / "y.npy"
     assert "300 x 5 float32" in printed("out_of_core", *files)
     result = run(EXAMPLES / "out_of_core.py", *files[:2])
+    assert result.returncode == 2 and "need each other" in result.stderr
+
+
+def test_scaling_prints_a_line_a_shape():
+    """No faster than the cores, and not slower with more of them."""
+    header, line = printed("benchmarks/scaling", "--shapes", "embeddings", "--iterations", "1",
+                           "--cores", "2", "8").splitlines()
+    assert header.split()[-3:] == ["1", "2", "8"]
+    one, two, eight = map(float, line.split()[-3:])
+    assert one == 1.0 <= two <= 2.0 and two <= eight <= 8.0
+
+
+def test_a_killed_probe_goes_on(tmp_path):
+    """kill -9 after a checkpoint, then --resume: the figures and the model of a whole run."""
+    command = [sys.executable, EXAMPLES / "benchmarks" / "probe_protocol.py", "--folder"]
+    process = subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.PIPE)
+    checkpoint = tmp_path / "killed" / "softmax_reg.npz"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    with np.load(checkpoint) as file:
+        assert 1 <= len(file["figures"]) < 45
+    text = printed("benchmarks/probe_protocol", "--folder", tmp_path / "killed", "--resume")
+    assert "softmax_reg   45/45" in text
+    printed("benchmarks/probe_protocol", "--folder", tmp_path / "whole")
+    resumed, whole = np.load(checkpoint), np.load(tmp_path / "whole" / "softmax_reg.npz")
+    for name in ("coef", "intercept"):
+        np.testing.assert_array_equal(resumed[name], whole[name])
+    np.testing.assert_array_equal(resumed["figures"][:, 1:], whole["figures"][:, 1:])
+    assert resumed["refit"][1] == whole["refit"][1]
+
+
+def test_a_probe_of_files(tmp_path):
+    """Features and labels of one's own; both models; a limit that ends a run early."""
+    X, y = load_iris(return_X_y=True)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    files = "--features", tmp_path / "X.npy", "--labels", tmp_path / "y.npy"
+    printed("benchmarks/probe_protocol", *files, "--folder", tmp_path)
+    text = printed("benchmarks/probe_protocol", *files, "--folder", tmp_path,
+                   "--model", "bearable", "--limit", "0")
+    assert "softmax_reg   45/45" in text and "bearable" not in text.split("softmax_reg")[-1]
+    result = run(EXAMPLES / "benchmarks" / "probe_protocol.py", *files[:2])
     assert result.returncode == 2 and "need each other" in result.stderr
