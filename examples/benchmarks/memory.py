@@ -69,7 +69,9 @@ def peak(fit, X, y, workload, limit):
 def budget(n, p, n_classes):
     """MiB of the last column."""
     parameters = 8 * n_classes * (p + 1)
-    accumulators = min(16 * parameters, max(32 * MEBIBYTE, 2 * parameters))
+    accumulators = min(
+        128 * parameters, max(32 * MEBIBYTE, 0.8 * n * n_classes, 2 * parameters)
+    )
     return (0.8 * n * n_classes + 60 * parameters + 48 * p**2 + accumulators) / MEBIBYTE
 
 

@@ -1,7 +1,7 @@
 """How a fit speeds up with cores: predicted from a trace on one thread, and measured.
 
     python examples/benchmarks/scaling.py [--shapes NAME ...] [--cores N ...] [--measure]
-        [--iterations N] [--plot FILE]
+        [--iterations N] [--plot FILE] [--launches]
 
 Fits a slice of the rows by L-BFGS on one thread and times every launch of kernel calls. Then
 lays out the calls of the whole shape on so many cores: each core takes the next call as soon as
@@ -10,6 +10,8 @@ launch is serial: its part that grows with the rows is extrapolated from two sli
 prediction takes memory to be as fast for each of many cores as for one.
 
 With --measure, the same slice is also fitted on 1, 2, 4, ... threads, as many as there are cores.
+--launches prints what it takes to start and end a launch on many threads that only wait, whatever
+the number of cores here.
 """
 
 import argparse
@@ -140,7 +142,7 @@ def fit(X, y, iterations):
 def traced_fit(shape, n_samples, iterations):
     """(Launches of a fit of that many rows, as long as in the whole; seconds outside them)."""
     X, y = problem(shape, n_samples)
-    fit(X[:1000], y[:1000], 2)    # compiles or loads the kernels
+    fit(X, y, iterations)    # compiles or loads all kernels that this fit takes
     trace = Trace(shape.n_samples / n_samples)
     with threadpool_limits(1, user_api="blas"), ExitStack() as stack:
         for module in (passes, memory, algebra):
@@ -179,6 +181,17 @@ def measured(shape, cores, iterations):
     return seconds
 
 
+def launch_seconds(n_threads, wait=0.01):
+    """Seconds of a launch of a call for each thread beyond what the call waits, median of 20."""
+    with patch.object(launch, "n_threads", lambda: n_threads):
+        seconds = []
+        for _ in range(21):
+            started = time.perf_counter()
+            launch.launch(time.sleep, [(wait,)] * n_threads, launch.SERIAL_WORK)
+            seconds.append(time.perf_counter() - started - wait)
+    return float(np.median(seconds[1:]))    # the first starts the threads
+
+
 def plot(curves, path):
     """Speed-up against cores, a line for each shape."""
     import matplotlib
@@ -203,8 +216,13 @@ def main(arguments=None):
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--plot", metavar="FILE", help="needs matplotlib")
+    parser.add_argument("--launches", action="store_true")
     arguments = parser.parse_args(arguments)
     cores = sorted({1, *arguments.cores})
+    if arguments.launches:
+        for n in cores:
+            print(f"a launch on {n:3} threads: {1e3 * launch_seconds(n):.2f} ms")
+        return
     titles = "".join(f" {n:>6}" for n in cores)
     print(f"{'speed-up by cores':24} {'calls':>5} {'serial s':>8}{titles}")
     curves = {}

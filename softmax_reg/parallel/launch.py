@@ -193,10 +193,16 @@ def launch(kernel, calls, work):
         return [kernel(*args) for args in calls]
     cuts = [len(calls) * thread // size for thread in range(size + 1)]
     shares = [deque(range(*ends)) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
+    left = deque([True] * len(calls))
     results = [None] * len(calls)
 
     def drain(thread):
-        for c in _taken(shares, thread):
+        while True:
+            try:
+                left.pop()
+            except IndexError:
+                return
+            c = _take(shares, thread)
             results[c] = kernel(*calls[c])
 
     jobs = [Job(functools.partial(drain, thread)) for thread in range(1, size)]
@@ -208,20 +214,21 @@ def launch(kernel, calls, work):
     try:
         drain(0)
     finally:
-        for share in shares:
-            share.clear()    # after an exception, skip the remaining calls
+        left.clear()    # after an exception, skip the remaining calls
     for job in jobs:
         job.finish()
     return results
 
 
-def _taken(shares, thread):
-    """Yield what is in the thread's own deque, from the left, then in others, from the right."""
-    own = shares[thread]
-    while own:
-        with contextlib.suppress(IndexError):    # another thread took the last one
-            yield own.popleft()
+def _take(shares, thread):
+    """Take from the thread's own deque, from the left, or else from another, from the right.
+
+    The thread has taken an entry of `left`, which has one for each entry of `shares`: there is
+    one for it in a deque that it has not seen yet.
+    """
+    with contextlib.suppress(IndexError):
+        return shares[thread].popleft()
     for other in shares[thread + 1:] + shares[:thread]:
-        while other:
-            with contextlib.suppress(IndexError):
-                yield other.pop()
+        with contextlib.suppress(IndexError):
+            return other.pop()
+    raise AssertionError("launch: more calls taken than there are")
