@@ -41,7 +41,7 @@ MODELS = {
     "published": lambda: LogisticRegression(tol=1e-12, max_iter=1000),
     "bearable": lambda: LogisticRegression(tol=1e-4, max_iter=100),
 }
-# Of each value of C: its fit's seconds, held-out scores, training objective in nats.
+# A row of figures for each C: seconds of the fit, held-out scores, training objective in nats.
 COLUMNS = ("seconds", "accuracy", "log_loss", "objective")
 
 

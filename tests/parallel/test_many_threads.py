@@ -34,7 +34,7 @@ def calls_of_an_evaluation(monkeypatch, X, n_samples, n_rows):
 
 
 def speed_up(rows, n_threads):
-    """Of threads that take these calls in order, each as soon as it is free."""
+    """Return the speed-up of threads that each take the next of `rows` when they are free."""
     ends = np.zeros(n_threads)
     for n in rows:
         ends[ends.argmin()] += n
