@@ -137,10 +137,11 @@ def test_what_is_computed_once():
 
 
 def test_solvers_see_only_an_objective():
-    """No solver imports rows, kernels or the problem."""
+    """No solver imports rows, kernels or the problem; only NumPy on large matrices."""
     for name in _modules():
         if name.startswith("solvers/"):
-            assert all(other.startswith("solvers/") for other in _imports(name)[1])
+            for other in _imports(name)[1] - {"parallel/elementwise.py"}:
+                assert other.startswith("solvers/"), (name, other)
 
 
 @pytest.mark.parametrize(

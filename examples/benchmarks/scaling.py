@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.kernels import passes
-from softmax_reg.parallel import algebra, launch
+from softmax_reg.parallel import algebra, elementwise, launch
 from softmax_reg.rows import by_column, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
@@ -52,7 +52,7 @@ SHAPES = {
     "imagenet 2048": Shape(1_281_167, 2048, 1000, 4_000, dtype=np.float32),
     "many classes": Shape(20_000, 256, 1000, 20_000),
     "embeddings": Shape(50_000, 384, 58, 50_000),
-    "tall": Shape(1_000_000, 50, 10, 200_000),
+    "tall": Shape(1_000_000, 50, 10, 1_000_000),
     "higgs": Shape(11_000_000, 28, 2, 400_000),
     "text": Shape(50_000, 30_000, 50, 50_000, entries=80),
 }
@@ -145,7 +145,7 @@ def traced_fit(shape, n_samples, iterations):
     fit(X, y, iterations)    # compiles or loads all kernels that this fit takes
     trace = Trace(shape.n_samples / n_samples)
     with threadpool_limits(1, user_api="blas"), ExitStack() as stack:
-        for module in (passes, memory, algebra):
+        for module in (passes, memory, algebra, elementwise):
             stack.enter_context(patch.object(module, "launch", trace.launch))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))

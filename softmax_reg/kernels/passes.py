@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from ..parallel.algebra import add_up, transposed
+from ..parallel.algebra import add_up, parts, transposed
+from ..parallel.elementwise import ENTRY_WORK, each, elementwise, times_vector
 from ..parallel.launch import chunk_bounds, launch
 from . import chunks_csr
 from .matrix import read_only
@@ -16,6 +17,8 @@ _BLOCK_BYTES = 2**18
 # Largest number of rows of a block, in vector registers: logits are stored with rows of X along
 # the contiguous axis.
 _MAX_BLOCK_REGISTERS = 31
+# Smallest number of features whose parameters are transposed together.
+_TRANSPOSED = 256
 
 
 def rows_per_block(width, n_rows, itemsize):
@@ -67,7 +70,13 @@ def class_columns(theta):
     """Return theta.T, after a column of zeros if binary; columns padded with zeros."""
     n_classes = count_classes(theta)
     out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
-    out[:, n_classes - len(theta):n_classes] = theta.T
+    used = out[:, n_classes - len(theta):n_classes]
+
+    def copy(columns):
+        used[columns] = theta[:, columns].T
+
+    work = float(ENTRY_WORK * theta.size)
+    each(copy, parts(theta.shape[1], _TRANSPOSED, work), work)
     return out
 
 
@@ -109,7 +118,7 @@ def entries_per_row(rows):
 def uncentred(theta, shift):
     """Return `class_columns` that give raw rows x the logits of x - shift under `theta`."""
     raw = class_columns(theta)
-    offset = np.einsum("kj,j->k", theta[:, :-1], shift, dtype=np.float64)
+    offset = times_vector(theta[:, :-1], shift)
     raw[-1, count_classes(theta) - len(theta):count_classes(theta)] -= offset
     return raw
 
@@ -118,5 +127,9 @@ def centred(out_t, theta, shift):
     """Return the gradient for x - shift from that for raw rows, transposed and padded."""
     n_classes = count_classes(theta)
     out = transposed(out_t[:, n_classes - len(theta):n_classes])
-    out[:, :-1] -= out[:, -1:] * shift
+    elementwise(_less, out[:, :-1], out[:, -1:], shift, out=out[:, :-1])
     return out
+
+
+def _less(sums, totals, shift):
+    return sums - totals * shift

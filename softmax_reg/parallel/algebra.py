@@ -19,7 +19,7 @@ _COLUMNS = 512
 _SUM_BYTES = 32 * 2**20
 
 
-def _parts(length, grain, work):
+def parts(length, grain, work):
     """Return slices that cover range(length); their number follows from the arguments alone.
 
     grain : least length of a part
@@ -39,7 +39,7 @@ def product(left, right):
     by_rows = n_rows >= n_columns
     work = 2.0 * n_rows * depth * n_columns
     length = n_rows if by_rows else n_columns
-    parts = _parts(length, max(16, int(length * _GRAIN * 32 / max(1.0, work))), work)
+    grain = max(16, int(length * _GRAIN * 32 / max(1.0, work)))
 
     def multiply(part):
         if by_rows:
@@ -47,7 +47,7 @@ def product(left, right):
         else:
             np.matmul(left, right[:, part], out=out[:, part])
 
-    launch(multiply, [(part,) for part in parts], work)
+    launch(multiply, [(part,) for part in parts(length, grain, work)], work)
     return out
 
 
@@ -76,7 +76,7 @@ def centred_gram(X, mean):
         return total
 
     work = 1.0 * n_rows**2 * n_columns
-    sums = launch(gram, [(part,) for part in _parts(n_columns, grain, work)], work)
+    sums = launch(gram, [(part,) for part in parts(n_columns, grain, work)], work)
     return sum(sums[1:], sums[0])
 
 
@@ -89,7 +89,7 @@ def centred_product(left, X, mean):
             np.matmul(left, centred, out=out[:, columns])
 
     work = 2.0 * X.size * len(left)
-    launch(multiply, [(part,) for part in _parts(X.shape[1], _COLUMNS, work)], work)
+    launch(multiply, [(part,) for part in parts(X.shape[1], _COLUMNS, work)], work)
     return out
 
 
@@ -111,7 +111,7 @@ def set_vector(vectors, row, vector, divisor):
         np.divide(vector[part], divisor, out=out[part], casting="same_kind")
 
     work = float(out.size)
-    launch(divide, [(part,) for part in _parts(out.size, _GRAIN, work)], work)
+    launch(divide, [(part,) for part in parts(out.size, _GRAIN, work)], work)
 
 
 def inner_products(vectors, which):
@@ -128,7 +128,7 @@ def inner_products(vectors, which):
         return total
 
     work = 2.0 * vectors.size * len(which)
-    sums = launch(add, [(part,) for part in _parts(vectors.shape[1], _GRAIN, work)], work)
+    sums = launch(add, [(part,) for part in parts(vectors.shape[1], _GRAIN, work)], work)
     return sum(sums[1:], sums[0])
 
 
@@ -145,7 +145,7 @@ def combination(weights, vectors):
             out[columns] = weights @ vectors[:, columns]
 
     work = 2.0 * vectors.size
-    launch(combine, [(part,) for part in _parts(vectors.shape[1], _GRAIN, work)], work)
+    launch(combine, [(part,) for part in parts(vectors.shape[1], _GRAIN, work)], work)
     return out
 
 
@@ -168,7 +168,7 @@ def add_up(arrays):
             out[part] += array[part]
 
     work = float(flat.size)
-    launch(add, [(part,) for part in _parts(flat.shape[1], _GRAIN, work)], work)
+    launch(add, [(part,) for part in parts(flat.shape[1], _GRAIN, work)], work)
     return out.reshape(arrays.shape[1:])
 
 
@@ -184,5 +184,5 @@ def transposed(array):
 
     work = float(array.size)
     grain = max(_TILE, _GRAIN // max(1, n_columns))
-    launch(copy, [(part,) for part in _parts(n_rows, grain, work)], work)
+    launch(copy, [(part,) for part in parts(n_rows, grain, work)], work)
     return out

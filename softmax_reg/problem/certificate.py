@@ -36,8 +36,8 @@ bound becomes
 import numpy as np
 from scipy.special import entr
 
-# Number of entries of a slice of columns: four arrays of this size fit into an L2 cache.
-_BLOCK_SIZE = 2**15
+from ..parallel.elementwise import inner, times_vector
+from .penalty import over_parts
 
 
 def _repair(excess, frequencies):
@@ -83,30 +83,32 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
         ``np.inf`` where the penalty is zero.
     """
     coef, mix, constant = theta[:, :-1], 0.0, 0.0
+    of_coef, of_labels = loss_grad[:, :-1], class_sums[:, :-1]
     if fit_intercept:
         mix, target, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
 
-    def mixed(columns):
-        """Return G' of some columns, a slice."""
-        grad = loss_grad[:, columns]
+    def mixed(index):
+        """Return G' of some rows and columns."""
+        rows, columns = index
+        grad = of_coef[index]
         if mix == 0.0:
             return grad
-        other = target[:, np.newaxis] * row_mean[columns] - class_sums[:, columns]
+        other = target[rows, np.newaxis] * row_mean[columns] - of_labels[index]
         return (1 - mix) * grad + mix * other
 
-    slices = _slices(*coef.shape) if penalty.blocks is None else (
-        penalty.blocks.slices(_width(len(coef)))
-    )
-    blocks = [(columns, penalty.restricted(columns)) for columns in slices]
-    scales = {1.0}
+    scales = [1.0]
     if penalty.has_kinks:
-        norm = max((part.dual_norm(mixed(columns)) for columns, part in blocks), default=0.0)
-        scales.add(1 / max(1.0, norm))
+        norm = max(over_parts(
+            lambda index, part: part.dual_norm(mixed(index)), penalty, coef.shape
+        ))
+        if norm > 1.0:
+            scales.append(1 / norm)
     gaps = []
     for scale in scales:
-        bracket = sum(
-            part.fenchel_gap(coef[:, columns], scale * mixed(columns)) for columns, part in blocks
-        )
+        def fenchel_gap(index, part, scale=scale):
+            return part.fenchel_gap(coef[index], scale * mixed(index))
+
+        bracket = sum(over_parts(fenchel_gap, penalty, coef.shape))
         gaps.append(bracket + scale * constant + (1 - scale) * loss)
     return min(gaps)
 
@@ -133,19 +135,6 @@ def _feasible(theta, loss, loss_grad, class_sums, row_mean):
         r = whole
     constant = (1 - t) * (excess @ theta[:, -1])
     if t > 0:
-        product = r @ np.einsum("kj,j->k", coef, row_mean)
-        product -= np.einsum("kj,kj->", class_sums[:, :-1], coef)    # <M, W>
+        product = r @ times_vector(coef, row_mean) - inner(class_sums[:, :-1], coef)    # <M, W>
         constant += t * (loss - product - entr(whole).sum())
     return t, r, constant
-
-
-def _width(n_rows):
-    """Return the number of columns whose entries stay in cache."""
-    return max(1, _BLOCK_SIZE // n_rows)
-
-
-def _slices(n_rows, n_features):
-    """Yield slices of `_width` columns."""
-    width = _width(n_rows)
-    for start in range(0, n_features, width):
-        yield slice(start, min(start + width, n_features))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from ..parallel.elementwise import column_sums, elementwise, times_vector
 from ..parallel.lazy import lazy
 
 # Intercept of a class of weight 0, whose optimum is minus infinity, where the other intercepts
@@ -112,7 +113,8 @@ class Centring:
         Columns of theta that stay zero get derivatives of zero, too.
         """
         if len(change) > 1:
-            change -= np.add.reduce(change) / len(change)
+            mean = column_sums(change) / len(change)
+            elementwise(np.subtract, change, mean, out=change)
         if len(self.zeros):
             change[:, self.zeros] = 0.0
 
@@ -145,14 +147,14 @@ class Centring:
         if self.n_rows > 1 and centre_classes:
             coef -= coef.mean(axis=0)
         coef = coef.astype(dtype, copy=False)
-        intercept = theta[:, -1] - np.einsum("kj,j->k", coef, self.shift, dtype=np.float64)
+        intercept = theta[:, -1] - times_vector(coef, self.shift)
         if self.n_rows > 1:
             intercept -= intercept.mean()
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
         """Return theta from (coef, intercept), the inverse of `to_coef`."""
-        shifted = intercept + np.einsum("kj,j->k", coef, self.shift)
+        shifted = intercept + times_vector(coef, self.shift)
         return np.column_stack([coef, shifted if self.fit_intercept else np.zeros(self.n_rows)])
 
 
@@ -212,12 +214,12 @@ class RowSpace:
         with self.algebra.one_blas_thread():
             coef = self.algebra.centred_product(weights, self.X, self.mean)
         coef = coef.astype(dtype, copy=False)
-        intercept = intercept - np.einsum("kj,j->k", coef, self.mean, dtype=np.float64)
+        intercept = intercept - times_vector(coef, self.mean)
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
         """Return the (coef, intercept) of `columns` whose logits are closest to those of X."""
-        offsets = np.einsum("kj,j->k", coef, self.mean)
+        offsets = times_vector(coef, self.mean)
         with self.algebra.one_blas_thread():
             logits = self.algebra.product(coef, self.X.T) - offsets[:, np.newaxis]
         return (logits @ self.basis) / self.scale, intercept + offsets

@@ -10,6 +10,7 @@ from ..rows.base import Rows, Sample
 from .certificate import duality_gap
 from .coordinates import Centring, check_squares
 from .curvature import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, mean_and_covariance
+from .penalty import add_gradient
 
 
 class Point(NamedTuple):
@@ -254,10 +255,9 @@ class Objective:
 
     def _with_penalty(self, theta, loss, loss_grad):
         """Return the value and gradient of the objective, from those of the loss."""
-        coef = theta[:, :-1]
-        grad = loss_grad.copy()
-        grad[:, :-1] += self.penalty.grad(coef)
-        value = loss + self.penalty.value(coef)
+        grad = np.empty_like(loss_grad)
+        grad[:, -1] = loss_grad[:, -1]
+        value = loss + add_gradient(self.penalty, theta[:, :-1], loss_grad[:, :-1], grad[:, :-1])
         for term in self.terms:
             more, more_grad = term.value_grad(theta)
             value += more

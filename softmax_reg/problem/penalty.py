@@ -9,11 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..parallel.elementwise import each
 from .blocks import Blocks
 
 # Largest relative excess over the threshold that counts as rounding, in a gradient that has been
 # scaled down to the threshold.
 _ROUNDING = 4 * np.finfo(np.float64).eps
+# Number of coefficients of a part of the features: four arrays of this size fit into an L2 cache.
+_PART_SIZE = 2**15
+# Floating-point operations that kernels do in the time that a coefficient takes here.
+_COEFFICIENT_WORK = 20
 
 
 class L2Penalty(NamedTuple):
@@ -195,6 +200,45 @@ def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None):
     if l1_ratio * strength == 0:
         return L2Penalty(strength, factor)
     return SparsePenalty(l1_ratio * strength, (1 - l1_ratio) * strength, factor, blocks)
+
+
+def over_parts(function, penalty, shape):
+    """Return function(index, penalty) for parts of the coefficients, on the kernel threads.
+
+    Parameters
+    ----------
+    function : callable
+        Takes an index of a part, (rows, columns), and the penalty on its features.
+    penalty : L2Penalty or SparsePenalty
+    shape : (n_rows, n_features)
+        Parts follow from it, and from the penalty's blocks, which are not cut.
+    """
+    every = slice(None)
+    if shape[0] * shape[1] <= _PART_SIZE:
+        return [function((every, every), penalty)]
+    if penalty.blocks is None and shape[1] <= _PART_SIZE:
+        height = _PART_SIZE // shape[1]
+        indexes = [(slice(row, row + height), every) for row in range(0, shape[0], height)]
+    else:
+        blocks = Blocks.single(shape[1]) if penalty.blocks is None else penalty.blocks
+        width = max(1, _PART_SIZE // shape[0])
+        indexes = [(every, columns) for columns in blocks.slices(width)]
+
+    def on_part(index):
+        columns = index[1]
+        return function(index, penalty if columns is every else penalty.restricted(columns))
+
+    return each(on_part, indexes, float(_COEFFICIENT_WORK * shape[0] * shape[1]))
+
+
+def add_gradient(penalty, coef, grad, out):
+    """Set `out` to `grad` plus the gradient of the smooth part of h at `coef`; return h."""
+    def add(index, penalty):
+        some = coef[index]
+        np.add(grad[index], penalty.grad(some), out=out[index])
+        return penalty.value(some)
+
+    return sum(over_parts(add, penalty, coef.shape))
 
 
 def _some(factor, features):

@@ -251,8 +251,9 @@ class Problem:
                        solver, np.empty(0, dtype=HISTORY_DTYPE), 0)
         asked = tol * (_SHARE_OF_SOLVER if self._dtype == np.float32 else 1.0)
         monitor = Monitor(self.objective, tol=asked, max_iter=max_iter, callbacks=callbacks)
-        objective, result = self._solved(solver, starts, monitor, goes_on)
-        coef, intercept, value, gap = self._delivered(objective, result, tol)
+        with self.objective.algebra.one_blas_thread():    # once for all passes of the fit
+            objective, result = self._solved(solver, starts, monitor, goes_on)
+            coef, intercept, value, gap = self._delivered(objective, result, tol)
         monitor.delivered(value, gap)
         is_rounded = not abs(value - result.value) <= max(tol, _SILENT_CHANGE) * value
         return Fit(

@@ -42,6 +42,8 @@ import numpy as np
 from scipy.linalg import eigh, solve_triangular
 from scipy.linalg.lapack import dpotrf
 
+from ..parallel.elementwise import elementwise, times_vector
+
 # Smallest eigenvalue of A that is used, as a fraction of the largest divided by the number of
 # classes. A shift common to all classes has the eigenvalue 0.
 _CLASS_FLOOR = 1e-3
@@ -96,6 +98,10 @@ def _equilibrated(covariance, penalty):
                         driver="evd")
     basis = solve_triangular(factor, basis, lower=True, trans=1, check_finite=False).T
     return np.clip(share, 0.0, 1.0), basis / scale
+
+
+def _less(sums, totals, mean):
+    return sums - totals * mean
 
 
 class KroneckerTransform:
@@ -170,23 +176,23 @@ class KroneckerTransform:
 
     def apply(self, v):
         """Compute T v: a change of theta from a change of the new variables."""
-        coef = self._times(self._classes, self._scale * v[:, :-1])
+        coef = self._times(self._classes, elementwise(np.multiply, v[:, :-1], self._scale))
         if self._features is not None:
             coef = self._product(coef, self._features)
         out = np.empty(v.shape)
-        out[:, :-1] = coef
+        elementwise(np.positive, coef, out=out[:, :-1])
         out[:, -1:] = self._times(self._classes, (self._intercept_scale * v[:, -1])[:, None])
-        out[:, -1] -= np.einsum("kj,j->k", coef, self._mean)
+        out[:, -1] -= times_vector(coef, self._mean)
         return out
 
     def apply_transposed(self, grad):
         """Compute T' g: the gradient in the new variables from that in theta."""
-        coef = grad[:, :-1] - grad[:, -1:] * self._mean
+        coef = elementwise(_less, grad[:, :-1], grad[:, -1:], self._mean)
         if self._features is not None:
             coef = self._product(coef, self._features.T)
         turned = None if self._classes is None else self._classes.T
         out = np.empty(grad.shape)
-        np.multiply(self._scale, self._times(turned, coef), out=out[:, :-1])
+        elementwise(np.multiply, self._times(turned, coef), self._scale, out=out[:, :-1])
         out[:, -1] = self._intercept_scale * self._times(turned, grad[:, -1:])[:, 0]
         return out
 

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
-from .line_search import inner, line_search
+from ..parallel.elementwise import elementwise, inner
+from .line_search import line_search
 from .preconditioner import Preconditioner
 
 # Number of pairs (s, y) in memory.
@@ -105,9 +106,8 @@ class PairMemory:
         weights[y] = gamma * alphas
         weights *= scales
         size = np.abs(weights).max()
-        out = self._algebra.combination(weights / size, vectors)
-        out *= size
-        return out.reshape(grad.shape)
+        out = self._algebra.combination(weights / size, vectors).reshape(grad.shape)
+        return elementwise(np.multiply, out, size, out=out)
 
     def _store(self, row, vector):
         """Scale and store a vector, and note that its inner products are to be computed."""
@@ -174,7 +174,8 @@ def lbfgs(objective, point, monitor, carry=None):
         if new is not None:
             last_step = step
             new_grad = transform.apply_transposed(new.grad)
-            _remember(pairs, step * v, new_grad - grad)
+            s, y = elementwise(np.multiply, v, step), elementwise(np.subtract, new_grad, grad)
+            _remember(pairs, s, y)
             monitor.iterated(point, new)
             point, grad = new, new_grad
             continue

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..parallel.elementwise import elementwise, inner
+
 # Constants of the Wolfe conditions: least decrease, as a fraction of the slope's, and largest
 # slope at the end, as a fraction of that at the start.
 _ARMIJO = 1e-4
@@ -10,9 +12,8 @@ _CURVATURE = 0.9
 _MAX_TRIALS = 30
 
 
-def inner(left, right):
-    """Compute the inner product without BLAS, whose bits depend on its thread count."""
-    return float(np.einsum("kj,kj->", left, right))
+def _moved(theta, step, direction):
+    return theta + step * direction
 
 
 def line_search(objective, point, direction, slope, first=1.0, with_hessian=False, single=False):
@@ -57,7 +58,7 @@ def line_search(objective, point, direction, slope, first=1.0, with_hessian=Fals
     step, last_moved = first, None
     for trial_number in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):
-            theta = point.theta + step * direction
+            theta = elementwise(_moved, point.theta, step, direction)
             trial = objective.evaluate(
                 theta, with_hessian and trial_number == 0, **options
             )

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..parallel.elementwise import inner
 from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
-from .line_search import inner, line_search
+from .line_search import line_search
 
 # Largest number of iterations of conjugate gradients in a step of truncated Newton.
 _MAX_CG = 200

@@ -18,7 +18,7 @@ inexact proximal quasi-Newton method with global complexity analysis, Math. Prog
 
 import numpy as np
 
-from .line_search import inner
+from ..parallel.elementwise import inner
 from .newton import conjugate_gradients
 from .quadratic import QuadraticModel, minimise_model
 from .working_set import WorkingSet

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..parallel.elementwise import inner
 from .factor import newton_step
-from .line_search import inner
 
 # Newton steps that change signs are halved down to this length. The last candidate ends where the
 # first sign changes. Largest number of halvings of a step on groups.

@@ -36,8 +36,9 @@ import numpy as np
 from scipy.linalg.lapack import dgesv
 from scipy.special import expit, log_softmax, softmax
 
+from ..parallel.elementwise import inner
 from ..problem.objective import Point
-from ..solvers.line_search import inner, line_search
+from ..solvers.line_search import line_search
 
 # Typical number of Newton steps, for the estimate of the cost.
 _EXPECTED_STEPS = 8

@@ -7,7 +7,7 @@ compute Hessians, ``hessian``.
 import numpy as np
 from scipy.special import entr, softmax
 
-from ..solvers.line_search import inner
+from ..parallel.elementwise import inner
 
 
 class Past:

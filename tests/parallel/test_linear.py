@@ -84,7 +84,7 @@ def test_parts_follow_from_lengths_alone():
         (0, 10, 0, 1), (5, 10, 5e9, 1), (100, 10, 1e3, 10), (10**6, 4096, 1e6, CALL_COUNTS[0]),
         (10**6, 4096, 1e12, CALL_COUNTS[-1]),
     ):
-        parts = algebra._parts(length, grain, work)
+        parts = algebra.parts(length, grain, work)
         covered = [index for part in parts for index in range(part.start, part.stop)]
         assert covered == list(range(length))
         assert len(parts) == most

@@ -1,0 +1,135 @@
+"""NumPy on large matrices, a part of the rows or columns for each thread.
+
+Parts follow from the shape alone, and sums over them are added in order, so bits do not depend
+on the number of threads. NumPy's error state belongs to a thread: each thread gets the caller's.
+"""
+
+import numpy as np
+
+from .algebra import parts
+from .launch import CALL_COUNTS, SERIAL_WORK, launch
+
+# Floating-point operations that kernels do in the time NumPy takes for an entry, which it reads
+# from memory and writes there.
+ENTRY_WORK = 8
+# Number of entries below which a matrix is one part.
+_FEW = SERIAL_WORK // ENTRY_WORK
+# Smallest number of columns of a part.
+_LEAST_COLUMNS = 512
+_WHOLE = slice(None), slice(None)
+
+
+def each(function, items, work):
+    """Return [function(item) for item in items], computed on the kernel threads.
+
+    work : floating-point operations of all items together
+    """
+    if len(items) == 1:
+        return [function(items[0])]
+    state = np.geterr()
+
+    def with_state(item):
+        with np.errstate(**state):
+            return function(item)
+
+    return launch(with_state, [(item,) for item in items], work)
+
+
+def indexes(shape):
+    """Return indexes of parts that cover a matrix: (rows, columns), two slices each.
+
+    Rows are cut where there are enough of them, because NumPy takes up to four times as long for
+    slices of columns.
+    """
+    n_rows, n_columns = shape
+    if n_rows * n_columns < _FEW:
+        return [_WHOLE]
+    work, every = float(ENTRY_WORK * n_rows * n_columns), slice(None)
+    if n_rows >= CALL_COUNTS[0]:
+        return [(rows, every) for rows in parts(n_rows, 1, work)]
+    return [(every, columns) for columns in parts(n_columns, _LEAST_COLUMNS, work)]
+
+
+def over_parts(function, shape):
+    """Return what `function` returns for each of `indexes`, in order."""
+    if shape[0] * shape[1] < _FEW:
+        return [function(_WHOLE)]
+    return each(function, indexes(shape), float(ENTRY_WORK * shape[0] * shape[1]))
+
+
+def elementwise(function, *operands, out=None):
+    """Compute function(*operands), elementwise, as a float64 matrix.
+
+    Parameters
+    ----------
+    function : callable
+        Maps operands, or the same part of each, to a matrix.
+    *operands : (n_rows, n_columns) first; then such ones, (n_columns,), (n_rows, 1) or numbers
+    out : (n_rows, n_columns), optional
+
+    Returns
+    -------
+    out : (n_rows, n_columns)
+    """
+    out = np.empty(operands[0].shape) if out is None else out
+    if out.size < _FEW:
+        out[...] = function(*operands)
+        return out
+
+    def compute(index):
+        some = [_part(operand, index) for operand in operands]
+        if isinstance(function, np.ufunc):
+            function(*some, out=out[index])
+        else:
+            out[index] = function(*some)
+
+    over_parts(compute, out.shape)
+    return out
+
+
+def _part(operand, index):
+    """Return the part of an operand that broadcasts with that of a matrix."""
+    if np.ndim(operand) == 0:
+        return operand
+    rows, columns = index
+    if operand.ndim == 1:
+        return operand[columns]
+    return operand[rows] if operand.shape[1] == 1 else operand[index]
+
+
+def inner(left, right):
+    """Compute the inner product of matrices without BLAS, whose bits depend on its threads."""
+    if left.size < _FEW:    # small fits call this often
+        return float(np.einsum("kj,kj->", left, right))
+
+    def multiply(index):
+        return np.einsum("kj,kj->", left[index], right[index])
+
+    return float(sum(over_parts(multiply, left.shape)))
+
+
+def times_vector(matrix, vector):
+    """Compute matrix @ vector in float64, without BLAS."""
+    if matrix.size < _FEW:
+        return np.einsum("kj,j->k", matrix, vector, dtype=np.float64)
+    out = np.zeros(len(matrix))
+    found = indexes(matrix.shape)
+
+    def multiply(index):
+        return np.einsum("kj,j->k", matrix[index], vector[index[1]], dtype=np.float64)
+
+    for (rows, _), product in zip(found, over_parts(multiply, matrix.shape), strict=True):
+        out[rows] += product
+    return out
+
+
+def column_sums(matrix):
+    """Compute matrix.sum(axis=0) in float64."""
+    if matrix.size < _FEW:
+        return np.add.reduce(matrix, dtype=np.float64)
+    out = np.zeros(matrix.shape[1])
+    found = indexes(matrix.shape)
+    sums = over_parts(lambda index: np.add.reduce(matrix[index]), matrix.shape)
+    for (_, columns), total in zip(found, sums, strict=True):
+        out[columns] += total
+    return out

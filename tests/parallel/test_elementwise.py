@@ -1,0 +1,95 @@
+"""NumPy on large matrices, on the kernel threads."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from softmax_reg.parallel import launch
+from softmax_reg.parallel.elementwise import (
+    column_sums,
+    each,
+    elementwise,
+    indexes,
+    inner,
+    times_vector,
+)
+
+from ..problems import EPS
+
+# Few entries; many, of many rows, of few rows and of one.
+SHAPES = [(3, 4), (50, 3001), (3, 50_000), (1, 140_000), (1000, 129), (140_000, 1), (3, 0)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_parts_cover_every_entry_once(shape):
+    """Each entry is in one part; large matrices have several."""
+    covered = np.zeros(shape, dtype=int)
+    found = indexes(shape)
+    for index in found:
+        covered[index] += 1
+    assert (covered == 1).all()
+    assert (len(found) > 1) == (covered.size >= 125_000)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_as_numpy(shape):
+    """The same numbers as NumPy on the whole, of slices of larger matrices, too."""
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((shape[0], shape[1] + 1))
+    left, right = wide[:, :-1], rng.standard_normal(shape)
+    columns, rows = rng.standard_normal(shape[1]), rng.standard_normal((shape[0], 1))
+
+    actual = elementwise(lambda a, b, c, d, e: a * b + c * d - e, left, right, columns, rows, 0.5)
+    np.testing.assert_array_equal(actual, left * right + columns * rows - 0.5)
+    out = wide[:, 1:]
+    expected = out * columns
+    assert elementwise(np.multiply, out, columns, out=out) is out
+    np.testing.assert_array_equal(wide[:, 1:], expected)
+
+    left = wide[:, :-1]
+    atol = 8 * EPS
+    np.testing.assert_allclose(inner(left, right), (left * right).sum(),
+                               atol=atol * np.abs(left * right).sum())
+    np.testing.assert_allclose(times_vector(left, columns), left @ columns,
+                               atol=atol * np.abs(left).sum())
+    np.testing.assert_allclose(column_sums(left), left.sum(axis=0),
+                               atol=atol * np.abs(left).sum())
+
+
+def test_sums_of_float32_are_exact_products_added_in_float64():
+    """times_vector is what predictions are corrected by: no digits of float32 theta are lost."""
+    rng = np.random.default_rng(0)
+    matrix, vector = rng.standard_normal((50, 3001), dtype=np.float32), rng.standard_normal(3001)
+    expected = matrix.astype(np.float64) @ vector
+    np.testing.assert_allclose(times_vector(matrix, vector), expected, atol=3001 * EPS)
+
+
+def test_bits_depend_on_no_number_of_threads(monkeypatch):
+    """One thread, two or nine: the same sums."""
+    matrix = np.random.default_rng(0).standard_normal((50, 3001))
+    found = []
+    for n_threads in (1, 2, 9):
+        monkeypatch.setattr(launch, "n_threads", lambda n=n_threads: n)
+        found.append((inner(matrix, matrix), *times_vector(matrix, matrix[0]),
+                      *column_sums(matrix)))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_threads_have_the_error_state_of_the_caller(monkeypatch, n_threads):
+    """An overflow that the caller ignores warns on no thread; one that the caller raises does."""
+    monkeypatch.setattr(launch, "n_threads", lambda: n_threads)
+    huge = np.full((50, 3001), 1e300)
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
+        warnings.simplefilter("error")
+        assert np.isinf(elementwise(np.multiply, huge, huge)).all()
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        elementwise(np.multiply, huge, huge)
+
+
+def test_each_keeps_the_order():
+    """Results are in the order of the items, whoever computed them."""
+    assert each(lambda item: item**2, list(range(40)), launch.SERIAL_WORK) == [
+        item**2 for item in range(40)
+    ]
