@@ -7,7 +7,8 @@
 45 values of C, evenly spaced in log10 from 1e-6 to 1e5, on frozen features; the best by
 held-out accuracy (the smallest C of equals); then a refit on all rows. Models:
 
-- softmax_reg: default settings, each C started from the last, in the features' own dtype;
+- softmax_reg: default settings, in the features' own dtype; each C starts from the extrapolation
+  of the last three models, as in `softmax_path`, which has no checkpoints;
 - published: LogisticRegression as facebookresearch/dinov3 `eval/log_regression.py` runs it:
   lbfgs in float64, tol=1e-12, max_iter=1000, each C from zero;
 - bearable: the same with the settings that make it end, tol=1e-4, max_iter=100.
@@ -43,6 +44,8 @@ MODELS = {
 }
 # A row of figures for each C: seconds of the fit, held-out scores, training objective in nats.
 COLUMNS = ("seconds", "accuracy", "log_loss", "objective")
+# The polynomial in log C through so many models, the last first, at the next C.
+EXTRAPOLATION = {1: (1,), 2: (2, -1), 3: (3, -3, 1)}
 
 
 class State:
@@ -51,7 +54,7 @@ class State:
     def __init__(self, path):
         self.path = path
         self.figures = np.empty((0, len(COLUMNS)))
-        self.last = None    # (coef, intercept): the start of the next fit
+        self.last = []    # up to three (coef, intercept), the last first
         self.refit = None    # (seconds, C)
         self.peak = 0.0    # MiB
 
@@ -60,16 +63,17 @@ class State:
         if self.path.exists():
             with np.load(self.path) as file:
                 self.figures, self.peak = file["figures"], float(file["peak"])
-                self.last = (file["coef"], file["intercept"]) if "coef" in file else None
+                self.last = list(zip(file["coefs"], file["intercepts"], strict=True))
                 self.refit = tuple(file["refit"]) if "refit" in file else None
         return self
 
     def save(self):
         """Write the file beside the old one, then put it in its place."""
         self.peak = max(self.peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        arrays = {"figures": self.figures, "peak": self.peak}
-        if self.last is not None:
-            arrays["coef"], arrays["intercept"] = self.last
+        coefs, intercepts = zip(*self.last, strict=True)
+        arrays = {
+            "figures": self.figures, "peak": self.peak, "coefs": coefs, "intercepts": intercepts
+        }
         if self.refit is not None:
             arrays["refit"] = self.refit
         new = self.path.with_suffix(".new.npz")
@@ -96,12 +100,16 @@ def progress(values, done, name):
 
 
 def fitted(model, X, y, C, last):
-    """(model, seconds) of one fit; `last` is where a warm start begins."""
+    """(model, seconds) of one fit; a warm start goes on from the models `last`."""
     model.set_params(C=C)
-    if last is not None and model.warm_start:
-        model.coef_, model.intercept_ = last
-        model.classes_ = np.unique(y)
     started = time.perf_counter()
+    if last and model.warm_start:
+        weights = EXTRAPOLATION[len(last)]
+        model.coef_, model.intercept_ = (
+            sum(weight * part for weight, part in zip(weights, parts, strict=True))
+            for parts in zip(*last, strict=True)
+        )
+        model.classes_ = np.unique(y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X, y)
@@ -116,13 +124,13 @@ def run(name, X, y, state, limit):
         X, y, test_size=0.2, stratify=y, random_state=0
     )
     # Compiles kernels, or loads them: the benchmark's other commands time that.
-    fitted(MODELS[name](), X_train, y_train, CS[0], None)
+    fitted(MODELS[name](), X_train, y_train, CS[0], [])
     started = time.perf_counter()
     for C in progress(CS, len(state.figures), name):
         if time.perf_counter() - started > limit:
             break
         model, seconds = fitted(MODELS[name](), X_train, y_train, C, state.last)
-        state.last = model.coef_, model.intercept_
+        state.last = [(model.coef_, model.intercept_), *state.last[:2]]
         proba = model.predict_proba(X_test)
         figures = (
             seconds,
@@ -130,13 +138,13 @@ def run(name, X, y, state, limit):
             cross_entropy(
                 np.searchsorted(model.classes_, y_test), model.predict_log_proba(X_test)
             ),
-            objective(X_train, y_train, C, 0.0, *state.last),
+            objective(X_train, y_train, C, 0.0, *state.last[0]),
         )
         state.figures = np.vstack([state.figures, figures])
         state.save()
     if len(state.figures) == len(CS) and state.refit is None:
         C = CS[state.best()]
-        _, seconds = fitted(MODELS[name](), X, y, C, None)
+        _, seconds = fitted(MODELS[name](), X, y, C, [])
         state.refit = seconds, C
         state.save()
 

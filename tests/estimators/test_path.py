@@ -6,6 +6,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from softmax_reg import SoftmaxRegression, softmax_path
+from softmax_reg.estimators.path import _continued
 
 from ..problems import bundled
 
@@ -110,3 +111,43 @@ def test_default_grid_of_ridge_on_wide_data():
     ridge = softmax_path(wide, labels, n_Cs=2, l1_ratio=0.0)
     lasso = softmax_path(wide, labels, n_Cs=2)
     assert ridge.Cs[0] == pytest.approx(1e-3 * lasso.Cs[0], rel=1e-12)
+
+
+def test_starts_continue_the_curve_through_the_last_fits():
+    """In log C; with kinks zeros stay and signs do not change."""
+    old = np.array([[1.0, 0.0, 3.0, 0.0]]), np.array([1.0])
+    new = np.array([[2.0, 1.0, 1.0, 0.0]]), np.array([3.0])
+    line = [(0.0, *old), (1.0, *new)]
+    assert _continued([], 0.0, False) == []
+    assert _continued(line[:1], 1.0, False) == []
+    ((coef, intercept),) = _continued(line, 1.5, False)
+    np.testing.assert_array_equal(coef, [[2.5, 1.5, 0.0, 0.0]])
+    np.testing.assert_array_equal(intercept, [4.0])
+    ((coef, _),) = _continued(line, 2.0, False)
+    np.testing.assert_array_equal(coef, [[3.0, 2.0, -1.0, 0.0]])
+    ((coef, _),) = _continued(line, 2.0, True)
+    np.testing.assert_array_equal(coef, [[3.0, 2.0, 0.0, 0.0]])
+    assert _continued(line, np.inf, False) == []
+    assert _continued([line[1], line[1]], 1.0, False) == []
+    assert _continued(line, 1.0, False) == []
+
+
+@pytest.mark.parametrize("at", [2.5, 3.0, 7.0])
+def test_three_fits_on_a_parabola_are_continued_exactly(at):
+    """Unevenly spaced in log C, too."""
+    a, b, c = np.random.default_rng(0).standard_normal((3, 2, 5))
+    fits = [(t, a + b * t + c * t**2, (a - b * t**2)[:, 0]) for t in (-1.0, 0.5, 2.0)]
+    ((coef, intercept),) = _continued(fits, at, False)
+    np.testing.assert_allclose(coef, a + b * at + c * at**2, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(intercept, (a - b * at**2)[:, 0], rtol=1e-13, atol=1e-13)
+
+
+def test_a_path_of_separable_rows_takes_fewer_iterations_than_warm_starts():
+    """Coefficients that grow with log C: extrapolated, fits take less than half as many."""
+    X, y = bundled("digits", standardised=True)
+    Cs = np.logspace(2, 5, 16)
+    path = softmax_path(X, y, Cs=Cs, l1_ratio=0.0, solver="newton-cg")
+    model = SoftmaxRegression(warm_start=True, solver="newton-cg")
+    warm = [int(model.set_params(C=C).fit(X, y).n_iter_[0]) for C in Cs]
+    assert path.n_iters[3:].sum() < sum(warm[3:]) / 2
+    assert (path.dual_gaps <= 1e-4 * path.objectives).all()

@@ -108,7 +108,7 @@ def test_a_killed_probe_goes_on(tmp_path):
     assert "softmax_reg   45/45" in text
     printed("benchmarks/probe_protocol", "--folder", tmp_path / "whole")
     resumed, whole = np.load(checkpoint), np.load(tmp_path / "whole" / "softmax_reg.npz")
-    for name in ("coef", "intercept"):
+    for name in ("coefs", "intercepts"):
         np.testing.assert_array_equal(resumed[name], whole[name])
     np.testing.assert_array_equal(resumed["figures"][:, 1:], whole["figures"][:, 1:])
     assert resumed["refit"][1] == whole["refit"][1]
