@@ -251,7 +251,7 @@ penalty_factor, groups, device, precision
         splitter = check_cv(self.cv, data.y, classifier=True)
         folds = list(splitter.split(data.X, data.y, **for_splitter))
         lacking = classes_lacking(data, folds)
-        score = fold_scorer(scorer_of(self.scoring), data, for_scorer)
+        score = fold_scorer(self.scoring, data, for_scorer)
         paths = self._paths(data, folds, l1_ratios, Cs, score, options)
 
         def stacked(name):

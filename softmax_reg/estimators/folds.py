@@ -97,7 +97,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     Cs : ndarray
         In any order; fitted from the smallest to the largest.
     score : callable
-        (model, rows) -> float.
+        rows -> (model -> float).
     options : dict
         Arguments of `Problem` that all folds share.
 
@@ -108,6 +108,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     fold = data._replace(
         X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train]
     )
+    score_model = score(test)
     order = np.argsort(Cs, kind="stable")
     problem = Problem(fold, C=Cs[order[0]], l1_ratio=l1_ratio, **options)
     path = path_fits(problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter)
@@ -118,7 +119,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
         joined = fit.coef
         if estimator.fit_intercept:
             joined = np.column_stack([fit.coef, fit.intercept])
-        fits[j], coefs[j], scores[j] = fit, joined, score(model, test)
+        fits[j], coefs[j], scores[j] = fit, joined, score_model(model)
     values = np.array([fit.value for fit in fits])
     gaps = np.array([fit.gap for fit in fits])
     return FoldPath(

@@ -4,10 +4,13 @@ import copy
 import inspect
 
 import numpy as np
+from scipy import sparse
 from sklearn.metrics import get_scorer
 from sklearn.utils.validation import _check_method_params
 
 from ..exceptions import warn
+from ..rows.device_input import as_numpy
+from .prediction import predictions
 
 # Largest number of folds that a message names one by one.
 _MOST_NAMED = 5
@@ -18,28 +21,54 @@ def scorer_of(scoring):
     return get_scorer("accuracy" if scoring is None else scoring)
 
 
-def fold_scorer(scorer, data, params):
-    """Return a function (model, rows) -> score of the model on these rows.
+def fold_scorer(scoring, data, params):
+    """Return a function that maps rows to a function, model -> score of the model on these rows.
 
     Parameters
     ----------
-    scorer : callable
-        Function (estimator, X, y, **params) -> float.
+    scoring : str, callable or None
+        A callable takes (estimator, X, y, **params) and returns a float.
     data : TrainingData
     params : dict
         Other arguments of the scorer. An argument with an entry for each row is restricted to
         the rows to score.
     """
-    scorer = knowing_classes(scorer, data.classes)
+    scorer = knowing_classes(scorer_of(scoring), data.classes)
+    is_log_loss = isinstance(scoring, str) and scoring == "neg_log_loss"    # takes weights only
 
-    def score(model, rows):
+    def on_rows(rows):
         some = _check_method_params(X=data.X, params=params, indices=rows)
         weight = some.get("sample_weight")
         if weight is not None and not np.any(weight):
             raise ValueError("The rows left out of a fold have no weight: sample_weight is 0.")
-        return scorer(model, data.X[rows], data.y[rows], **some)
+        X, y, index = data.X[rows], data.y[rows], data.index[rows]
 
-    return score
+        def score(model):
+            value = _neg_log_loss(model, X, index, weight) if is_log_loss else None
+            return scorer(model, X, y, **some) if value is None else value
+
+        return score
+
+    return on_rows
+
+
+def _neg_log_loss(model, X, index, weight):
+    """Compute scikit-learn's score neg_log_loss; None if logits overflow.
+
+    On small folds, scikit-learn's own takes longer than the fit, for checks of labels and
+    probabilities that hold here. With two classes it gets one probability q of each row, and
+    1 - q has lost digits where q is near 1; here both are exact.
+
+    model : SoftmaxRegression, of all classes
+    X, index, weight : validated rows, the indices of their classes, and their weights or None
+    """
+    device = "cpu" if sparse.issparse(X) else model.device
+    proba, all_finite = predictions(X, model.coef_, model.intercept_, "probabilities", device)
+    if not all_finite:
+        return None
+    own = as_numpy(proba)[np.arange(len(index)), index]
+    eps = np.finfo(own.dtype).eps    # scikit-learn clips, too
+    return float(np.average(np.log(np.clip(own, eps, 1 - eps)), weights=weight))
 
 
 def knowing_classes(scorer, classes):

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.feature_selection import SelectFromModel
@@ -250,3 +251,32 @@ def test_values_of_C_are_counted_not_fits():
     assert all("max_iter=0" in message for message in messages)
     with pytest.warns(ConvergenceWarning, match="for 2 of 2 values of C;"):
         softmax_path(X, y, Cs=CS, l1_ratio=0.0, max_iter=0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("problem", ["wine", "binary", "sparse", "absent"])
+def test_the_log_loss_is_scikit_learns(problem, dtype, weighted):
+    """scoring="neg_log_loss" is computed here: as `log_loss` of the probabilities of all classes.
+
+    Equal up to the rounding of sums. At large C some probabilities are below eps, where both clip.
+    (scikit-learn's scorer passes one of two columns to `log_loss`, and loses digits near 1.)
+    """
+    rows, labels = (BINARY_X, BINARY_Y) if problem == "binary" else (X, y)
+    rows = sparse.csr_array(rows.astype(dtype)) if problem == "sparse" else rows.astype(dtype)
+    folds = list(KFold(3).split(labels) if problem == "absent"    # labels are sorted
+                 else StratifiedKFold(3).split(rows, labels))
+    options = {"sample_weight": np.linspace(0, 2, len(labels))} if weighted else {}
+    found = []
+
+    def reference(model, X, y, sample_weight=None):
+        proba = model.predict_proba(X)
+        return -log_loss(y, proba, labels=np.unique(labels), sample_weight=sample_weight)
+
+    for scoring in ("neg_log_loss", reference):
+        model = SoftmaxRegressionCV(Cs=[1e-3, 1.0, 1e6], cv=folds, scoring=scoring, refit=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")    # of classes that folds lack
+            found.append(model.fit(rows, labels, **options).scores_)
+    np.testing.assert_allclose(*found, rtol=64 * np.finfo(dtype).eps)
+    assert np.ptp(found[0]) > 0.01
