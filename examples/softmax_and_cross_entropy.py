@@ -1,9 +1,11 @@
 """Softmax and cross-entropy, from the logits to the cost.
 
 Shows
-1. what softmax does to logits: the temperature, why a common shift changes nothing, and how
-   the formula taken literally overflows where `softmax_reg.softmax` does not;
+1. what softmax does to logits: the temperature, classes that cannot occur, why a common shift
+   changes nothing, and how the formula taken literally overflows where `softmax_reg.softmax`
+   does not;
 2. the cross-entropy of a prediction, with the right slots: target p first, prediction q second;
+   smoothed labels, which make certainty costly;
 3. what a prediction costs: -log q for y = 1, -log(1 - q) for y = 0;
 4. cross-entropy = entropy + Kullback-Leibler divergence, so that the best prediction is p.
 
@@ -44,7 +46,9 @@ def print_softmax():
     print(f"   logits {show(LOGITS)}  ->  {show(proba)}, sum {proba.sum():.1f}")
     for temperature in TEMPERATURES:
         print(f"   divided by a temperature of {temperature:<4g}  ->  "
-              f"{show(softmax(LOGITS / temperature))}")
+              f"{show(softmax(LOGITS, temperature=temperature))}")
+    possible = [True, False, True]
+    print(f"   the second class cannot occur  ->  {show(softmax(LOGITS, where=possible))}")
     shift = np.abs(softmax(LOGITS + 100) - softmax(LOGITS)).max()
     print(f"   100 added to every logit: a difference of {shift:.0e}; only differences count")
     large = 500 * LOGITS
@@ -66,6 +70,11 @@ def print_cross_entropy():
           f"from its number {cross_entropy(1, PREDICTION, from_logits=False):.4f}")
     wrong = cross_entropy(sure, np.array([1.0, 0.0, 0.0]), from_logits=False)
     print(f"   a right class that was ruled out costs {wrong}")
+    print("   the right class of logits [z, 0, 0] costs, with labels smoothed by 0.1:")
+    for z in (2.0, 3.0, 4.0, 10.0):
+        logits = [z, 0.0, 0.0]
+        print(f"     z = {z:4.1f}: {cross_entropy(0, logits, label_smoothing=0.1):.3f}, "
+              f"without {cross_entropy(0, logits):.5f}")
 
 
 def print_costs():
@@ -88,7 +97,7 @@ def print_decomposition():
 def draw_temperatures(folder):
     figure, axes = new_figure(9, 3, ncols=3, sharey=True)
     for axis, temperature in zip(axes, TEMPERATURES, strict=True):
-        bars = axis.bar(["2.0", "1.0", "0.1"], softmax(LOGITS / temperature))
+        bars = axis.bar(["2.0", "1.0", "0.1"], softmax(LOGITS, temperature=temperature))
         axis.bar_label(bars, fmt="%.2g")
         axis.set(title=f"temperature {temperature:g}", xlabel="logit", ylim=(0, 1.1))
     axes[0].set_ylabel("probability")

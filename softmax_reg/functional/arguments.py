@@ -1,5 +1,7 @@
 """Arguments of the functions on logits and probabilities: checked, as arrays of floats."""
 
+from numbers import Real
+
 import numpy as np
 
 from .narrow_floats import is_narrow
@@ -58,6 +60,58 @@ def along(name, x, axis):
     return x, int(axis) % x.ndim
 
 
+def scaled(x, axis, temperature, where):
+    """Return logits divided by a checked temperature, -inf where a checked mask is False.
+
+    Divided after their maximum is subtracted, which leaves the softmax as it is: no overflow.
+    """
+    if where is not None:
+        where = np.asarray(where)
+        if where.dtype != bool:
+            raise TypeError(f"where must hold booleans, got dtype {where.dtype}.")
+        try:
+            where = np.broadcast_to(where, x.shape)
+        except ValueError:
+            raise ValueError(
+                f"where must broadcast to the shape of x, {x.shape}, got {where.shape}."
+            ) from None
+        x = np.where(where, x, x.dtype.type(-np.inf))
+    if isinstance(temperature, bool) or not isinstance(temperature, Real):
+        raise TypeError(f"temperature must be a number, got {temperature!r}.")
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be positive and finite, got {temperature!r}.")
+    if temperature == 1:
+        return x
+    return (x - x.max(axis=axis, keepdims=True)) / float(temperature)
+
+
+def checked_smoothing(label_smoothing):
+    """Return the share of the uniform distribution, a float in [0, 1]."""
+    if isinstance(label_smoothing, bool) or not isinstance(label_smoothing, Real):
+        raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}.")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}.")
+    return float(label_smoothing)
+
+
+def checked_class_weight(class_weight, shape, axis):
+    """Return the weight of each class along `axis` of `shape`, float64; None without weights."""
+    n_classes = shape[axis]
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, dict):
+        unknown = set(class_weight) - set(range(n_classes))
+        if unknown:
+            raise ValueError(f"class_weight must have labels in [0, {n_classes}) as keys, got "
+                             f"{sorted(unknown, key=repr)}.")
+        class_weight = [class_weight.get(k, 1.0) for k in range(n_classes)]
+    weight = as_float("class_weight", class_weight).astype(np.float64)
+    check_shape("class_weight", weight, (n_classes,), "one weight for each class")
+    if not np.all((weight >= 0) & (weight < np.inf)):
+        raise ValueError(f"class_weight must be non-negative and finite, got {weight}.")
+    return weight.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+
+
 def check_shape(name, x, shape, meaning):
     """Raise a ValueError unless `x` has this shape."""
     if x.shape != shape:
@@ -103,19 +157,25 @@ def checked_weight(sample_weight, shape, axis=None):
     return weight, absent if axis is None else np.expand_dims(absent, axis)
 
 
-def reduced(loss, weight, reduction):
-    """Return the mean or sum of the losses, or the weighted losses themselves."""
+def reduced(loss, weight, reduction, share=None):
+    """Return the mean or sum of the losses, or the weighted losses themselves.
+
+    share : array, shape of `loss`, or None; what a loss counts in the mean, times its weight
+    """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
     total, weighted = loss.size, loss.astype(np.float64)
     if weight is not None:
         total = weight.sum()
         weighted = np.where(weight == 0, 0, weight * weighted)
+    if share is not None:
+        total = (share if weight is None else np.where(weight == 0, 0, weight * share)).sum()
     if reduction == "mean":
         if loss.size == 0:
             raise ValueError("reduction='mean' needs at least one loss, got 0 losses.")
         if total == 0:
-            raise ValueError("reduction='mean' needs a positive sum of sample_weight, got "
-                             f"{total} over {loss.size} losses.")
+            names = "sample_weight" if share is None else "sample_weight and class_weight"
+            raise ValueError(f"reduction='mean' needs a positive sum of {names}, got {total} over "
+                             f"{loss.size} losses.")
         return loss.dtype.type(weighted.sum() / total)
     return (weighted.sum() if reduction == "sum" else weighted).astype(loss.dtype)[()]
