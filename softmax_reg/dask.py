@@ -293,6 +293,7 @@ class _DaskData(NamedTuple):
     class_weights: np.ndarray    # factor of each class for the weights of its rows
     class_totals: np.ndarray    # total weight of each class, with its factor
     names: dict
+    mixture: None = None    # labels only
 
 
 class _DistributedProblem(Problem):

@@ -22,6 +22,7 @@ from ..rows.row_blocks import RowBlocks
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
 from .prediction import predictions
+from .targets import are_distributions, share_right
 from .validation import check_sample_weight
 
 # scikit-learn's other solvers. Here "auto" stands for each of them.
@@ -150,7 +151,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels; or distributions or counts, of which the predicted class gets its share.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -163,6 +165,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(y_pred))
             sample_weight /= sample_weight.max()    # their sum could overflow
+        if are_distributions(y_true):
+            return share_right(y_true, y_pred, self.classes_, sample_weight)
         return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
 
     def sparsify(self):

@@ -71,7 +71,8 @@ def softmax_path(
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Labels, or distributions or counts, as in `SoftmaxRegression.fit`.
     Cs : array-like of shape (n_Cs,), default=None
         Positive and finite values. None takes `n_Cs` values, evenly spaced in the logarithm,
         from the largest C at which all penalised coefficients are zero to 1 / eps times that
@@ -126,7 +127,7 @@ device, precision
         penalty_factor=penalty_factor, groups=groups, device=device, precision=precision,
     )
     estimator._validate_params()
-    data = check_training_data(estimator, X, y, sample_weight)
+    data = check_training_data(estimator, X, y, sample_weight, takes_distributions=True)
     problem = Problem(data, C=1.0, l1_ratio=l1_ratio, **problem_options(estimator, data))
     Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (
         check_grid(Cs)

@@ -207,8 +207,12 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
             Also an array on a CUDA device, see `device`. float32 and float64 are used as they
             are. Large problems are solved in float32 at first, then in float64; the attributes
             are computed in float64.
-        y : array-like of shape (n_samples,)
-            Labels that can be sorted, with at least two different values.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels that can be sorted, with at least two different values. Or, for each row, a
+            distribution over the classes, or counts: non-negative numbers T_ik, so that the loss
+            of row i is -sum_k T_ik log q_ik, weighted; `classes_` are then the columns' names,
+            or 0, 1, ... A row of zeros needs a weight of 0. An indicator matrix of several labels
+            is read as counts.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Non-negative, not all zero.
 
@@ -216,7 +220,7 @@ class SoftmaxRegression(LinearSoftmaxClassifier):
         -------
         self : SoftmaxRegression
         """
-        data = check_training_data(self, X, y, sample_weight)
+        data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return self._fit(data, Problem, metadata, in_kind_of(X))
 

@@ -20,6 +20,7 @@ from ..rows.device_input import (
     is_on_device,
 )
 from ..rows.row_blocks import RowBlocks
+from .targets import are_distributions, check_distributions, refuse_distributions
 
 # Smallest size in bytes of a memory-mapped array that is read block by block.
 LARGE_FILE = 2**30
@@ -38,6 +39,8 @@ class TrainingData(NamedTuple):
     weight : ndarray of float64, sample weights times class weights
     names : dict
         `n_features_in_` and, where X has names, `feature_names_in_`.
+    mixture : ndarray of shape (n_samples, n_classes), rows sum to 1, or None
+        Distributions as targets, in place of `index`, which holds their most probable classes.
     """
 
     X: np.ndarray
@@ -46,6 +49,7 @@ class TrainingData(NamedTuple):
     index: np.ndarray
     weight: np.ndarray
     names: dict
+    mixture: np.ndarray | None = None
 
 
 def in_blocks(X):
@@ -161,18 +165,24 @@ def _classes_and_index(y):
     return classes, index
 
 
-def check_training_data(estimator, X, y, sample_weight):
+def check_training_data(estimator, X, y, sample_weight, takes_distributions=False):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
     An X on a device stays there and needs ``estimator.device == "cuda"``; y and weights are
     copied to the host. `RowBlocks` and large arrays in files are not read: the first pass over
     the rows checks that they are finite.
 
+    takes_distributions : bool
+        Whether y may have the shape (n_samples, n_classes).
+
     Returns
     -------
     TrainingData
     """
     X = in_blocks(X)
+    y = as_numpy(y) if is_on_device(y) else y
+    if not takes_distributions:
+        refuse_distributions(estimator, y)
     if sample_weight is not None and is_on_device(sample_weight):
         sample_weight = as_numpy(sample_weight)
     if is_on_device(X):
@@ -182,7 +192,6 @@ def check_training_data(estimator, X, y, sample_weight):
         return _with_labels_on_host(estimator, X, y, sample_weight)
     if isinstance(X, RowBlocks):
         return _with_labels_on_host(estimator, X, y, sample_weight)
-    y = as_numpy(y) if is_on_device(y) else y
     X, y, names = _validated(estimator, X, y, reset=True)
     return _training_data(estimator, X, y, sample_weight, names)
 
@@ -197,16 +206,15 @@ def _validated(estimator, X, y, reset):
     scratch = object.__new__(type(estimator))
     vars(scratch).update(vars(estimator))
     dtype = np.float32 if is_narrow(getattr(X, "dtype", None)) else [np.float64, np.float32]
-    X, y = validate_data(
-        scratch,
-        X,
-        y,
-        accept_sparse="csr",
-        dtype=dtype,
-        order="C",
-        reset=reset,
+    labels = {} if are_distributions(y) else {"y": y}
+    X = validate_data(
+        scratch, X, **labels, accept_sparse="csr", dtype=dtype, order="C", reset=reset,
         accept_large_sparse=True,
     )
+    if labels:
+        X, y = X
+    else:
+        check_consistent_length(X, y)
     if sparse.issparse(X):
         # Kernels do not check indices.
         X.check_format(full_check=True)
@@ -223,13 +231,15 @@ def _with_labels_on_host(estimator, X, y, sample_weight):
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
                          "is None.")
-    y = column_or_1d(as_numpy(y), warn=True)
+    y = y if are_distributions(y) else column_or_1d(as_numpy(y), warn=True)
     check_consistent_length(range(X.shape[0]), y)
     return _training_data(estimator, X, y, sample_weight, {"n_features_in_": X.shape[1]})
 
 
 def _training_data(estimator, X, y, sample_weight, names):
-    """Return `TrainingData` of a validated X, with labels and weights checked."""
+    """Return `TrainingData` of a validated X, with targets and weights checked."""
+    if are_distributions(y):
+        return _distributions(estimator, X, y, sample_weight, names)
     classes, index = _classes_and_index(y)
     if len(classes) < 2:
         raise ValueError(
@@ -247,6 +257,22 @@ def _training_data(estimator, X, y, sample_weight, names):
     return TrainingData(X, y, classes, index, weight, names)
 
 
+def _distributions(estimator, X, y, sample_weight, names):
+    """Return `TrainingData` for y of shape (n_samples, n_classes)."""
+    def weights_of_classes(classes, totals):
+        if estimator.class_weight is None:
+            return np.ones(len(classes))
+        with np.errstate(divide="ignore"):
+            weights = weight_of_counted_classes(estimator.class_weight, classes, totals, totals)
+        return np.where(np.isfinite(weights), weights, 0.0)
+
+    weight = check_sample_weight(sample_weight, X.shape[0])
+    found = check_distributions(y, weight, weights_of_classes)
+    return TrainingData(
+        X, np.asarray(y), found.classes, found.index, found.weight, names, found.mixture
+    )
+
+
 def check_batch(estimator, X, y, classes, sample_weight):
     """Validate the arguments of ``partial_fit``, and refuse parameters that it does not support.
 
@@ -257,6 +283,7 @@ def check_batch(estimator, X, y, classes, sample_weight):
     """
     _check_stream_parameters(estimator)
     y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
+    refuse_distributions(estimator, y)
     check_device("cpu", X, precision=estimator.precision)
     if isinstance(X, RowBlocks):
         X = X[:]    # a batch is in memory

@@ -1,7 +1,6 @@
 """The function that solvers minimise, composed of rows, sample, penalty and coordinates."""
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,25 +10,8 @@ from .certificate import duality_gap
 from .coordinates import Centring, check_squares
 from .curvature import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, mean_and_covariance
 from .penalty import add_gradient
-
-
-class Point(NamedTuple):
-    """The objective evaluated at `theta`."""
-
-    theta: np.ndarray
-    value: float    # loss + penalty + terms, nats
-    grad: np.ndarray    # gradient of the smooth part of value
-    loss: float
-    loss_grad: np.ndarray
-    n_errors: int    # rows of positive weight whose class is not strictly the most probable
-    hessian: np.ndarray | None = None
-
-
-@dataclass
-class Passes:
-    """Counter of the passes over the rows, of any kind."""
-
-    n: int = 0
+from .point import Passes, Point
+from .soft_targets import SoftTargets
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +41,9 @@ class Objective:
     terms : tuple of objects with the methods of `streaming.terms.Past`
         Smooth convex functions of theta, one t each. With terms there is no certificate, and
         `restricted` and `delivered_value` are not defined.
+    soft : SoftTargets or None
+        Distributions in place of the labels in `sample`, which are then their most probable
+        classes.
     """
 
     rows: Rows
@@ -68,11 +53,14 @@ class Objective:
     passes: Passes = field(default_factory=Passes)
     null_point: Point | None = None
     terms: tuple = ()
+    soft: SoftTargets | None = None
     _row_mean: np.ndarray | None = None
     _class_sums: np.ndarray | None = None
 
     @classmethod
-    def of(cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None):
+    def of(
+        cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None, mixture=None
+    ):
         """Return the objective for new rows; two passes.
 
         Parameters
@@ -89,14 +77,21 @@ class Objective:
         fit_intercept : bool
         passes : Passes, optional
             Counter of passes, which these two and all later ones increase.
+        mixture : (n_samples, n_classes), optional
+            Distributions as targets; those in `sample` are then their most probable classes.
         """
         passes = Passes() if passes is None else passes
+        labels = sample
         sample, shares = rows.place(sample, n_classes)
         mean, ranges = rows.column_summary(sample)
         passes.n += 1
         n_rows = 1 if binary else n_classes
         coordinates = Centring.of(mean, ranges, fit_intercept, n_rows)
         bare = cls(rows, sample, penalty, coordinates, passes)
+        if mixture is not None:
+            soft = SoftTargets.of(rows, labels, mixture, coordinates)
+            bare, shares = replace(bare, soft=soft), soft.shares
+            passes.n += 1
         null_theta = np.zeros(bare.shape)
         if fit_intercept:
             log_shares = np.log(shares)
@@ -138,6 +133,7 @@ class Objective:
                 loss_grad=null.loss_grad[:, columns],
             ),
             _row_mean=self._row_mean[features], _class_sums=self._class_sums[:, columns],
+            soft=None if self.soft is None else self.soft.restricted(columns),
         )
 
     @property
@@ -244,6 +240,10 @@ class Objective:
             loss, loss_grad, n_errors = self.rows.value_grad(
                 *data, theta.astype(dtype, copy=False)
             )
+        if self.soft is not None:
+            loss += self.soft.value(theta)
+            loss_grad += self.soft.tilt
+            n_errors = max(n_errors, 1)    # no model predicts all of a distribution
         self.coordinates.project(loss_grad)
         value, grad = self._with_penalty(theta, loss, loss_grad)
         return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
@@ -293,6 +293,8 @@ class Objective:
             loss, _, _ = rows.value_grad(
                 self.sample, np.zeros(self.n_features), theta.astype(dtype, copy=False)
             )
+            if self.soft is not None:
+                loss += self.soft.value(self.from_coef(coef, intercept))
             return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def hessian(self, theta, index):
@@ -378,12 +380,15 @@ class Objective:
     def on_host(self):
         """Return (X, y, weight, shift) as arrays in memory; None where X is elsewhere.
 
-        Arrays are NumPy's, and a sparse X is SciPy's.
+        Arrays are NumPy's, and a sparse X is SciPy's. A row whose target is a distribution comes
+        once for each class of positive share.
         """
         found = self.rows.on_host(self.sample)
         if found is None:
             return None
         X, (target, weight) = found
+        if self.soft is not None:
+            X, target, weight = self.soft.as_labels(X)
         return X, target, weight, self.coordinates.shift
 
     def to_coef(self, theta, dtype=np.float64):

@@ -116,6 +116,7 @@ class Problem:
         self._options = {
             "n_classes": self._selection.n_present, "binary": binary,
             "fit_intercept": fit_intercept, "passes": Passes(),
+            "mixture": None if data.mixture is None else data.mixture[:, ~absent],
         }
         penalty = self._penalty_of(C)
         self._rows, self._sample = self._rows_and_sample(data, penalty, device, precision)
@@ -126,6 +127,8 @@ class Problem:
         """Return the weight of every class; store the total weight for `_strength`."""
         self._largest_weight = data.weight.max()
         self._relative_total = (data.weight / self._largest_weight).sum()
+        if data.mixture is not None:
+            return np.einsum("i,ik->k", data.weight, data.mixture)
         return np.bincount(data.index, weights=data.weight, minlength=len(data.classes))
 
     def _rows_and_sample(self, data, penalty, device, precision):

@@ -160,6 +160,21 @@ class Rows(ABC):
     def column_summary(self, sample):
         """Return sum_i s_i x_i, (n_features,), and the `ColumnRange` of rows with weight > 0."""
 
+    def class_sums(self, shares, shift):
+        """Return shares' @ [X - shift, 1], (n_classes, n_features + 1); only of rows on the host.
+
+        shares : (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the rows are elsewhere.
+        """
+        raise ValueError(
+            "device='cuda' takes one label for each row: use device='cpu' for y of shape "
+            "(n_samples, n_classes)."
+        )
+
     @abstractmethod
     def value_grad(self, sample, shift, theta):
         """Compute the weighted cross-entropy, its gradient and the number of rows predicted wrong.

@@ -52,6 +52,12 @@ class FileRows(Rows):
             self.X.check_finite()    # does not raise if X is finite and only the sums overflow
         return sums, ranges
 
+    def class_sums(self, shares, shift):
+        """See `Rows.class_sums`."""
+        return sum(
+            MemoryRows(block).class_sums(shares[part], shift) for part, block in self.X.blocks()
+        )
+
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
         return self._summed(MemoryRows.value_grad, sample, shift, theta)

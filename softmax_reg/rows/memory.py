@@ -56,6 +56,8 @@ class _DenseKernels(NamedTuple):
 
 _WIDE = _DenseKernels(chunks.evaluate, chunks.hess_prod, chunks.curvature)
 _TALL = _DenseKernels(tall.evaluate_tall, tall.hess_prod_tall, tall.curvature_tall)
+# Number of rows that are centred together by NumPy.
+_BLOCK = 256
 # In place of targets and weights where passes do not read them.
 _NO_SAMPLE = Sample(read_only(np.empty(0, dtype=np.int32)), read_only(np.empty(0)))
 
@@ -117,6 +119,24 @@ class MemoryRows(Rows):
 
         sums, ranges = zip(*launch(summary, bounds, work), strict=True)
         return add_up(np.array(sums)), functools.reduce(operator.add, ranges)
+
+    def class_sums(self, shares, shift):
+        """See `Rows.class_sums`."""
+        n_classes, totals = shares.shape[1], shares.sum(axis=0)
+        if self.is_sparse:
+            return np.column_stack([(self.X.T @ shares).T - np.outer(totals, shift), totals])
+        work = 2 * self.X.size * n_classes
+        bounds = chunk_bounds(self.n_samples, _BLOCK, 8 * n_classes * self.n_features, work)
+
+        def sums(start, stop):
+            total = np.zeros((n_classes, self.n_features))
+            for first in range(start, stop, _BLOCK):
+                rows = slice(first, min(first + _BLOCK, stop))
+                total += shares[rows].T @ (self.X[rows] - shift)
+            return total
+
+        with HOST_ALGEBRA.one_blas_thread():
+            return np.column_stack([add_up(np.array(launch(sums, bounds, work))), totals])
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""

@@ -64,6 +64,11 @@ class SmallRows(Rows):
         """See `Rows.column_summary`."""
         return dense_summary(self.X, sample.weight)
 
+    def class_sums(self, shares, shift):
+        """See `Rows.class_sums`."""
+        with HOST_ALGEBRA.one_blas_thread():
+            return np.column_stack([shares.T @ (self.X - shift), shares.sum(axis=0)])
+
     @_silent
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
