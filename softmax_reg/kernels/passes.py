@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..parallel.algebra import add_up, parts, transposed
-from ..parallel.elementwise import ENTRY_WORK, each, elementwise, times_vector
+from ..parallel.elementwise import ENTRY_WORK, each, minus_outer, times_vector
 from ..parallel.launch import chunk_bounds, launch
 from . import chunks_csr
 from .matrix import read_only
@@ -127,9 +127,5 @@ def centred(out_t, theta, shift):
     """Return the gradient for x - shift from that for raw rows, transposed and padded."""
     n_classes = count_classes(theta)
     out = transposed(out_t[:, n_classes - len(theta):n_classes])
-    elementwise(_less, out[:, :-1], out[:, -1:], shift, out=out[:, :-1])
+    minus_outer(out[:, :-1], out[:, -1:], shift, out=out[:, :-1])
     return out
-
-
-def _less(sums, totals, shift):
-    return sums - totals * shift

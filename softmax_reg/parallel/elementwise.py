@@ -97,6 +97,15 @@ def _part(operand, index):
     return operand[rows] if operand.shape[1] == 1 else operand[index]
 
 
+def minus_outer(matrix, column, row, out=None):
+    """Compute matrix - column @ row, for (n_rows, 1) and (n_columns,)."""
+    return elementwise(_minus_outer, matrix, column, row, out=out)
+
+
+def _minus_outer(matrix, column, row):
+    return matrix - column * row
+
+
 def inner(left, right):
     """Compute the inner product of matrices without BLAS, whose bits depend on its threads."""
     if left.size < _FEW:    # small fits call this often

@@ -42,7 +42,7 @@ import numpy as np
 from scipy.linalg import eigh, solve_triangular
 from scipy.linalg.lapack import dpotrf
 
-from ..parallel.elementwise import elementwise, times_vector
+from ..parallel.elementwise import elementwise, minus_outer, times_vector
 
 # Smallest eigenvalue of A that is used, as a fraction of the largest divided by the number of
 # classes. A shift common to all classes has the eigenvalue 0.
@@ -98,10 +98,6 @@ def _equilibrated(covariance, penalty):
                         driver="evd")
     basis = solve_triangular(factor, basis, lower=True, trans=1, check_finite=False).T
     return np.clip(share, 0.0, 1.0), basis / scale
-
-
-def _less(sums, totals, mean):
-    return sums - totals * mean
 
 
 class KroneckerTransform:
@@ -187,7 +183,7 @@ class KroneckerTransform:
 
     def apply_transposed(self, grad):
         """Compute T' g: the gradient in the new variables from that in theta."""
-        coef = elementwise(_less, grad[:, :-1], grad[:, -1:], self._mean)
+        coef = minus_outer(grad[:, :-1], grad[:, -1:], self._mean)
         if self._features is not None:
             coef = self._product(coef, self._features.T)
         turned = None if self._classes is None else self._classes.T

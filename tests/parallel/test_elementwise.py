@@ -12,6 +12,7 @@ from softmax_reg.parallel.elementwise import (
     elementwise,
     indexes,
     inner,
+    minus_outer,
     times_vector,
 )
 
@@ -42,6 +43,7 @@ def test_as_numpy(shape):
 
     actual = elementwise(lambda a, b, c, d, e: a * b + c * d - e, left, right, columns, rows, 0.5)
     np.testing.assert_array_equal(actual, left * right + columns * rows - 0.5)
+    np.testing.assert_array_equal(minus_outer(left, rows, columns), left - rows * columns)
     out = wide[:, 1:]
     expected = out * columns
     assert elementwise(np.multiply, out, columns, out=out) is out
