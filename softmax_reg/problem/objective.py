@@ -294,7 +294,7 @@ class Objective:
                 self.sample, np.zeros(self.n_features), theta.astype(dtype, copy=False)
             )
             if self.soft is not None:
-                loss += self.soft.value(self.from_coef(coef, intercept))
+                loss += self.soft.delivered_value(rows, theta.astype(dtype, copy=False))
             return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def hessian(self, theta, index):

@@ -18,6 +18,9 @@ import numpy as np
 
 from ..parallel.elementwise import inner
 
+# Number of rows whose logits are computed together.
+_ROWS = 16_384
+
 
 class SoftTargets(NamedTuple):
     """Distributions over the fitted classes.
@@ -25,12 +28,14 @@ class SoftTargets(NamedTuple):
     Attributes
     ----------
     mixture : (n_samples, n_classes), rows sum to 1; not all of them are labels
+    target : (n_samples,) int, index of the most probable class
     weight : (n_samples,), non-negative, sums to 1
     tilt : (n_rows, n_features + 1)
         The linear function of theta that is added to the labels' loss: its gradient.
     """
 
     mixture: np.ndarray
+    target: np.ndarray
     weight: np.ndarray
     tilt: np.ndarray
 
@@ -48,11 +53,17 @@ class SoftTargets(NamedTuple):
         """
         weight = labels.weight / labels.weight.max()    # the sum of huge weights could overflow
         weight /= weight.sum()
-        rest = -weight[:, np.newaxis] * mixture
-        rest[np.arange(len(weight)), labels.target] += weight
-        tilt = rows.class_sums(rest, coordinates.shift)
+        bare = cls(mixture, labels.target, weight, None)
+        tilt = rows.class_sums(bare.rest(slice(None)), coordinates.shift)
         tilt[:, coordinates.zeros] = 0.0
-        return cls(mixture, weight, tilt[1:].copy() if coordinates.n_rows == 1 else tilt)
+        return bare._replace(tilt=tilt[1:].copy() if coordinates.n_rows == 1 else tilt)
+
+    def rest(self, rows):
+        """Return s_i R_i of some rows, a slice: (n, n_classes)."""
+        weight = self.weight[rows]
+        out = -weight[:, np.newaxis] * self.mixture[rows]
+        out[np.arange(len(weight)), self.target[rows]] += weight
+        return out
 
     @property
     def shares(self):
@@ -62,6 +73,21 @@ class SoftTargets(NamedTuple):
     def value(self, theta):
         """Return the linear function at theta, in nats."""
         return inner(self.tilt, theta)
+
+    def delivered_value(self, rows, theta):
+        """Return the sum of <s_i R_i, z_i>, in nats, of logits as predictions compute them.
+
+        rows : Rows, on the host
+        theta : (n_rows, n_features + 1), for x, not for x - shift; its dtype is the arithmetic's
+        """
+        total = 0.0
+        for start in range(0, rows.n_samples, _ROWS):
+            some = slice(start, min(start + _ROWS, rows.n_samples))
+            logits, _ = rows.like(rows.X[some]).predictions(theta, "logits")
+            # In a row, s_i R_i sums to 0: a shift common to the logits has no effect.
+            logits = logits - logits.max(axis=1, keepdims=True)
+            total += np.einsum("ik,ik->", self.rest(some), logits, dtype=np.float64)
+        return total
 
     def restricted(self, columns):
         """Return the same for some columns of theta."""

@@ -95,6 +95,16 @@ def test_columns_far_from_zero(n):
     assert model.objective_ == pytest.approx(value(model, far, T, weight), rel=1e-6)
 
 
+@pytest.mark.parametrize("n", [150, 9000])
+def test_the_objective_is_that_of_float32_predictions(n):
+    """Logits of columns far from zero lose digits in float32: so does what is certified."""
+    X, T, weight = problem(n, 4, 3)
+    X = (X + 2.0**12).astype(np.float32)
+    model = SoftmaxRegression(C=1e3).fit(X, T, weight)
+    told = value(model, X, T, weight, C=1e3)
+    assert model.objective_ == pytest.approx(told, rel=1e-7)
+
+
 def test_labels_as_distributions_are_labels():
     """The same bits, and classes by number."""
     X, T, weight = problem(150, 5, 3)
