@@ -142,6 +142,7 @@ def test_three_fits_on_a_parabola_are_continued_exactly(at):
     np.testing.assert_allclose(intercept, (a - b * at**2)[:, 0], rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.compiled    # minutes without
 def test_a_path_of_separable_rows_takes_fewer_iterations_than_warm_starts():
     """Coefficients that grow with log C: extrapolated, fits take less than half as many."""
     X, y = bundled("digits", standardised=True)

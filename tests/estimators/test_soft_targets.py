@@ -56,8 +56,14 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n, p, n_classes", [(150, 5, 2), (120, 4, 3), (500, 9, 30), (40, 90, 3)])
+MANY = pytest.param(9000, marks=pytest.mark.compiled)
+LARGE = pytest.param(500, 9, 30, marks=pytest.mark.compiled)    # minutes without
+
+
+@pytest.mark.parametrize("kind", [
+    "dense", "float32", "Fortran", pytest.param("CSR", marks=pytest.mark.compiled)
+])
+@pytest.mark.parametrize("n, p, n_classes", [(150, 5, 2), (120, 4, 3), LARGE, (40, 90, 3)])
 @pytest.mark.parametrize("options", [
     {}, {"C": 100.0}, {"l1_ratio": 1.0}, {"l1_ratio": 0.5, "grouped": True},
     {"fit_intercept": False},
@@ -81,7 +87,7 @@ def test_as_copies_of_the_rows(options, n, p, n_classes, kind):
     np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X), atol=5e-3)
 
 
-@pytest.mark.parametrize("n", [150, 9000])
+@pytest.mark.parametrize("n", [150, MANY])
 def test_columns_far_from_zero(n):
     """A mean of 1e9 beside a spread of 1: as accurate as labels, in rows of both kinds."""
     X, T, weight = problem(n, 4, 3)
@@ -95,7 +101,7 @@ def test_columns_far_from_zero(n):
     assert model.objective_ == pytest.approx(value(model, far, T, weight), rel=1e-6)
 
 
-@pytest.mark.parametrize("n", [150, 9000])
+@pytest.mark.parametrize("n", [150, MANY])
 def test_the_objective_is_that_of_float32_predictions(n):
     """Logits of columns far from zero lose digits in float32: so does what is certified."""
     X, T, weight = problem(n, 4, 3)
