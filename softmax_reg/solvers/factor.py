@@ -7,6 +7,9 @@ from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 # slows convergence only along directions of less curvature than itself.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 
+# Squared pivot of a Hessian scaled to a unit diagonal up to which rounding affects the factor.
+SINGULAR = 1e-11
+
 
 def fill_null_space(hessian, shifts):
     """Add curvature along the shifts that leave all probabilities as they are.

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from .separation import is_separated, largest_move
+from .separation import MOVED, is_separated, largest_move, shows_overlap
 
 HISTORY_DTYPE = np.dtype(
     [("iteration", np.int64), ("seconds", np.float64), ("objective", np.float64),
@@ -29,8 +29,6 @@ _SLOW_STEPS = 3
 # Half the squared decrement, as a fraction of the objective, above which (and above tol) suspect
 # steps do not count. Far from the optimum, steps are slow even if the optimum is finite.
 _SLOW_FROM = 1e-6
-# Change of a margin above which a step that is not slow is suspect.
-_MOVED = 0.5
 # Number of attempts at a proof of separation before a fit within tol ends without one.
 MAX_PROOFS = 2
 # Largest tolerance that asks for digits: exact Newton takes one more step if the relative duality
@@ -212,7 +210,7 @@ class Monitor:
         if self.callbacks is not None and self.callbacks.end(point.theta, self._history[-1]):
             self.status = "stopped"
 
-    def newton_decrement(self, point, half_decrement, step):
+    def newton_decrement(self, point, half_decrement, step, is_exact=False):
         """Record half the squared Newton decrement at `point`, before the step is taken.
 
         With a penalty the duality gap decides on convergence. Without one, the decrement decides
@@ -224,6 +222,10 @@ class Monitor:
         there.
 
         step : ndarray, shape of theta
+        is_exact : bool
+            Whether the step solves Newton's equations to rounding. An exact one that moves no row
+            far proves that an optimum exists. An inexact one proves nothing: an exact one is
+            computed for the proof.
         """
         previous, self.half_decrement = self.half_decrement, half_decrement
         if self.objective.is_penalised:
@@ -236,8 +238,11 @@ class Monitor:
         excess = half_decrement / (1 - np.sqrt(rate)) if rate < 1 else np.inf
         is_near = at_floor or excess <= self.tol * point.value
         moves = is_near and (self._overlaps or not slow) and (
-            largest_move(self.objective, step) > _MOVED
+            largest_move(self.objective, step) >= MOVED
         )
+        if is_near and not (slow or moves or is_exact or self._overlaps):
+            shown = shows_overlap(self.objective, point)
+            self._overlaps, moves = bool(shown), shown is False
         self._is_suspect = slow or moves
         if self._is_suspect and half_decrement <= max(self.tol, _SLOW_FROM) * point.value:
             self._slow_steps += 1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..parallel.elementwise import inner
-from .factor import factorisations, fill_null_space
+from .factor import SINGULAR, factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 from .line_search import line_search
 
@@ -14,9 +14,8 @@ _MAX_CG = 200
 _LAST = 1e-2
 # First trial of a step, at most 1, as a multiple of the last step.
 _GROWTH = 2.0
-# Squared pivot of a Hessian scaled to a unit diagonal up to which rounding affects the factor.
-# Largest number of iterations of conjugate gradients that refine the step from such a factor.
-_SINGULAR = 1e-11
+# Largest number of iterations of conjugate gradients that refine the step from a factor with a
+# pivot of at most SINGULAR.
 _MAX_REFINEMENTS = 20
 # Largest ratio of residual to gradient of a step whose decrement decides on convergence, over the
 # root of the tolerance in nats. Along a direction that separates classes the gradient g and the
@@ -52,14 +51,14 @@ def newton(objective, point, monitor, carry=None):
             hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         point = point._replace(hessian=None)    # its memory is needed
         fill_null_space(hessian, objective.free_shifts)
-        step = _newton_step(objective, point, hessian)
+        step, is_exact = _newton_step(objective, point, hessian)
         del hessian
         if step is None:
             return point, False, carry
         slope = inner(point.grad, step)
         # The size of the slope, not its sign, shows an optimum: rounding may make it positive.
         half_decrement = abs(slope) / 2
-        monitor.newton_decrement(point, half_decrement, step)
+        monitor.newton_decrement(point, half_decrement, step, is_exact)
         if monitor.status == "separable":
             break
         new = None
@@ -78,20 +77,21 @@ def newton(objective, point, monitor, carry=None):
 
 
 def _newton_step(objective, point, hessian):
-    """Return -H^-1 g, or None if no factorisation gives a finite one.
+    """Return -H^-1 g, or None if no factorisation gives a finite one, and whether it is exact.
 
     Without a penalty, rounding of nearly collinear columns may leave the Hessian singular while
     Hessian products are still accurate. Conjugate gradients, preconditioned by the factor, then
     refine the step, with one pass over the rows in each iteration.
     """
     for transform in factorisations(hessian):
-        if objective.is_penalised or transform.least_pivot > _SINGULAR:
+        is_exact = transform.least_pivot > SINGULAR
+        if objective.is_penalised or is_exact:
             step = -transform.solve(point.grad)
         else:
             step = _truncated_step(objective, point, transform, _MAX_REFINEMENTS)
         if np.isfinite(step).all():
-            return step
-    return None
+            return step, is_exact
+    return None, False
 
 
 def _truncated_step(objective, point, transform, max_iter, most=0.1):

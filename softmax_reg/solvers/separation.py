@@ -17,7 +17,8 @@ A margin counts as zero where it is within a bound on its rounding errors.
 References
 ----------
 Albert & Anderson (1984), On the existence of maximum likelihood estimates in logistic
-regression models, Biometrika 71(1). Konis (2007), Linear programming algorithms for detecting
+regression models, Biometrika 71(1). Stiemke (1915), Über positive Lösungen homogener linearer
+Gleichungen, Mathematische Annalen 76. Konis (2007), Linear programming algorithms for detecting
 separated data in binary logistic regression models, DPhil thesis, University of Oxford.
 """
 
@@ -25,9 +26,13 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
 
+from .factor import SINGULAR, factorisations, fill_null_space
+
 _EPS = np.finfo(np.float64).eps
 # Number of entries of a dense block of rows.
 _BLOCK_SIZE = 2**18
+# Change of a margin by a Newton step below which the step proves that classes overlap.
+MOVED = 0.5
 # Largest number of variables, of nonzeros, of pivots of the simplex method, and of linear
 # programmes in a proof: a proof then never costs more than a long fit.
 _MAX_VARIABLES = 1000
@@ -76,6 +81,39 @@ def is_separated(objective, point):
     )
     objective.passes.n += rows.n_passes
     return separated if separated is None else bool(separated)
+
+
+def shows_overlap(objective, point):
+    """Tell whether an exact Newton step in unpenalised parameters proves that classes overlap.
+
+    No direction separates classes if and only if positive multipliers of all margins take their
+    sum to zero (Stiemke's lemma). At an optimum the probabilities s_i q_ik are such multipliers.
+    At `point` their sum is the gradient, and the Newton step d takes it to zero with the
+    multipliers s_i q_ik (1 + z_ik), z_ik the change by d of the logit of class k in row i, minus
+    its mean over the classes. They are positive where d moves no margin by half or more.
+
+    The cost is a Hessian in these parameters.
+
+    Returns
+    -------
+    shown : bool or None
+        None where X is not in memory, or where there are too many parameters.
+    """
+    is_free = np.broadcast_to(objective.penalty.weight, objective.n_features) == 0
+    columns = np.flatnonzero(np.append(is_free, objective.fit_intercept))
+    if objective.on_host() is None or len(columns) * objective.n_rows > _MAX_VARIABLES:
+        return None
+    width = objective.n_features + 1
+    index = (np.arange(objective.n_rows)[:, np.newaxis] * width + columns).ravel()
+    hessian = objective.hessian(point.theta, index)
+    if objective.n_rows > 1:
+        fill_null_space(hessian, np.arange(len(index)).reshape(objective.n_rows, -1).T)
+    transform = next(factorisations(hessian), None)
+    if transform is None or not transform.least_pivot > SINGULAR:
+        return False
+    step = np.zeros(point.theta.size)
+    step[index] = transform.solve(point.grad.ravel()[index])
+    return largest_move(objective, step.reshape(point.theta.shape)) < MOVED
 
 
 def largest_move(objective, step):

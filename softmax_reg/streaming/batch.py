@@ -63,7 +63,7 @@ class LastStep:
         """Tell whether another step should start from `point`."""
         return self.status is None
 
-    def newton_decrement(self, point, half_decrement, step):
+    def newton_decrement(self, point, half_decrement, step, is_exact=False):
         """Do nothing: `iterated` gets the same `half_decrement` after the step."""
 
     def iterated(self, previous, point, half_decrement):

@@ -14,7 +14,7 @@ from softmax_reg.problem.penalty import penalty_of
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import monitor as monitor_module
 from softmax_reg.solvers import separation as separation_module
-from softmax_reg.solvers.separation import is_separated, largest_move
+from softmax_reg.solvers.separation import is_separated, largest_move, shows_overlap
 
 from ..problems import bundled, objective_of
 
@@ -178,8 +178,36 @@ def overlapping_or_not(seed):
     return X * 10.0 ** rng.uniform(-3, 3, p), y
 
 
+def near_optimum(objective, tol):
+    """Where the fit of an objective without a penalty ends, if it looks for no proof."""
+    monitor = Monitor(objective, tol=tol, max_iter=30)
+    return minimise(objective, None, monitor, "newton-cholesky").point
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_an_exact_step_shows_overlap_only_where_there_is_some(block):
+    """Near the optimum of 100 problems it decides as the linear programme does, both ways."""
+    verdicts = []
+    for seed in range(25 * block, 25 * (block + 1)):
+        objective = make(*overlapping_or_not(seed), free=slice(None))
+        point = near_optimum(objective, 1e-6)
+        verdicts.append((shows_overlap(objective, point), is_separated(objective, point)))
+    assert set(verdicts) == {(True, False), (False, True)}
+
+
+def test_overlap_is_not_looked_for_where_it_costs_more_than_a_fit(monkeypatch):
+    """Too many parameters, or rows out of reach: None."""
+    objective = make(*overlapping_or_not(1), free=slice(None))
+    assert shows_overlap(objective, objective.null_point) is not None
+    monkeypatch.setattr(separation_module, "_MAX_VARIABLES", 1)
+    assert shows_overlap(objective, objective.null_point) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(Objective, "on_host", lambda self: None)
+    assert shows_overlap(objective, objective.null_point) is None
+
+
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
-@pytest.mark.parametrize("seed", [53, 146, 461, 956])
+@pytest.mark.parametrize("seed", [53, 146, 461, 956, 2167, 4252, 6335, 8119])
 def test_inexact_steps_hide_no_separation(seed, solver):
     """Where a direction separates, gradient and curvature are small, and a residual hides both."""
     X, y = overlapping_or_not(seed)
