@@ -54,6 +54,12 @@ def client():
             yield client
 
 
+@pytest.fixture
+def by_kernels(monkeypatch):
+    """Kernels for dense rows of any size, small ones too."""
+    monkeypatch.setattr("softmax_reg.rows.small.MAX_LOGITS", 0)
+
+
 @pytest.fixture(autouse=True)
 def _plain_interpreted_floats():
     """Interpreted kernels are NumPy scalars: what overflows silently when compiled warns."""

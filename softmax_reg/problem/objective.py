@@ -290,11 +290,10 @@ class Objective:
         theta = np.column_stack([columns, intercept])
         dtype = np.result_type(theta.dtype, rows.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            loss, _, _ = rows.value_grad(
-                self.sample, np.zeros(self.n_features), theta.astype(dtype, copy=False)
-            )
+            theta = theta.astype(dtype, copy=False)
+            loss = rows.predicted_loss(self.sample, theta)
             if self.soft is not None:
-                loss += self.soft.delivered_value(rows, theta.astype(dtype, copy=False))
+                loss += self.soft.delivered_value(rows, theta)
             return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def hessian(self, theta, index):

@@ -188,6 +188,13 @@ class Rows(ABC):
             Rows of positive weight whose class is not strictly the most probable.
         """
 
+    def predicted_loss(self, sample, theta):
+        """Return the loss of `value_grad` for x, not x - shift, with the logits of `predictions`.
+
+        The logits have the same rounding errors, whatever other rows are in X.
+        """
+        return self.value_grad(sample, np.zeros(self.n_features), theta)[0]
+
     @abstractmethod
     def value_grad_hessian(self, sample, shift, theta):
         """Compute `value_grad`, and the Hessian of the loss in theta.ravel().

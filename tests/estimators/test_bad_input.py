@@ -162,6 +162,7 @@ def test_unhashable_class_weight_keys_cannot_be_made():
     {"fit_intercept": False},
 ])
 @pytest.mark.parametrize("columns", [4, 300], ids=["tall", "wide"])
+@pytest.mark.usefixtures("by_kernels")
 def test_squares_that_overflow(columns, options):
     """A column of 1e160 is an error that says so, whichever solver would have met it."""
     large = np.resize(X, (len(X), columns))

@@ -50,6 +50,7 @@ def fitted():
 @pytest.mark.compiled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.usefixtures("by_kernels")
 def test_to_sklearn_predicts_the_same(name, dtype, fitted):
     """Labels equal, probabilities up to rounding; arrays are copies; the rest is of the fit."""
     model, X = fitted(name, dtype)
@@ -137,6 +138,7 @@ def onnx_outputs(model, X, **options):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.usefixtures("by_kernels")
 def test_onnx_predicts_the_same(name, dtype, fitted):
     """Labels equal where rounding does not decide, probabilities up to rounding, in X's dtype."""
     model, X = fitted(name, dtype)

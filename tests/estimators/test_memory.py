@@ -44,6 +44,7 @@ def test_peak_memory_beyond_X():
     assert float(result.stdout) < 100
 
 
+@pytest.mark.usefixtures("by_kernels")
 def test_predictions_do_not_copy_X():
     """Fortran order is converted block by block."""
     rng = np.random.default_rng(0)

@@ -32,6 +32,7 @@ def _optimum(name, standardised, C, dtype=np.float64):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("standardised", [False, True])
 @pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.usefixtures("by_kernels")
 def test_defaults_reach_the_certified_optimum(name, standardised, dtype, C):
     """0 <= f - f* <= dual_gap_ <= tol f, f* by long-double Newton; in fact f - f* <= 1e-6 f*."""
     X, y = bundled(name, standardised, dtype)
@@ -52,6 +53,7 @@ def test_defaults_reach_the_certified_optimum(name, standardised, dtype, C):
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "newton-cg"])
 @pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.usefixtures("by_kernels")
 def test_every_solver_reaches_the_same_optimum(name, solver):
     """The certificate holds for each solver on raw columns."""
     X, y = bundled(name)
@@ -74,6 +76,7 @@ def test_column_scales_over_sixteen_decades_are_certified(solver):
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cholesky", "newton-cg"])
 @pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.usefixtures("by_kernels")
 def test_tol_zero_goes_to_the_rounding_floor(name, solver):
     """tol=0 ends silently, as close to the optimum as float64 shows."""
     X, y = bundled(name)
@@ -86,6 +89,7 @@ def test_tol_zero_goes_to_the_rounding_floor(name, solver):
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cholesky", "newton-cg"])
 @pytest.mark.parametrize("standardised", [False, True])
 @pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.usefixtures("by_kernels")
 def test_separable_classes_without_a_penalty_warn(name, standardised, solver):
     """C=inf on separable data: SeparationWarning, finite coef_, within max_iter."""
     X, y = bundled(name, standardised)

@@ -53,6 +53,7 @@ def test_starts_with_what_is_not_penalised():
 
 
 @pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.usefixtures("by_kernels")
 def test_given_grid_in_any_order(wide):
     """Results are in the order of Cs; L2 on wide data keeps its reduction."""
     rng = np.random.default_rng(0)
@@ -104,6 +105,7 @@ def test_a_single_class_with_weight():
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("by_kernels")
 def test_default_grid_of_ridge_on_wide_data():
     """Starts where lasso's share of 0.001 would: a fact of X, not of its reduction."""
     rng = np.random.default_rng(0)
@@ -143,6 +145,7 @@ def test_three_fits_on_a_parabola_are_continued_exactly(at):
 
 
 @pytest.mark.compiled    # minutes without
+@pytest.mark.usefixtures("by_kernels")
 def test_a_path_of_separable_rows_takes_fewer_iterations_than_warm_starts():
     """Coefficients that grow with log C: extrapolated, fits take less than half as many."""
     X, y = bundled("digits", standardised=True)

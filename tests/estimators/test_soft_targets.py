@@ -88,6 +88,7 @@ def test_as_copies_of_the_rows(options, n, p, n_classes, kind):
 
 
 @pytest.mark.parametrize("n", [150, MANY])
+@pytest.mark.usefixtures("by_kernels")
 def test_columns_far_from_zero(n):
     """A mean of 1e9 beside a spread of 1: as accurate as labels, in rows of both kinds."""
     X, T, weight = problem(n, 4, 3)
@@ -102,6 +103,7 @@ def test_columns_far_from_zero(n):
 
 
 @pytest.mark.parametrize("n", [150, MANY])
+@pytest.mark.usefixtures("by_kernels")
 def test_the_objective_is_that_of_float32_predictions(n):
     """Logits of columns far from zero lose digits in float32: so does what is certified."""
     X, T, weight = problem(n, 4, 3)

@@ -193,6 +193,7 @@ def test_a_constant_column_without_an_intercept_is_one():
     np.testing.assert_allclose(without.coef_[:, 0], model.intercept_, atol=1e-4)
 
 
+@pytest.mark.usefixtures("by_kernels")
 def test_wide_rows_leave_a_constant_at_zero():
     """p > n, in the row space."""
     X, y = bundled("digits")

@@ -60,6 +60,7 @@ def test_values_and_coordinates_agree(fit_intercept, n_classes, dtype, kind):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cholesky", "newton-cg"])
+@pytest.mark.usefixtures("by_kernels")
 def test_fit_is_certified_on_X_itself(solver, n_classes, fit_intercept):
     """n = 60, p = 3000: objective_ is X's own, the gap holds, warm starts stay."""
     X, y, weight = wide_problem(n_classes, n=60, p=3000)
@@ -83,6 +84,7 @@ def test_fit_is_certified_on_X_itself(solver, n_classes, fit_intercept):
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg"])
 @pytest.mark.parametrize("value", [7.0, 0.0])
+@pytest.mark.usefixtures("by_kernels")
 def test_constant_columns_leave_the_class_frequencies(value, solver):
     """X without any variation: W = 0 and the frequencies are the optimum."""
     y = np.arange(30) % 3
@@ -91,6 +93,7 @@ def test_constant_columns_leave_the_class_frequencies(value, solver):
     assert model.objective_ == pytest.approx(np.log(3), rel=16 * EPS)
 
 
+@pytest.mark.usefixtures("by_kernels")
 def test_weights_whose_sum_overflows():
     """60 rows of weight 1e307 are 60 rows of weight 1."""
     X, y, _ = wide_problem(3, n=60, p=3000)
@@ -106,6 +109,7 @@ def test_when_it_pays():
     assert not reduction_pays(20_000, 20_001, 2)
 
 
+@pytest.mark.usefixtures("by_kernels")
 def test_what_the_reduction_leaves_out_is_found_on_X(monkeypatch):
     """Half of the row space lost: the fit is opened again and certified all the same."""
     X, y, weight = wide_problem(3, n=60, p=3000)
@@ -127,6 +131,7 @@ def test_what_the_reduction_leaves_out_is_found_on_X(monkeypatch):
 
 
 @pytest.mark.parametrize("C, reduces", [(1.0, True), (np.inf, False)])
+@pytest.mark.usefixtures("by_kernels")
 def test_only_with_a_penalty(C, reduces):
     """Without one the optimum need not lie in the row space."""
     X, y, weight = wide_problem(3, n=60, p=3000)

@@ -60,6 +60,7 @@ def test_every_class_keeps_its_share():
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "newton-cg"])
 @pytest.mark.parametrize("n_classes", [1, 3])
 @pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.usefixtures("by_kernels")
 def test_same_optimum_in_fewer_iterations(eager, form, solver, n_classes, fit_intercept):
     """With and without a sample: the same optimum, certified; fewer passes with it."""
     X, y, weight = _data(n_classes)

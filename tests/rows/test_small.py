@@ -13,9 +13,9 @@ from ..processes import ROOT, run_new
 
 FITS = """
 import sys
-from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-for load in (load_iris, load_breast_cancer):
+for load in (load_iris, load_breast_cancer, load_digits):
     X, y = load(return_X_y=True)
     for solver in ("auto", "lbfgs", "newton-cholesky", "newton-cg"):
         model = SoftmaxRegression(solver=solver).fit(X, y)
@@ -23,7 +23,7 @@ for load in (load_iris, load_breast_cancer):
     model.predict_proba(X), model.predict_log_proba(X.astype("float32")), model.score(X, y)
     softmax_path(X, y, l1_ratio=0.0, n_Cs=3)
     SoftmaxRegressionCV(Cs=2, cv=2).fit(X, y)
-    SoftmaxRegression().partial_fit(X, y, range(3)).predict(X)
+    SoftmaxRegression().partial_fit(X, y, range(y.max() + 1)).predict(X)
 assert "numba" not in sys.modules and "llvmlite" not in sys.modules
 """
 
@@ -36,14 +36,14 @@ def test_numba_is_not_imported():
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 1e4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer"])
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])
 def test_the_model_is_that_of_the_kernels(name, dtype, C, monkeypatch):
     """Objectives within both certificates; the same probabilities for the same coefficients."""
     X, y = bundled(name)
     X = X.astype(dtype)
     model = SoftmaxRegression(C=C, tol=1e-10).fit(X, y)
     proba = model.predict_proba(X)
-    monkeypatch.setattr(small, "MAX_SIZE", 0)
+    monkeypatch.setattr(small, "MAX_LOGITS", 0)
     other = SoftmaxRegression(C=C, tol=1e-10).fit(X, y)
     eps = np.finfo(model.coef_.dtype).eps
     terms = np.abs(X @ np.abs(model.coef_.T)).max() + np.abs(model.intercept_).max()
@@ -53,17 +53,20 @@ def test_the_model_is_that_of_the_kernels(name, dtype, C, monkeypatch):
 
 
 def test_the_shape_alone_decides():
-    """At most MAX_SIZE rows x (columns + 1) x rows of parameters."""
-    n_rows = small.MAX_SIZE // (4 * 3)
-    assert small.are_small(n_rows, 3, 3) and not small.are_small(n_rows + 1, 3, 3)
-    assert f"{small.MAX_SIZE:,}" in (Path(ROOT) / "README.md").read_text()
+    """At most MAX_LOGITS logits, and MAX_SIZE of these times the columns of [x, 1]."""
+    assert small.are_small(small.MAX_LOGITS // 5, 3, 5)
+    assert not small.are_small(small.MAX_LOGITS // 5 + 1, 3, 5)
+    most = small.MAX_SIZE // (100 * 10) - 1
+    assert small.are_small(100, most, 10) and not small.are_small(100, most + 1, 10)
+    readme = (Path(ROOT) / "README.md").read_text()
+    assert f"{small.MAX_LOGITS:,}" in readme and f"{small.MAX_SIZE:,}" in readme
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_folds_of_both_kinds(n_classes):
     """Training rows too many for NumPy, validation rows few: scores are those of the model."""
     rng = np.random.default_rng(n_classes)
-    size = small.MAX_SIZE // (5 * (1 if n_classes == 2 else 3))
+    size = small.MAX_LOGITS // (1 if n_classes == 2 else 3)
     X = rng.standard_normal((int(1.2 * size), 4))
     y = (X[:, :n_classes] + rng.standard_normal((len(X), n_classes))).argmax(axis=1)
     search = SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=4).fit(X, y)

@@ -195,6 +195,7 @@ def test_lbfgs_whose_line_search_fails_forgets_its_pairs_first(monkeypatch):
     assert result.solver == "newton-cg" and result.gap <= 1e-8 * result.value
 
 
+@pytest.mark.usefixtures("by_kernels")
 def test_a_certificate_lost_on_the_way_back_from_the_row_space(monkeypatch):
     """Rounding the reduction: L-BFGS goes on with X itself."""
     wide, labels = RNG.standard_normal((20, 1000)), np.arange(20) % 3

@@ -168,6 +168,7 @@ def test_without_a_factor_kronecker_factors_serve(monkeypatch):
 
 @pytest.mark.compiled    # minutes without
 @pytest.mark.parametrize("tol", [1e-4, 1e-6])
+@pytest.mark.usefixtures("by_kernels")
 def test_a_fine_path_takes_fewer_hessians_than_fits(monkeypatch, tol):
     """50 values of C on raw digits; each fit certified. A kept Hessian costs its factor only."""
     X, y = load_digits(return_X_y=True)

@@ -81,6 +81,7 @@ def test_a_loss_that_is_all_but_quadratic_is_learned_exactly(form):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("C, most", [(0.01, 1.1), (1, 1.4)])
+@pytest.mark.usefixtures("by_kernels")
 def test_one_pass_over_digits_predicts_nearly_as_well_as_a_fit(C, most):
     """50 shuffled batches; the held-out log loss against that of a fit to all rows."""
     data, labels = load_digits(return_X_y=True)
@@ -248,6 +249,7 @@ def test_end_partial_fit_leaves_the_model_alone(form):
     [(63, 64, [64, 64]), (405, 10, [406, 10]), (64, 10, [650]), (649, 2, [650])],
 )
 @pytest.mark.parametrize("n_rows", [10, 500])
+@pytest.mark.usefixtures("by_kernels")
 def test_pickles_are_at_most_four_times_what_must_be_remembered(
     n_rows, n_features, n_classes, sides
 ):
@@ -300,6 +302,7 @@ def test_an_outlier_in_a_later_batch_leaves_a_good_model(outlier):
     assert loss <= 1.1 * least
 
 
+@pytest.mark.usefixtures("by_kernels")
 def test_a_batch_that_is_not_minimised_warns():
     """Kronecker factors take 10 steps at most, and an outlier of 1e5 needs more."""
     rng = np.random.default_rng(0)
