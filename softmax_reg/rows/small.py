@@ -19,6 +19,8 @@ from .softmax import Labels, cross_entropy, log_probabilities, probabilities, sp
 # sizes, fits take at most about twice as long as with kernels, which take seconds to compile.
 MAX_LOGITS = 20_000
 MAX_SIZE = 1_250_000
+# Number of entries of a stack of weighted designs, which stays in a core's cache.
+_GROUP_SIZE = 2**17
 
 # No warnings: an overflow becomes inf or NaN, which solvers check for.
 _silent = np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
@@ -94,15 +96,20 @@ class SmallRows(Rows):
         with HOST_ALGEBRA.one_blas_thread():
             loss, residuals, n_errors, q = cross_entropy(theta @ design, labels, True)
             grad = residuals @ design.T
-            weighted = labels.weight * q
             if n_rows == 1:
-                blocks = _moments(design, weighted)[np.newaxis]
+                blocks = _moments(design, labels.weight * q)[np.newaxis]
             else:
-                pairs = list(zip(*class_pairs(n_rows), strict=True))
-                work = float(self.n_samples * len(design) ** 2 * len(pairs))
-                blocks = np.stack(each(
-                    lambda pair: _moments(design, weighted[pair[0]] * q[pair[1]]), pairs, work
-                ))
+                weighted = q * labels.weight
+                first, second = class_pairs(n_rows)
+                groups = range(0, len(first), max(1, _GROUP_SIZE // design.size))
+
+                def of_group(start):
+                    some = slice(start, start + groups.step)
+                    return _moments(design, weighted[first[some]] * q[second[some]])
+
+                work = float(self.n_samples * len(design) ** 2 * len(first))
+                blocks = each(of_group, groups, work)
+                blocks = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         return loss, grad, n_errors, assembled(blocks, n_rows)
 
     @_silent
@@ -221,6 +228,9 @@ def _predicted_logits(theta, design):
 
 
 def _moments(design, weight):
-    """Return sum_i w_i x_i x_i' of the columns x_i of `design`, for w_i >= 0; symmetric."""
-    root = design * np.sqrt(weight)
-    return root @ root.T    # BLAS computes one triangle and copies it
+    """Return sum_i w_i x_i x_i' of the columns x_i of `design`, symmetric, for w_i >= 0.
+
+    Leading dimensions of `weight` give stacks.
+    """
+    root = design * np.sqrt(weight)[..., np.newaxis, :]
+    return root @ root.swapaxes(-1, -2)    # BLAS computes one triangle and copies it
