@@ -31,10 +31,10 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     """`SoftmaxRegression` of Dask arrays and DataFrames, on the workers of a cluster.
 
     Parameters, attributes (NumPy arrays), optimum and certificate are those of
-    `SoftmaxRegression`; only `device` and `precision` are missing. Every pass over the rows is
-    one task for each worker, on the partitions that it holds, with the compiled kernels; the
-    solver runs where `fit` is called. After the loss of a worker its partitions are computed
-    again.
+    `SoftmaxRegression`; only `device`, `precision` and `label_smoothing` are missing. Every pass
+    over the rows is one task for each worker, on the partitions that it holds, with the compiled
+    kernels; the solver runs where `fit` is called. After the loss of a worker its partitions are
+    computed again.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ warm_start, grouped, penalty_factor, groups
     _parameter_constraints: dict = {
         name: constraint
         for name, constraint in SoftmaxRegression._parameter_constraints.items()
-        if name not in ("device", "precision")
+        if name not in ("device", "precision", "label_smoothing")
     } | {"client": "no_validation"}
     # Not parameters here.
-    device, precision = "cpu", "auto"
+    device, precision, label_smoothing = "cpu", "auto", 0.0
 
     def __init__(
         self,
@@ -293,7 +293,7 @@ class _DaskData(NamedTuple):
     class_weights: np.ndarray    # factor of each class for the weights of its rows
     class_totals: np.ndarray    # total weight of each class, with its factor
     names: dict
-    mixture: None = None    # labels only
+    mixture, by_label = None, False    # labels only
 
 
 class _DistributedProblem(Problem):

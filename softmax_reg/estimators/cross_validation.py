@@ -23,6 +23,7 @@ from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
 from .folds import (
     best_of,
+    class_totals,
     classes_lacking,
     fold_path,
     model_of,
@@ -30,11 +31,12 @@ from .folds import (
     set_coefficients,
     split,
 )
+from .online import OF_FIT
 from .outcome import warn_of_folds, warn_of_path, warn_of_weightless
 from .parameters import problem_options
 from .path import check_grid
-from .regression import _OF_FIT, SoftmaxRegression
-from .scoring import fold_scorer, folds_that_count, knowing_classes, scorer_of
+from .regression import SoftmaxRegression
+from .scoring import fold_scorer, folds_that_count, scorer_for, scorer_of
 from .validation import check_sample_weight, check_training_data
 
 # Powers of ten at the ends of the default grid of C, as in scikit-learn.
@@ -73,9 +75,10 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     n_jobs : int, default=None
         Number of threads, as in joblib. Each fits one fold at one l1_ratio at a time.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
-penalty_factor, groups, device, precision
-        As in `SoftmaxRegression`. "balanced" class weights are computed from all rows. An X on
-        a device is copied to the host first, where scikit-learn's splitters and scorers work.
+penalty_factor, groups, device, precision, label_smoothing
+        As in `SoftmaxRegression`. Scores are of targets that are not smoothed. "balanced" class
+        weights are computed from all rows. An X on a device is copied to the host first, where
+        scikit-learn's splitters and scorers work.
 
     Attributes
     ----------
@@ -146,6 +149,7 @@ penalty_factor, groups, device, precision
         groups=None,
         device="cpu",
         precision="auto",
+        label_smoothing=0.0,
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -166,6 +170,7 @@ penalty_factor, groups, device, precision
         self.groups = groups
         self.device = device
         self.precision = precision
+        self.label_smoothing = label_smoothing
 
     @property
     def penalty(self):
@@ -207,7 +212,11 @@ penalty_factor, groups, device, precision
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            As in `SoftmaxRegression.fit`. Distributions and counts are stratified by the class
+            of the largest share. Of the names of scorers they take "neg_log_loss", the mean of
+            sum_k T_ik log q_ik, and "accuracy", the share of the targets on the predicted
+            classes; a row counts by the sum of its targets.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights of the rows, in the fits and in the scores.
         **params : dict
@@ -235,7 +244,7 @@ penalty_factor, groups, device, precision
         X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
             X, y, sample_weight
         ))
-        data = check_training_data(self, X, y, sample_weight)
+        data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
         Cs = self._grid()
         l1_ratios = np.array(self.l1_ratios, dtype=np.float64)
         options = problem_options(self, data)
@@ -248,8 +257,9 @@ penalty_factor, groups, device, precision
             for_splitter, for_scorer = {}, dict(params)
             if sample_weight is not None:
                 for_scorer["sample_weight"] = sample_weight
-        splitter = check_cv(self.cv, data.y, classifier=True)
-        folds = list(splitter.split(data.X, data.y, **for_splitter))
+        labels = data.y if data.y.ndim == 1 else data.classes[data.index]
+        splitter = check_cv(self.cv, labels, classifier=True)
+        folds = list(splitter.split(data.X, labels, **for_splitter))
         lacking = classes_lacking(data, folds)
         score = fold_scorer(self.scoring, data, for_scorer)
         paths = self._paths(data, folds, l1_ratios, Cs, score, options)
@@ -292,14 +302,13 @@ penalty_factor, groups, device, precision
                 "l1_ratio_": float(np.mean([l1_ratios[i] for i, _ in best])),
                 "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
             }
-            weightless = np.bincount(data.index, data.weight, len(data.classes)) == 0
-            warn_of_weightless(data.classes[weightless], self.fit_intercept)
+            warn_of_weightless(data.classes[class_totals(data) == 0], self.fit_intercept)
         warn_of_folds([data.classes[mask].tolist() for mask in lacking])
         results = [result for path in paths for result in path.results]
         warn_of_path(results, np.tile(Cs, len(paths)), self.max_iter)
         # Remove what an earlier fit has set and this one may not set; keep the attributes of
         # subclasses.
-        kept = {name: value for name, value in vars(self).items() if name not in _OF_FIT}
+        kept = {name: value for name, value in vars(self).items() if name not in OF_FIT}
         self.__dict__ = kept | fitted    # all at once
         return self
 
@@ -309,7 +318,7 @@ penalty_factor, groups, device, precision
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
         sample_weight : array-like of shape (n_samples,), default=None
         **score_params : dict
             Arguments of the scorer, if metadata routing is enabled.
@@ -324,8 +333,7 @@ penalty_factor, groups, device, precision
         if _routing_enabled():
             score_params = process_routing(self, "score", **score_params).scorer.score
         check_is_fitted(self)
-        scorer = knowing_classes(scorer_of(self.scoring), self.classes_)
-        return scorer(self, X, y, **score_params)
+        return scorer_for(self.scoring, self.classes_, y)(self, X, y, **score_params)
 
     def get_metadata_routing(self):
         """Return the routing to the splitter and the scorer, as in `LogisticRegressionCV`.

@@ -29,6 +29,13 @@ class FoldPath(NamedTuple):
     results: list
 
 
+def class_totals(data, rows=slice(None)):
+    """Return the weight of every class in some rows, of their labels before any smoothing."""
+    if data.mixture is None or data.by_label:
+        return np.bincount(data.index[rows], data.weight[rows], len(data.classes))
+    return np.einsum("i,ik->k", data.weight[rows], data.mixture[rows])
+
+
 def classes_lacking(data, folds):
     """Return the mask of the classes without weight in the training rows of each fold.
 
@@ -52,14 +59,10 @@ def classes_lacking(data, folds):
     if not folds:
         raise ValueError("cv must give at least one fold, got none.")
 
-    def is_weighted(rows):
-        weights = np.bincount(data.index[rows], data.weight[rows], len(data.classes))
-        return weights > 0
-
-    weighted = is_weighted(slice(None))
+    weighted = class_totals(data) > 0
     lacking = []
     for k, (train, _) in enumerate(folds, 1):
-        trained = is_weighted(train)
+        trained = class_totals(data, train) > 0
         if not trained.any():
             raise ValueError(
                 f"The training rows of fold {k} of {len(folds)} have no weight: cv gives none, or "
@@ -105,8 +108,10 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     -------
     FoldPath
     """
+    is_by_row = data.mixture is not None and not data.by_label
     fold = data._replace(
-        X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train]
+        X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train],
+        mixture=data.mixture[train] if is_by_row else data.mixture,
     )
     score_model = score(test)
     order = np.argsort(Cs, kind="stable")

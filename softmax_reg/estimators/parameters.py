@@ -25,10 +25,11 @@ CONSTRAINTS = {
     "precision": [StrOptions(set(PRECISIONS))],
     "penalty_factor": ["array-like", None],
     "groups": ["array-like", None],
+    "label_smoothing": [Interval(Real, 0, 1, closed="both")],
 }
 # Parameters that a cross-validation and its models have in common.
 SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max_iter",
-          "grouped", "penalty_factor", "groups", "device", "precision")
+          "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing")
 
 
 def problem_options(estimator, data):

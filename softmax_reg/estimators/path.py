@@ -65,6 +65,7 @@ def softmax_path(
     groups=None,
     device="cpu",
     precision="auto",
+    label_smoothing=0.0,
 ):
     """Fit softmax regressions for many values of C, each warm-started from the one before.
 
@@ -84,7 +85,7 @@ def softmax_path(
     l1_ratio : float in [0, 1], default=1.0
     sample_weight : array-like of shape (n_samples,) or float, default=None
     class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, groups, \
-device, precision
+device, precision, label_smoothing
         As in `SoftmaxRegression`. The results are NumPy arrays, wherever X is.
 
     Returns
@@ -125,6 +126,7 @@ device, precision
         l1_ratio=l1_ratio, class_weight=class_weight, fit_intercept=fit_intercept,
         solver=solver, tol=tol, max_iter=max_iter, grouped=grouped,
         penalty_factor=penalty_factor, groups=groups, device=device, precision=precision,
+        label_smoothing=label_smoothing,
     )
     estimator._validate_params()
     data = check_training_data(estimator, X, y, sample_weight, takes_distributions=True)

@@ -6,11 +6,13 @@ import inspect
 import numpy as np
 from scipy import sparse
 from sklearn.metrics import get_scorer
+from sklearn.utils import check_array
 from sklearn.utils.validation import _check_method_params
 
 from ..exceptions import warn
 from ..rows.device_input import as_numpy
 from .prediction import predictions
+from .targets import are_distributions, share_right
 
 # Largest number of folds that a message names one by one.
 _MOST_NAMED = 5
@@ -19,6 +21,53 @@ _MOST_NAMED = 5
 def scorer_of(scoring):
     """Return scikit-learn's scorer for a name, or a callable unchanged; None means accuracy."""
     return get_scorer("accuracy" if scoring is None else scoring)
+
+
+def scorer_for(scoring, classes, y):
+    """Return the scorer of targets y: (estimator, X, y, **params) -> float.
+
+    Scorers of labels get all classes of the fit (`knowing_classes`). For y of shape
+    (n_samples, n_classes) there are two: the mean of sum_k T_ik log q_ik, each row counted by
+    the sum of its targets, and the share of the targets on the predicted classes.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+    classes : (n_classes,), those of the fit
+    y : array-like
+    """
+    if not are_distributions(y):
+        return knowing_classes(scorer_of(scoring), classes)
+    if callable(scoring):
+        return scoring
+    if scoring not in _OF_DISTRIBUTIONS:
+        raise ValueError(
+            f"scoring={scoring!r} takes labels, and y has the shape {np.shape(y)}. Use "
+            "'neg_log_loss', 'accuracy', or a callable (estimator, X, y, **params)."
+        )
+    return _OF_DISTRIBUTIONS[scoring]
+
+
+def _soft_log_loss(model, X, y, sample_weight=None):
+    q = as_numpy(model.predict_proba(X))
+    shares = check_array(y, dtype=np.float64, input_name="y")
+    if shares.shape != q.shape:
+        raise ValueError(f"y must have shape {q.shape}, a column for each class, got "
+                         f"{shares.shape}.")
+    if sample_weight is not None:
+        shares = shares * np.asarray(sample_weight, dtype=np.float64)[:, np.newaxis]
+    eps = np.finfo(q.dtype).eps    # scikit-learn clips, too
+    return float(np.average(np.log(np.clip(q, eps, 1 - eps)), weights=shares))
+
+
+def _soft_accuracy(model, X, y, sample_weight=None):
+    return share_right(y, as_numpy(model.predict(X)), model.classes_, sample_weight)
+
+
+# Scorers of distributions and counts, by the names of scikit-learn's.
+_OF_DISTRIBUTIONS = {
+    "neg_log_loss": _soft_log_loss, "accuracy": _soft_accuracy, None: _soft_accuracy,
+}
 
 
 def fold_scorer(scoring, data, params):
@@ -33,10 +82,11 @@ def fold_scorer(scoring, data, params):
         Other arguments of the scorer. An argument with an entry for each row is restricted to
         the rows to score.
     """
-    scorer = knowing_classes(scorer_of(scoring), data.classes)
-    is_log_loss = isinstance(scoring, str) and scoring == "neg_log_loss"    # takes weights only
+    scorer = scorer_for(scoring, data.classes, data.y)
+    has_labels = data.y.ndim == 1
+    is_log_loss = has_labels and isinstance(scoring, str) and scoring == "neg_log_loss"
 
-    def on_rows(rows):
+    def on_rows(rows):    # neg_log_loss takes weights only
         some = _check_method_params(X=data.X, params=params, indices=rows)
         weight = some.get("sample_weight")
         if weight is not None and not np.any(weight):

@@ -39,12 +39,33 @@ def refuse_distributions(estimator, y):
     if are_distributions(y):
         raise ValueError(
             f"{type(estimator).__name__} takes one label for each row here: y should be a 1d "
-            f"array, got an array of shape {np.shape(y)} instead. SoftmaxRegression.fit and "
-            "softmax_path take distributions."
+            f"array, got an array of shape {np.shape(y)} instead. The fits of SoftmaxRegression, "
+            "SoftmaxRegressionCV and softmax_path take distributions."
         )
 
 
-def check_distributions(y, weight, weights_of_classes):
+def smoothed_labels(smoothing, weights):
+    """Return what label smoothing makes of each label: its weight, and its distribution.
+
+    The label y becomes (1 - e) e_y + e / K, and class weights multiply the entries, as in PyTorch.
+
+    Parameters
+    ----------
+    smoothing : float, e
+    weights : (n_classes,), weights of the classes
+
+    Returns
+    -------
+    totals : (n_classes,)
+    mixture : (n_classes, n_classes), rows sum to 1
+    """
+    mixture = np.tile(smoothing / len(weights) * weights, (len(weights), 1))
+    mixture[np.diag_indices(len(weights))] += (1 - smoothing) * weights
+    totals = mixture.sum(axis=1)
+    return totals, mixture / totals[:, np.newaxis]
+
+
+def check_distributions(y, weight, weights_of_classes, smoothing):
     """Validate targets of shape (n_samples, n_classes).
 
     Parameters
@@ -54,6 +75,7 @@ def check_distributions(y, weight, weights_of_classes):
     weight : (n_samples,), checked weights of the rows
     weights_of_classes : callable
         (classes, totals of the columns) -> (n_classes,) factors of the columns.
+    smoothing : float, as `label_smoothing`
 
     Returns
     -------
@@ -76,6 +98,10 @@ def check_distributions(y, weight, weights_of_classes):
         )
     is_zero, rows_weight = ~shares.any(axis=1), weight
     with np.errstate(over="ignore", invalid="ignore"):
+        if smoothing > 0:
+            rest = smoothing / len(classes) * shares.sum(axis=1, keepdims=True)
+            shares *= 1 - smoothing
+            shares += rest
         shares *= weights_of_classes(classes, np.einsum("i,ik->k", weight, shares))
         totals = shares.sum(axis=1)
         weight = weight * totals

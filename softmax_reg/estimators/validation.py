@@ -1,4 +1,4 @@
-"""Validation of the arguments of `fit` and `partial_fit`; the estimator is never changed."""
+"""Validation of the arguments of `fit`; the estimator is never changed."""
 
 import inspect
 from numbers import Real
@@ -20,7 +20,12 @@ from ..rows.device_input import (
     is_on_device,
 )
 from ..rows.row_blocks import RowBlocks
-from .targets import are_distributions, check_distributions, refuse_distributions
+from .targets import (
+    are_distributions,
+    check_distributions,
+    refuse_distributions,
+    smoothed_labels,
+)
 
 # Smallest size in bytes of a memory-mapped array that is read block by block.
 LARGE_FILE = 2**30
@@ -41,6 +46,8 @@ class TrainingData(NamedTuple):
         `n_features_in_` and, where X has names, `feature_names_in_`.
     mixture : ndarray of shape (n_samples, n_classes), rows sum to 1, or None
         Distributions as targets, in place of `index`, which holds their most probable classes.
+    by_label : bool
+        Whether `mixture` has a row for each class, the distribution of all rows of this label.
     """
 
     X: np.ndarray
@@ -50,6 +57,7 @@ class TrainingData(NamedTuple):
     weight: np.ndarray
     names: dict
     mixture: np.ndarray | None = None
+    by_label: bool = False
 
 
 def in_blocks(X):
@@ -97,7 +105,7 @@ def check_sample_weight(sample_weight, n_samples):
     return weight
 
 
-def _weight_of_classes(class_weight, classes, y, sample_weight):
+def weight_of_classes(class_weight, classes, y, sample_weight):
     """Compute the weight of every class; with "balanced", 0 for a class without weight."""
     if isinstance(class_weight, dict):
         values = list(class_weight.values())
@@ -116,7 +124,7 @@ def _weight_of_classes(class_weight, classes, y, sample_weight):
     return np.where(np.isfinite(weights), weights, 0.0)
 
 
-def _times_class_weight(sample_weight, class_weight):
+def times_class_weight(sample_weight, class_weight):
     """Return the products of both weights of every row; raise a ValueError if they overflow."""
     with np.errstate(over="ignore"):
         product = sample_weight * class_weight
@@ -142,7 +150,7 @@ def weight_of_counted_classes(class_weight, classes, counts, totals):
         return counts.sum() / (len(classes) * counts)
     # One row stands for all rows of its class.
     rows = counts if totals is None else totals
-    return _weight_of_classes(class_weight, classes, classes, rows.astype(np.float64))
+    return weight_of_classes(class_weight, classes, classes, rows.astype(np.float64))
 
 
 def _classes_and_index(y):
@@ -192,11 +200,11 @@ def check_training_data(estimator, X, y, sample_weight, takes_distributions=Fals
         return _with_labels_on_host(estimator, X, y, sample_weight)
     if isinstance(X, RowBlocks):
         return _with_labels_on_host(estimator, X, y, sample_weight)
-    X, y, names = _validated(estimator, X, y, reset=True)
+    X, y, names = validated(estimator, X, y, reset=True)
     return _training_data(estimator, X, y, sample_weight, names)
 
 
-def _validated(estimator, X, y, reset):
+def validated(estimator, X, y, reset):
     """Return validated (X, y, names) on the host; `estimator` does not change.
 
     Without `reset` the columns of X must be those of `estimator`.
@@ -247,14 +255,24 @@ def _training_data(estimator, X, y, sample_weight, names):
             f"the data contains only one class: {classes.tolist()[0]!r}."
         )
     weight = check_sample_weight(sample_weight, X.shape[0])
+    weights = None
     if estimator.class_weight is not None:
         given = None if sample_weight is None else weight
-        weight = _times_class_weight(
-            weight, _weight_of_classes(estimator.class_weight, classes, y, given)[index]
+        weights = weight_of_classes(estimator.class_weight, classes, y, given)
+    mixture, by_label = None, False
+    if estimator.label_smoothing > 0 and (weights is None or np.any(weights)):
+        weights, mixture = smoothed_labels(
+            estimator.label_smoothing, np.ones(len(classes)) if weights is None else weights
         )
+        by_label = bool(np.all(mixture > 0))
+    if weights is not None:
+        weight = times_class_weight(weight, weights[index])
         if not np.any(weight):
             raise ValueError("class_weight leaves no row a non-zero weight.")
-    return TrainingData(X, y, classes, index, weight, names)
+    if mixture is not None and not by_label:
+        # A class of weight 0 is left out, so its rows need another label: the most probable.
+        mixture, index = mixture[index], mixture.argmax(axis=1)[index]
+    return TrainingData(X, y, classes, index, weight, names, mixture, by_label)
 
 
 def _distributions(estimator, X, y, sample_weight, names):
@@ -267,87 +285,10 @@ def _distributions(estimator, X, y, sample_weight, names):
         return np.where(np.isfinite(weights), weights, 0.0)
 
     weight = check_sample_weight(sample_weight, X.shape[0])
-    found = check_distributions(y, weight, weights_of_classes)
+    found = check_distributions(y, weight, weights_of_classes, estimator.label_smoothing)
     return TrainingData(
         X, np.asarray(y), found.classes, found.index, found.weight, names, found.mixture
     )
-
-
-def check_batch(estimator, X, y, classes, sample_weight):
-    """Validate the arguments of ``partial_fit``, and refuse parameters that it does not support.
-
-    Returns
-    -------
-    TrainingData
-        `classes` are those of all batches.
-    """
-    _check_stream_parameters(estimator)
-    y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
-    refuse_distributions(estimator, y)
-    check_device("cpu", X, precision=estimator.precision)
-    if isinstance(X, RowBlocks):
-        X = X[:]    # a batch is in memory
-    is_first = not hasattr(estimator, "_stream")
-    X, y, names = _validated(estimator, X, y, reset=is_first)
-    known = getattr(estimator, "classes_", None)
-    if classes is None:
-        if known is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        classes = known
-    else:
-        given, classes = classes, _check_classes(classes)
-        if not is_first and not np.array_equal(known, classes):
-            raise ValueError(
-                f"`classes={given!r}` is not the same as on last call to partial_fit, was: "
-                f"{known!r}. fit starts anew, and so does partial_fit on a clone."
-            )
-    labels, index = np.unique(y, return_inverse=True)
-    place = {label: k for k, label in enumerate(classes.tolist())}
-    unknown = [label for label in labels.tolist() if label not in place]
-    if unknown:
-        raise ValueError(
-            f"y contains labels {unknown[:10]} that are not in classes, {classes!r}. Name all "
-            "classes in the first call to partial_fit."
-        )
-    index = np.array([place[label] for label in labels.tolist()])[index.ravel()]
-    weight = check_sample_weight(sample_weight, X.shape[0])
-    if estimator.class_weight is not None:
-        weight = _times_class_weight(
-            weight, _weight_of_classes(estimator.class_weight, classes, classes, None)[index]
-        )
-    return TrainingData(X, y, classes, index, weight, names)
-
-
-def _check_classes(classes):
-    """Return the labels given as `classes` of `partial_fit`, sorted."""
-    if np.ndim(classes) != 1:
-        raise ValueError(f"classes must be an array-like of labels, got {classes!r}.")
-    classes = np.asarray(classes)
-    if classes.dtype.kind == "f" and not np.all(np.isfinite(classes)):
-        raise ValueError(f"classes must not hold NaN or infinity, got {classes!r}.")
-    classes = np.unique(classes)
-    if len(classes) < 2:
-        raise ValueError(f"classes must name at least 2 different labels, got {classes!r}.")
-    return classes
-
-
-def _check_stream_parameters(estimator):
-    """Raise a ValueError for parameter values that `partial_fit` does not support."""
-    for name, refused, advice in (
-        ("device", "cuda", "Use device='cpu': partial_fit runs on the CPU."),
-        ("C", np.inf, "Use a finite C: a first batch without a penalty may have no optimum."),
-        ("class_weight", "balanced",
-         "Use a dict, for example of compute_class_weight('balanced', classes=classes, y=y) on "
-         "labels that you have: the class frequencies of later batches are not known."),
-    ):
-        value = getattr(estimator, name)
-        if isinstance(value, type(refused)) and value == refused:
-            raise ValueError(f"partial_fit does not take {name}={value!r}. {advice}")
-    if estimator.l1_ratio != 0:
-        raise ValueError(
-            f"partial_fit does not take l1_ratio={estimator.l1_ratio!r}, an L1 penalty. Use "
-            "l1_ratio=0, or fit."
-        )
 
 
 def check_warm_start(estimator, data):

@@ -9,6 +9,7 @@ from ..rows.base import Rows, Sample
 from .certificate import duality_gap
 from .coordinates import Centring, check_squares
 from .curvature import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, mean_and_covariance
+from .null_model import class_sums, null_theta
 from .penalty import add_gradient
 from .point import Passes, Point
 from .soft_targets import SoftTargets
@@ -59,7 +60,8 @@ class Objective:
 
     @classmethod
     def of(
-        cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None, mixture=None
+        cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None,
+        mixture=None, by_label=False,
     ):
         """Return the objective for new rows; two passes.
 
@@ -77,38 +79,34 @@ class Objective:
         fit_intercept : bool
         passes : Passes, optional
             Counter of passes, which these two and all later ones increase.
-        mixture : (n_samples, n_classes), optional
-            Distributions as targets; those in `sample` are then their most probable classes.
+        mixture : (n_samples or n_classes, n_classes), optional
+            Distributions as targets: of each row, whose most probable class is in `sample`, or
+            with `by_label` of all rows with the same target in `sample`.
         """
         passes = Passes() if passes is None else passes
         labels = sample
         sample, shares = rows.place(sample, n_classes)
         mean, ranges = rows.column_summary(sample)
         passes.n += 1
-        n_rows = 1 if binary else n_classes
-        coordinates = Centring.of(mean, ranges, fit_intercept, n_rows)
+        coordinates = Centring.of(mean, ranges, fit_intercept, 1 if binary else n_classes)
         bare = cls(rows, sample, penalty, coordinates, passes)
-        if mixture is not None:
+        null_shares = shares
+        if by_label:
+            null_shares = shares @ mixture
+        elif mixture is not None:
             soft = SoftTargets.of(rows, labels, mixture, coordinates)
-            bare, shares = replace(bare, soft=soft), soft.shares
+            bare, shares, null_shares = replace(bare, soft=soft), soft.shares, soft.shares
             passes.n += 1
-        null_theta = np.zeros(bare.shape)
-        if fit_intercept:
-            log_shares = np.log(shares)
-            null_theta[:, -1] = (
-                log_shares[1] - log_shares[0] if binary else log_shares - log_shares.mean()
-            )
-        # At W = 0 all rows have the same probabilities q, so the gradient is
-        # q [xbar, 1]' - class_sums. Solved for the sums that the certificate needs.
-        null_point = bare.evaluate(null_theta)
+        null_point = bare.evaluate(null_theta(null_shares, *bare.shape, fit_intercept))
         row_mean = np.where(coordinates.is_constant, 0.0, mean - coordinates.shift)
-        null_proba = shares[1:] if binary else shares
-        if not fit_intercept:
-            null_proba = np.full(n_rows, 1 / n_classes)
-        class_sums = null_proba[:, np.newaxis] * np.append(row_mean, 1.0) - null_point.loss_grad
-        if fit_intercept:
-            class_sums[:, -1] = null_proba
-        return replace(bare, null_point=null_point, _row_mean=row_mean, _class_sums=class_sums)
+        row_sums = np.append(row_mean, 1.0)
+        sums = class_sums(null_point.loss_grad, shares, null_shares, row_sums, fit_intercept)
+        if by_label:
+            whole = np.stack([row_sums - sums[0], sums[0]]) if binary else sums
+            soft = SoftTargets.of_labels(labels, mixture, whole, coordinates)
+            bare, sums = replace(bare, soft=soft), sums - soft.tilt
+            null_point = bare._completed(soft.tilted(null_point))
+        return replace(bare, null_point=null_point, _row_mean=row_mean, _class_sums=sums)
 
     def with_penalty(self, penalty):
         """Return the objective with the same loss and another penalty."""
@@ -240,13 +238,14 @@ class Objective:
             loss, loss_grad, n_errors = self.rows.value_grad(
                 *data, theta.astype(dtype, copy=False)
             )
-        if self.soft is not None:
-            loss += self.soft.value(theta)
-            loss_grad += self.soft.tilt
-            n_errors = max(n_errors, 1)    # no model predicts all of a distribution
-        self.coordinates.project(loss_grad)
-        value, grad = self._with_penalty(theta, loss, loss_grad)
-        return Point(theta, value, grad, loss, loss_grad, n_errors, hessian)
+        point = Point(theta, loss, loss_grad, loss, loss_grad, n_errors, hessian)
+        return self._completed(point if self.soft is None else self.soft.tilted(point))
+
+    def _completed(self, point):
+        """Return the `Point` of a loss with penalty and terms added to it."""
+        self.coordinates.project(point.loss_grad)
+        value, grad = self._with_penalty(point.theta, point.loss, point.loss_grad)
+        return point._replace(value=value, grad=grad)
 
     def repenalised(self, point):
         """Convert a `Point` under another penalty to the present one; no pass."""
@@ -280,7 +279,7 @@ class Objective:
         Returns
         -------
         value : float
-            Objective in nats; inf or NaN where logits overflow.
+            In nats; inf or NaN where logits overflow.
         """
         assert not self.terms
         self.passes.n += 1
@@ -292,8 +291,10 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):
             theta = theta.astype(dtype, copy=False)
             loss = rows.predicted_loss(self.sample, theta)
-            if self.soft is not None:
+            if self.soft is not None and rows.has_X_on_host:
                 loss += self.soft.delivered_value(rows, theta)
+            elif self.soft is not None:
+                loss += self.soft.value(self.from_coef(coef, intercept))
             return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def hessian(self, theta, index):
@@ -376,17 +377,17 @@ class Objective:
         )
         return gap if gap < point.value else point.value
 
-    def on_host(self):
-        """Return (X, y, weight, shift) as arrays in memory; None where X is elsewhere.
+    def on_host(self, expanded=False):
+        """Return (X, y, weight, shift) as NumPy or SciPy arrays; None where X is elsewhere.
 
-        Arrays are NumPy's, and a sparse X is SciPy's. A row whose target is a distribution comes
-        once for each class of positive share.
+        expanded : bool
+            Whether a row comes once for each class of positive share, not once with its label.
         """
         found = self.rows.on_host(self.sample)
         if found is None:
             return None
         X, (target, weight) = found
-        if self.soft is not None:
+        if expanded and self.soft is not None:
             X, target, weight = self.soft.as_labels(X)
         return X, target, weight, self.coordinates.shift
 

@@ -117,6 +117,7 @@ class Problem:
             "n_classes": self._selection.n_present, "binary": binary,
             "fit_intercept": fit_intercept, "passes": Passes(),
             "mixture": None if data.mixture is None else data.mixture[:, ~absent],
+            "by_label": data.by_label,
         }
         penalty = self._penalty_of(C)
         self._rows, self._sample = self._rows_and_sample(data, penalty, device, precision)
@@ -127,9 +128,10 @@ class Problem:
         """Return the weight of every class; store the total weight for `_strength`."""
         self._largest_weight = data.weight.max()
         self._relative_total = (data.weight / self._largest_weight).sum()
-        if data.mixture is not None:
+        if data.mixture is not None and not data.by_label:
             return np.einsum("i,ik->k", data.weight, data.mixture)
-        return np.bincount(data.index, weights=data.weight, minlength=len(data.classes))
+        weights = np.bincount(data.index, weights=data.weight, minlength=len(data.classes))
+        return weights @ data.mixture if data.by_label else weights
 
     def _rows_and_sample(self, data, penalty, device, precision):
         """Return the `Rows` of the allowed features and the `Sample` of the fitted classes."""

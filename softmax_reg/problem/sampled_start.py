@@ -22,12 +22,12 @@ def sampling_pays(objective):
 
     Without a penalty it does not: classes that overlap may be separable on a sample, whose
     optimum is then far beyond that of all rows. With an L1 penalty it does not: sparsity makes
-    the first digits cheap. Targets that are distributions have no sample.
+    the first digits cheap. Distributions of single rows have no sample.
     """
     size = objective.n_rows * (objective.n_features + 1)
     return (
         objective.is_penalised
-        and objective.soft is None
+        and (objective.soft is None or objective.soft.by_label)
         and not objective.penalty.has_kinks
         and objective.evaluation_flops >= MIN_FLOPS
         and objective.n_samples

@@ -8,8 +8,9 @@ with R_i = e_{y_i} - T_i: the loss of the label y_i, plus a term that is linear 
 theta, <sum_i s_i R_i [x_i, 1]', theta>. So passes over the rows need labels only, and curvature
 is that of the labels. Nothing large cancels: where T_i is close to a label, R_i is small.
 
-The sums of R take one product with X. In the duality gap the labels y_i may be any distributions
-(`certificate`): only their sums with [x_i, 1] enter.
+The sums of R take one product with X. Where T_i depends on the label alone, as with label
+smoothing, they follow from the sums of [x_i, 1] over each label. In the duality gap the labels
+y_i may be any distributions (`certificate`): only their sums with [x_i, 1] enter.
 """
 
 from typing import NamedTuple
@@ -27,21 +28,25 @@ class SoftTargets(NamedTuple):
 
     Attributes
     ----------
-    mixture : (n_samples, n_classes), rows sum to 1; not all of them are labels
-    target : (n_samples,) int, index of the most probable class
+    mixture : (n_samples, n_classes) or (n_classes, n_classes), rows sum to 1
+        The distribution of each row, not all of them labels; or with `by_label` that of all rows
+        of a label.
+    target : (n_samples,) int, index of the row's label: of its most probable class, or as given
     weight : (n_samples,), non-negative, sums to 1
     tilt : (n_rows, n_features + 1)
         The linear function of theta that is added to the labels' loss: its gradient.
+    by_label : bool
     """
 
     mixture: np.ndarray
     target: np.ndarray
     weight: np.ndarray
     tilt: np.ndarray
+    by_label: bool = False
 
     @classmethod
     def of(cls, rows, labels, mixture, coordinates):
-        """Return the targets; one product with X.
+        """Return the targets of a mixture for each row; one product with X.
 
         Parameters
         ----------
@@ -51,28 +56,62 @@ class SoftTargets(NamedTuple):
         mixture : (n_samples, n_classes)
         coordinates : Centring
         """
-        weight = labels.weight / labels.weight.max()    # the sum of huge weights could overflow
-        weight /= weight.sum()
-        bare = cls(mixture, labels.target, weight, None)
-        tilt = rows.class_sums(bare.rest(slice(None)), coordinates.shift)
+        bare = cls(mixture, labels.target, _scaled(labels.weight), None)
+        sums = rows.class_sums(bare.rest(slice(None)), coordinates.shift)
+        return bare._tilted(sums, coordinates)
+
+    @classmethod
+    def of_labels(cls, labels, mixture, class_sums, coordinates):
+        """Return the targets of a mixture for each label, and their class sums; no pass.
+
+        Parameters
+        ----------
+        labels : Sample
+            As `Rows.place` takes it.
+        mixture : (n_classes, n_classes)
+        class_sums : (n_rows, n_features + 1)
+            Sums of s_i [x_i - shift, 1] of the labels; for two classes those of the second.
+        coordinates : Centring
+        """
+        bare = cls(mixture, labels.target, _scaled(labels.weight), None, True)
+        return bare._tilted(class_sums - mixture.T @ class_sums, coordinates)
+
+    def _tilted(self, tilt, coordinates):
         tilt[:, coordinates.zeros] = 0.0
-        return bare._replace(tilt=tilt[1:].copy() if coordinates.n_rows == 1 else tilt)
+        return self._replace(tilt=tilt[1:].copy() if coordinates.n_rows == 1 else tilt)
 
     def rest(self, rows):
         """Return s_i R_i of some rows, a slice: (n, n_classes)."""
-        weight = self.weight[rows]
-        out = -weight[:, np.newaxis] * self.mixture[rows]
-        out[np.arange(len(weight)), self.target[rows]] += weight
+        weight, target = self.weight[rows], self.target[rows]
+        mixture = self.mixture[target if self.by_label else rows]
+        out = -weight[:, np.newaxis] * mixture
+        out[np.arange(len(weight)), target] += weight
         return out
 
     @property
     def shares(self):
         """Weight of every class, (n_classes,)."""
+        if self.by_label:
+            totals = np.bincount(self.target, self.weight, minlength=len(self.mixture))
+            return totals @ self.mixture
         return np.einsum("i,ik->k", self.weight, self.mixture)
+
+    @property
+    def surely_overlap(self):
+        """Whether all rows have a share of every class, so that no direction separates any."""
+        is_whole = (self.mixture > 0).all(axis=1)
+        return bool(np.all(is_whole[self.target] if self.by_label else is_whole))
 
     def value(self, theta):
         """Return the linear function at theta, in nats."""
         return inner(self.tilt, theta)
+
+    def tilted(self, point):
+        """Return a `Point` of the labels' loss with the linear function added to its loss."""
+        return point._replace(
+            loss=point.loss + self.value(point.theta), loss_grad=point.loss_grad + self.tilt,
+            n_errors=max(point.n_errors, 1),    # no model predicts all of a distribution
+        )
 
     def delivered_value(self, rows, theta):
         """Return the sum of <s_i R_i, z_i>, in nats, of logits as predictions compute them.
@@ -98,5 +137,12 @@ class SoftTargets(NamedTuple):
 
         X : array or CSR (n_samples, n_features)
         """
-        row, label = np.nonzero(self.mixture)
-        return X[row], label.astype(np.int32), self.weight[row] * self.mixture[row, label]
+        mixture = self.mixture[self.target] if self.by_label else self.mixture
+        row, label = np.nonzero(mixture)
+        return X[row], label.astype(np.int32), self.weight[row] * mixture[row, label]
+
+
+def _scaled(weight):
+    """Return weights scaled to a sum of 1, although their sum may overflow."""
+    weight = weight / weight.max()
+    return weight / weight.sum()

@@ -83,8 +83,11 @@ class Rows(ABC):
     rates : Rates
     algebra : HostAlgebra
         Products of the solvers' long vectors and large matrices, on the host or the device.
+    has_X_on_host : bool
+        Whether slices of `X` are arrays on the host.
     """
 
+    has_X_on_host = True
     rates: Rates
     algebra: object
 

@@ -68,6 +68,7 @@ class ClusterRows(Rows):
         As in `Rows`, for all blocks together.
     """
 
+    has_X_on_host = False
     rates = CPU_RATES
     algebra = HOST_ALGEBRA
 

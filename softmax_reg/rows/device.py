@@ -63,6 +63,7 @@ class DeviceRows(Rows):
 
     # Rates of data-centre GPUs in float64, from data sheets, not measured. `factor` is the host's
     # rate, because factorisations run there.
+    has_X_on_host = False
     rates = Rates(
         product=3e13, sparse_product=1e10, factor=3e10, memory=2e12, softmax=2e10,
         pass_seconds=1e-3,

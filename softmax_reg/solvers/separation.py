@@ -70,7 +70,9 @@ def is_separated(objective, point):
     is_free = np.broadcast_to(objective.penalty.weight, objective.n_features) == 0
     theta = point.theta.copy()
     theta[:, :-1][:, ~is_free] = 0.0
-    data = objective.on_host()
+    if objective.soft is not None and objective.soft.surely_overlap:
+        return False
+    data = objective.on_host(expanded=True)
     if data is None:    # rows are elsewhere: only the number of errors is known
         alone = point if np.array_equal(theta, point.theta) else objective.evaluate(theta)
         return True if alone.n_errors == 0 else None

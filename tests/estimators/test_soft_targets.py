@@ -88,7 +88,6 @@ def test_as_copies_of_the_rows(options, n, p, n_classes, kind):
 
 
 @pytest.mark.parametrize("n", [150, MANY])
-@pytest.mark.usefixtures("by_kernels")
 def test_columns_far_from_zero(n):
     """A mean of 1e9 beside a spread of 1: as accurate as labels, in rows of both kinds."""
     X, T, weight = problem(n, 4, 3)
@@ -103,7 +102,6 @@ def test_columns_far_from_zero(n):
 
 
 @pytest.mark.parametrize("n", [150, MANY])
-@pytest.mark.usefixtures("by_kernels")
 def test_the_objective_is_that_of_float32_predictions(n):
     """Logits of columns far from zero lose digits in float32: so does what is certified."""
     X, T, weight = problem(n, 4, 3)
@@ -296,10 +294,64 @@ def test_bad_targets(change, match):
         np.testing.assert_array_equal(getattr(model, name), old)
 
 
-def test_others_refuse_distributions():
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", None])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_cross_validation_of_one_hot_targets_is_that_of_labels(n_classes, scoring):
+    """The same folds, fits, scores and choices."""
+    X, T, weight = problem(150, 5, n_classes)
+    y = T.argmax(axis=1)
+    weight[weight == 0] = 0.1
+    options = {"Cs": 4, "cv": 3, "scoring": scoring}
+    expected = SoftmaxRegressionCV(**options).fit(X, y, weight)
+    actual = SoftmaxRegressionCV(**options).fit(X, np.eye(n_classes)[y], weight)
+    np.testing.assert_allclose(actual.scores_, expected.scores_, rtol=1e-12)
+    np.testing.assert_array_equal(actual.coefs_paths_, expected.coefs_paths_)
+    assert actual.C_ == expected.C_
+    told = actual.score(X, np.eye(n_classes)[y], sample_weight=weight)
+    assert told == pytest.approx(expected.score(X, y, sample_weight=weight), rel=1e-12)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_cross_validation_of_distributions(refit):
+    """Scores of the rows left out by the definition; the model is that of a fit to all rows."""
+    X, T, weight = problem(150, 5, 3)
+    folds = [(np.arange(150) % 3 != k, np.arange(150) % 3 == k) for k in range(3)]
+    folds = [(np.flatnonzero(a), np.flatnonzero(b)) for a, b in folds]
+    Cs = [0.1, 10.0]
+    search = SoftmaxRegressionCV(Cs=Cs, cv=folds, tol=1e-10, refit=refit).fit(X, T, weight)
+    for k, (train, test) in enumerate(folds):
+        for j, C in enumerate(Cs):
+            model = SoftmaxRegression(C=C, tol=1e-10).fit(X[train], T[train], weight[train])
+            loss = cross_entropy(
+                T[test], model.predict_log_proba(X[test]), sample_weight=weight[test]
+            )
+            assert search.scores_[k, 0, j] == pytest.approx(-float(loss), rel=1e-6)
+    if refit:
+        one = SoftmaxRegression(C=search.C_, tol=1e-10).fit(X, T, weight)
+        assert search.objective_ == pytest.approx(one.objective_, rel=1e-9)
+    np.testing.assert_array_equal(search.classes_, [0, 1, 2])
+
+
+def test_scorers_of_labels_refuse_distributions():
+    """By name, before any fit; a callable gets the targets as they are."""
+    X, T, _ = problem(60, 4, 3)
+    with pytest.raises(ValueError, match="scoring='f1_macro' takes labels.*neg_log_loss"):
+        SoftmaxRegressionCV(scoring="f1_macro").fit(X, T)
+    seen = []
+
+    def scorer(model, X, y):
+        seen.append(y.shape)
+        return (y[np.arange(len(y)), model.predict(X)]).mean()
+
+    search = SoftmaxRegressionCV(Cs=2, cv=2, scoring=scorer).fit(X, T)
+    assert set(seen) == {(30, 3)}
+    assert search.score(X, T) == pytest.approx(T[np.arange(60), search.predict(X)].sum() / 60)
+    with pytest.raises(ValueError, match=r"y must have shape \(60, 3\)"):
+        SoftmaxRegressionCV(Cs=2, cv=2).fit(X, T).score(X, T[:, :2])
+
+
+def test_partial_fit_refuses_distributions():
     """By a message that says who takes them."""
     X, T, _ = problem(50, 4, 3)
     with pytest.raises(ValueError, match="1d array.*softmax_path take distributions"):
-        SoftmaxRegressionCV().fit(X, T)
-    with pytest.raises(ValueError, match="1d array"):
         SoftmaxRegression().partial_fit(X, T, classes=[0, 1, 2])

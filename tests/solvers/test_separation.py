@@ -202,7 +202,7 @@ def test_overlap_is_not_looked_for_where_it_costs_more_than_a_fit(monkeypatch):
     monkeypatch.setattr(separation_module, "_MAX_VARIABLES", 1)
     assert shows_overlap(objective, objective.null_point) is None
     monkeypatch.undo()
-    monkeypatch.setattr(Objective, "on_host", lambda self: None)
+    monkeypatch.setattr(Objective, "on_host", lambda self, expanded=False: None)
     assert shows_overlap(objective, objective.null_point) is None
 
 
@@ -237,7 +237,7 @@ def test_a_row_of_large_values_hides_no_optimum(seed, scale, options):
 
 def test_rows_out_of_reach(monkeypatch):
     """Sums are all there is: complete separation by the number of errors, else undecided."""
-    monkeypatch.setattr(Objective, "on_host", lambda self: None)
+    monkeypatch.setattr(Objective, "on_host", lambda self, expanded=False: None)
     X, y = bundled("iris")
     objective = make(X, (y > 0).astype(int))
     result = minimise(objective, None, Monitor(objective, tol=1e-4, max_iter=100))
