@@ -293,7 +293,8 @@ class _DaskData(NamedTuple):
     class_weights: np.ndarray    # factor of each class for the weights of its rows
     class_totals: np.ndarray    # total weight of each class, with its factor
     names: dict
-    mixture, by_label = None, False    # labels only
+    mixture = offset = None    # labels only
+    by_label = False
 
 
 class _DistributedProblem(Problem):

@@ -103,6 +103,8 @@ def _convert(scope, operator, container):
 
 def _rows(model, raw):
     """Return one row of coefficients and one intercept for each class, two if binary."""
+    if getattr(model, "has_offset_", False):
+        raise ValueError("ONNX models take X alone, and this one was fitted with an offset.")
     coef, intercept = as_numpy(model.coef_), as_numpy(model.intercept_)
     coef = coef.toarray() if sparse.issparse(coef) else coef
     if len(coef) == 1:

@@ -139,3 +139,20 @@ def _hessian(design, weight, theta):
             hessian[k, :, m] = (design * w[:, np.newaxis]).T @ design
             hessian[m, :, k] = hessian[k, :, m]    # each block is symmetric
     return hessian.reshape(theta.size, theta.size)
+
+
+def assert_derivatives(objective, theta, step=1e-5):
+    """Check gradient, Hessian and its products at theta by central differences."""
+    point = objective.evaluate(theta, with_hessian=True)
+    for k, j in np.ndindex(objective.shape):
+        if j in objective.coordinates.zeros:
+            continue
+        change = np.zeros(objective.shape)
+        change[k, j] = step
+        up, down = objective.evaluate(theta + change), objective.evaluate(theta - change)
+        slope = (up.value - down.value) / (2 * step)
+        assert abs(point.grad[k, j] - slope) <= 1e-8 * (1 + abs(slope))
+        row = (up.grad - down.grad) / (2 * step)
+        told = point.hessian[k * objective.shape[1] + j]
+        np.testing.assert_allclose(told, row.ravel(), atol=1e-6)
+        np.testing.assert_allclose(objective.hess_prod(theta, change / step), row, atol=1e-6)

@@ -21,6 +21,7 @@ from ..rows.device_input import (
 from ..rows.row_blocks import RowBlocks
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
+from .offsets import joined
 from .prediction import predictions
 from .targets import are_distributions, share_right
 from .validation import check_sample_weight
@@ -47,12 +48,14 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)
 
-    def decision_function(self, X):
+    def decision_function(self, X, offset=None):
         """Compute the logits of the classes, ``X @ coef_.T + intercept_``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Added to the logits. Needed if `fit` had one, and only then.
 
         Returns
         -------
@@ -60,16 +63,17 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             If binary, the log-odds of ``classes_[1]``. float32 where X and `coef_` both fit
             into it, else float64.
         """
-        return in_kind_of(X)(self._decisions(X))
+        return in_kind_of(X)(self._decisions(X, offset))
 
-    def _decisions(self, X):
+    def _decisions(self, X, offset):
         """Compute `decision_function`; the result stays on the device that computed it."""
-        logits = self._predictions(X, "logits")
+        logits = self._predictions(X, "logits", offset)
         return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
 
-    def _predictions(self, X, kind):
+    def _predictions(self, X, kind, offset):
         """Predict on the device or the host; see `prediction.predictions`."""
         check_is_fitted(self)
+        self._check_has_offset(offset)
         on_device = is_on_device(X)
         if on_device:
             check_device(self.device, X)
@@ -88,8 +92,10 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             )
         # A fit on the device refuses sparse X; predictions for it run on the host.
         device = "cpu" if sparse.issparse(X) else self.device
-        coef, intercept = as_numpy(self.coef_), as_numpy(self.intercept_)
-        out, all_finite = predictions(X, coef, intercept, kind, device)
+        coef, intercept, columns = as_numpy(self.coef_), as_numpy(self.intercept_), X
+        if offset is not None:
+            columns, coef = joined(X, coef, offset, len(self.classes_))
+        out, all_finite = predictions(columns, coef, intercept, kind, device)
         if not all_finite and on_device:
             check_finite(X)
         elif not all_finite and isinstance(X, RowBlocks):
@@ -99,38 +105,57 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             check_array(X, accept_sparse="csr", estimator=self, input_name="X", dtype=dtype)
         return out if on_device else as_numpy(out)
 
-    def predict(self, X):
+    def _check_has_offset(self, offset):
+        """Raise a ValueError unless there is an offset if and only if `fit` had one."""
+        has_offset = getattr(self, "has_offset_", False)
+        if has_offset and offset is None:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with an offset and needs one to predict: "
+                "pass offset of shape (n_samples, n_classes). scikit-learn's tools pass it on by "
+                "set_predict_request(offset=True) and the like."
+            )
+        if offset is not None and not has_offset:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted without an offset and takes none to "
+                "predict. Pass offset to fit too."
+            )
+
+    def predict(self, X, offset=None):
         """Predict the most probable class of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Added to the logits. Needed if `fit` had one, and only then.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
             On the device if X is there, unless the labels are not numbers.
         """
-        logits = self._decisions(X)
+        logits = self._decisions(X, offset)
         index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
         labels = self.classes_[as_numpy(index)]
         return in_kind_of(X)(labels) if labels.dtype.kind in "iufb" else labels
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, offset=None):
         """Predict the probability of each class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Added to the logits. Needed if `fit` had one, and only then.
 
         Returns
         -------
         proba : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return in_kind_of(X)(self._predictions(X, "probabilities"))
+        return in_kind_of(X)(self._predictions(X, "probabilities", offset))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, offset=None):
         """Predict the logarithm of the probability of each class.
 
         The result is computed from the logits, so it is finite where `predict_proba` is 0.
@@ -138,14 +163,16 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Added to the logits. Needed if `fit` had one, and only then.
 
         Returns
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return in_kind_of(X)(self._predictions(X, "log_probabilities"))
+        return in_kind_of(X)(self._predictions(X, "log_probabilities", offset))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y, sample_weight=None, offset=None):
         """Return the accuracy of `predict`.
 
         Parameters
@@ -154,12 +181,15 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels; or distributions or counts, of which the predicted class gets its share.
         sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            As in `predict`.
 
         Returns
         -------
         score : float
         """
-        y_true, y_pred = (as_numpy(a) if is_on_device(a) else a for a in (y, self.predict(X)))
+        predicted = self.predict(X) if offset is None else self.predict(X, offset=offset)
+        y_true, y_pred = (as_numpy(a) if is_on_device(a) else a for a in (y, predicted))
         if is_on_device(sample_weight):
             sample_weight = as_numpy(sample_weight)
         if sample_weight is not None:
@@ -209,6 +239,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         ------
         NotFittedError
             If the model is not fitted.
+        ValueError
+            If it was fitted with an offset, which `LogisticRegression` has not.
 
         Examples
         --------
@@ -219,6 +251,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         LogisticRegression(C=0.1)
         """
         check_is_fitted(self)
+        if getattr(self, "has_offset_", False):
+            raise ValueError("LogisticRegression has no offset, with which this model was fitted.")
         if hasattr(self, "C_"):    # chosen by `SoftmaxRegressionCV`
             return fitted_logistic_regression(self, self.C_, self.l1_ratio_)
         return fitted_logistic_regression(self, self.C, self.l1_ratio)

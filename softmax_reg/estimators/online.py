@@ -11,7 +11,7 @@ from .prediction import rounded
 
 # Attributes of `fit` that `partial_fit` removes, and of `partial_fit` that `fit` removes.
 OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
-          "n_evaluations_", "solver_", "history_")
+          "n_evaluations_", "solver_", "history_", "has_offset_")
 OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
 
 

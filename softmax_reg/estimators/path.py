@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..problem.problem import Problem
+from .offsets import check_offset
 from .outcome import warn_of_path, warn_of_weightless
 from .parameters import problem_options
 from .regression import SoftmaxRegression
@@ -31,7 +32,7 @@ class SoftmaxPath(NamedTuple):
     degrees_of_freedom : ndarray of shape (n_Cs,), int64
         Number of nonzero coefficients.
     deviances_explained : ndarray of shape (n_Cs,)
-        1 - loss / loss of the model without features.
+        1 - loss / loss of the model without features, but with the offset.
     classes : ndarray of shape (n_classes,)
     """
 
@@ -66,6 +67,7 @@ def softmax_path(
     device="cpu",
     precision="auto",
     label_smoothing=0.0,
+    offset=None,
 ):
     """Fit softmax regressions for many values of C, each warm-started from the one before.
 
@@ -87,6 +89,8 @@ def softmax_path(
     class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, groups, \
 device, precision, label_smoothing
         As in `SoftmaxRegression`. The results are NumPy arrays, wherever X is.
+    offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+        As in `SoftmaxRegression.fit`.
 
     Returns
     -------
@@ -130,6 +134,8 @@ device, precision, label_smoothing
     )
     estimator._validate_params()
     data = check_training_data(estimator, X, y, sample_weight, takes_distributions=True)
+    if offset is not None:
+        data = data._replace(offset=check_offset(offset, data.X, len(data.classes)))
     problem = Problem(data, C=1.0, l1_ratio=l1_ratio, **problem_options(estimator, data))
     Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (
         check_grid(Cs)

@@ -8,6 +8,7 @@ from ..rows.device_input import in_kind_of
 from ..solvers import choose_solver, expectation
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
+from .offsets import check_offset
 from .online import OF_STREAM, OnlineLearner
 from .outcome import warn_of_outcome, warn_of_weightless
 from .parameters import CONSTRAINTS, problem_options
@@ -94,6 +95,8 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Same dtype as `coef_`.
     classes_ : ndarray of shape (n_classes,)
+    has_offset_ : bool
+        Whether the model was fitted with an offset, and so needs one to predict.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has string column names.
@@ -193,7 +196,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
             )
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, offset=None):
         """Fit the model.
 
         Nothing changes on the estimator until the fit has ended. A fit that is refused or
@@ -213,12 +216,19 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
             is read as counts.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Non-negative, not all zero.
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Known numbers o_i, added to the logits W x_i + b, columns in the order of `classes_`:
+            logarithms of priors, the logits of another model. Of two classes also (n_samples,),
+            the log-odds of ``classes_[1]``. X must be in memory, and is copied. Predictions then
+            need an offset, too.
 
         Returns
         -------
         self : SoftmaxRegression
         """
         data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
+        if offset is not None:
+            data = data._replace(offset=check_offset(offset, data.X, len(data.classes)))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return self._fit(data, Problem, metadata, in_kind_of(X))
 
@@ -247,7 +257,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         def attributes(coef, intercept):
             return {
                 "coef_": in_kind(coef), "intercept_": in_kind(intercept),
-                "classes_": data.classes, **data.names,
+                "classes_": data.classes, **data.names, "has_offset_": data.offset is not None,
             }
 
         def attributes_at(theta):

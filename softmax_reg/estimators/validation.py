@@ -48,6 +48,8 @@ class TrainingData(NamedTuple):
         Distributions as targets, in place of `index`, which holds their most probable classes.
     by_label : bool
         Whether `mixture` has a row for each class, the distribution of all rows of this label.
+    offset : ndarray of shape (n_samples, 1 or n_classes), or None
+        Added to the logits.
     """
 
     X: np.ndarray
@@ -58,6 +60,7 @@ class TrainingData(NamedTuple):
     names: dict
     mixture: np.ndarray | None = None
     by_label: bool = False
+    offset: np.ndarray | None = None
 
 
 def in_blocks(X):

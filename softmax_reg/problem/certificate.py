@@ -31,13 +31,47 @@ constraint, turns G' into (1 - u) G' and has at least (1 - u) times the entropy 
 bound becomes
 
     [<(1 - u) G', W> + h(W) + h*(-(1 - u) G')] + (1 - u) (the other terms) + u loss.
+
+With offsets o_i added to the logits, sum_i s_i (q_i - y_i)' o_i is added to the dual. In the bound
+it cancels for the model's own q_i and for the labels, and sum_i s_i (r - y_i)' o_i is left, to be
+subtracted in the last parenthesis next to <M, W>.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import entr
 
 from ..parallel.elementwise import inner, times_vector
 from .penalty import over_parts
+
+
+class OffsetSums(NamedTuple):
+    """Sums of the offsets o_i.
+
+    Attributes
+    ----------
+    mean : (n_rows,), sum_i s_i o_i
+    of_targets : float, sum_i s_i y_i' o_i
+    """
+
+    mean: np.ndarray
+    of_targets: float
+
+    @classmethod
+    def of(cls, offset, labels):
+        """Return the sums of an offset (n_samples, n_rows), for a `Sample` of labels."""
+        target, weight = labels.target, labels.weight / labels.weight.max()
+        weight = weight / weight.sum()
+        if offset.shape[1] == 1:
+            own = np.where(target == 1, offset[:, 0], 0)
+        else:
+            own = offset[np.arange(len(target)), target]
+        # Not BLAS, whose bits depend on its threads.
+        return cls(
+            np.einsum("i,ik->k", weight, offset, dtype=np.float64),
+            float(np.einsum("i,i->", weight, own, dtype=np.float64)),
+        )
 
 
 def _repair(excess, frequencies):
@@ -58,7 +92,9 @@ def _repair(excess, frequencies):
     return t, r / r.sum()
 
 
-def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_intercept):
+def duality_gap(
+    penalty, theta, loss, loss_grad, class_sums, row_mean, fit_intercept, offset=None
+):
     """Compute an upper bound on objective(theta) minus the optimum, in nats.
 
     Parameters
@@ -76,6 +112,7 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
         sum_i s_i x_i.
     fit_intercept : bool
         Whether the probabilities have to meet the constraint of a free intercept.
+    offset : OffsetSums, optional
 
     Returns
     -------
@@ -86,6 +123,8 @@ def duality_gap(penalty, theta, loss, loss_grad, class_sums, row_mean, fit_inter
     of_coef, of_labels = loss_grad[:, :-1], class_sums[:, :-1]
     if fit_intercept:
         mix, target, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
+        if mix > 0 and offset is not None:
+            constant -= mix * (target @ offset.mean - offset.of_targets)
 
     def mixed(index):
         """Return G' of some rows and columns."""

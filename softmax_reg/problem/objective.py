@@ -6,7 +6,7 @@ import numpy as np
 
 from ..parallel.lazy import lazy
 from ..rows.base import Rows, Sample
-from .certificate import duality_gap
+from .certificate import OffsetSums, duality_gap
 from .coordinates import Centring, check_squares
 from .curvature import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, mean_and_covariance
 from .null_model import class_sums, null_theta
@@ -57,6 +57,7 @@ class Objective:
     soft: SoftTargets | None = None
     _row_mean: np.ndarray | None = None
     _class_sums: np.ndarray | None = None
+    _offset: OffsetSums | None = None
 
     @classmethod
     def of(
@@ -97,7 +98,8 @@ class Objective:
             soft = SoftTargets.of(rows, labels, mixture, coordinates)
             bare, shares, null_shares = replace(bare, soft=soft), soft.shares, soft.shares
             passes.n += 1
-        null_point = bare.evaluate(null_theta(null_shares, *bare.shape, fit_intercept))
+        plain = replace(bare, rows=rows.without_offset)
+        null_point = plain.evaluate(null_theta(null_shares, *bare.shape, fit_intercept))
         row_mean = np.where(coordinates.is_constant, 0.0, mean - coordinates.shift)
         row_sums = np.append(row_mean, 1.0)
         sums = class_sums(null_point.loss_grad, shares, null_shares, row_sums, fit_intercept)
@@ -106,12 +108,32 @@ class Objective:
             soft = SoftTargets.of_labels(labels, mixture, whole, coordinates)
             bare, sums = replace(bare, soft=soft), sums - soft.tilt
             null_point = bare._completed(soft.tilted(null_point))
-        return replace(bare, null_point=null_point, _row_mean=row_mean, _class_sums=sums)
+        offset = None
+        if rows.offset is not None:
+            bare, offset = bare._with_offset(labels)
+            null_point = bare.evaluate(null_point.theta)
+        return replace(
+            bare, null_point=null_point, _row_mean=row_mean, _class_sums=sums, _offset=offset
+        )
+
+    def _with_offset(self, labels):
+        """Return the objective with all that offsets add to the loss, and their `OffsetSums`."""
+        sums = OffsetSums.of(self.rows.offset, labels)
+        if self.soft is None:
+            return self, sums
+        constant = self.soft.of_offset(self.rows.offset)
+        return replace(self, soft=self.soft._replace(constant=constant)), sums._replace(
+            of_targets=sums.of_targets - constant
+        )
 
     def with_penalty(self, penalty):
         """Return the objective with the same loss and another penalty."""
         # The null point is the same: every penalty is 0 at W = 0.
         return replace(self, penalty=penalty)
+
+    def with_null_point(self, theta):
+        """Return the objective with another null model, W = 0; one pass."""
+        return replace(self, null_point=self.evaluate(theta))
 
     def restricted(self, features):
         """Return the objective in the coefficients of some features; the others are zero.
@@ -134,35 +156,13 @@ class Objective:
             soft=None if self.soft is None else self.soft.restricted(columns),
         )
 
-    @property
-    def n_samples(self):
-        """Number of rows of X."""
-        return self.rows.n_samples
+    n_samples = property(lambda self: self.rows.n_samples, doc="Number of rows of X.")
+    n_features = property(lambda self: self.rows.n_features, doc="Number of columns of X.")
+    n_entries = property(lambda self: self.rows.n_entries, doc="Number of entries X stores.")
+    is_sparse = property(lambda self: self.rows.is_sparse, doc="Whether X is sparse.")
+    rates = property(lambda self: self.rows.rates, doc="`Rates` of the passes.")
 
-    @property
-    def n_features(self):
-        """Number of columns of X."""
-        return self.rows.n_features
-
-    @property
-    def n_entries(self):
-        """Number of entries that X stores."""
-        return self.rows.n_entries
-
-    @property
-    def is_sparse(self):
-        """Whether X is sparse."""
-        return self.rows.is_sparse
-
-    @property
-    def rates(self):
-        """`Rates` of the passes."""
-        return self.rows.rates
-
-    @property
-    def algebra(self):
-        """`HostAlgebra` for long vectors and large matrices."""
-        return self.rows.algebra
+    algebra = property(lambda self: self.rows.algebra, doc="`HostAlgebra` of the rows.")
 
     @property
     def n_rows(self):
@@ -373,7 +373,7 @@ class Objective:
             return np.inf
         gap = duality_gap(
             self.penalty, point.theta, point.loss, point.loss_grad, self._class_sums,
-            self._row_mean, self.fit_intercept,
+            self._row_mean, self.fit_intercept, self._offset,
         )
         return gap if gap < point.value else point.value
 

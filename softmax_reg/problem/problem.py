@@ -6,6 +6,7 @@ import numpy as np
 
 from ..rows.base import Sample, some_columns
 from ..rows.choice import rows_of
+from ..rows.offset import OffsetRows, with_columns
 from ..solvers import HISTORY_DTYPE, Monitor, minimise
 from .blocks import Blocks
 from .coordinates import Centring, RowSpace, Selection, reduction_pays
@@ -103,6 +104,11 @@ class Problem:
         self.weightless = weights == 0
         absent = self.weightless & fit_intercept
         self._selection = Selection(absent, allowed, n_features, l1_ratio == 0)
+        if data.offset is not None and absent.any():
+            raise ValueError(
+                "offset needs every class to have weight, but all rows of the classes "
+                f"{data.classes[absent].tolist()} have the weight 0."
+            )
         self.objective = self._last = self._carry = self._row_space = None
         if self._selection.n_present == 1:
             return
@@ -139,7 +145,11 @@ class Problem:
         if not isinstance(self._selection.features, slice):
             X = some_columns(X, self._selection.features)
         n_rows = 1 if self._options["binary"] else self._options["n_classes"]
+        if data.offset is not None:
+            X = with_columns(X, data.offset)
         rows = rows_of(X, n_rows, device, has_kinks=penalty.has_kinks, precision=precision)
+        if data.offset is not None:
+            rows = OffsetRows(rows, data.offset.astype(X.dtype))
         return rows, Sample(self._selection.new_index[data.index], data.weight)
 
     def _objective_of(self, penalty):
@@ -157,7 +167,20 @@ class Problem:
             centring = Centring.of(mean, ranges, self._options["fit_intercept"], n_rows)
             self._row_space = RowSpace.of(X, centring.shift, rows.algebra)
             rows = rows.like(self._row_space.columns)
-        return Objective.of(rows, sample, penalty=penalty, **self._options)
+        objective = Objective.of(rows, sample, penalty=penalty, **self._options)
+        if rows.offset is None or not objective.fit_intercept:
+            return objective
+        return objective.with_null_point(self._optimum_of(objective, np.arange(0)))
+
+    @staticmethod
+    def _optimum_of(objective, features):
+        """Return theta of the optimum without a penalty in some features and the intercepts."""
+        some = objective.with_penalty(penalty_of(0.0)).restricted(features)
+        monitor = Monitor(some, tol=0.0, max_iter=1000)
+        theta = np.zeros(objective.shape)
+        columns = np.append(features, objective.n_features)
+        theta[:, columns] = minimise(some, None, monitor).theta
+        return theta
 
     def _penalty_of(self, C):
         """Return the penalty for another C, with the same `l1_ratio`, factors and blocks.
@@ -220,12 +243,10 @@ class Problem:
         factor = np.broadcast_to(self._penalty["factor"], objective.n_features)
         free = np.flatnonzero(factor == 0)
         theta, margin = objective.null_point.theta, _MARGIN
-        if len(free):
+        if len(free) or objective.rows.offset is not None:
             margin = _MARGIN_OF_OPTIMUM
-            some = objective.with_penalty(penalty_of(0.0)).restricted(free)
-            monitor = Monitor(some, tol=0.0, max_iter=1000)
-            theta = np.zeros(objective.shape)
-            theta[:, np.append(free, objective.n_features)] = minimise(some, None, monitor).theta
+        if len(free):
+            theta = self._optimum_of(objective, free)
         grad = objective.evaluate(theta).loss_grad[:, :-1]
         unit = penalty_of(1.0, l1_ratio=1.0, factor=factor, blocks=self._penalty["blocks"])
         largest = unit.dual_norm(grad) if unit.has_kinks else 0.0

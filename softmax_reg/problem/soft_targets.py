@@ -36,6 +36,8 @@ class SoftTargets(NamedTuple):
     tilt : (n_rows, n_features + 1)
         The linear function of theta that is added to the labels' loss: its gradient.
     by_label : bool
+    constant : float
+        sum_i <s_i R_i, o_i> of offsets o_i, in nats.
     """
 
     mixture: np.ndarray
@@ -43,6 +45,7 @@ class SoftTargets(NamedTuple):
     weight: np.ndarray
     tilt: np.ndarray
     by_label: bool = False
+    constant: float = 0.0
 
     @classmethod
     def of(cls, rows, labels, mixture, coordinates):
@@ -103,8 +106,17 @@ class SoftTargets(NamedTuple):
         return bool(np.all(is_whole[self.target] if self.by_label else is_whole))
 
     def value(self, theta):
-        """Return the linear function at theta, in nats."""
-        return inner(self.tilt, theta)
+        """Return the linear function at theta, with the part of offsets, in nats."""
+        return inner(self.tilt, theta) + self.constant
+
+    def of_offset(self, offset):
+        """Return sum_i <s_i R_i, o_i> in nats; offset (n_samples, n_rows)."""
+        total = 0.0
+        for start in range(0, len(offset), _ROWS):
+            some = slice(start, start + _ROWS)
+            rest = self.rest(some)[:, -offset.shape[1]:]
+            total += np.einsum("ik,ik->", rest, offset[some], dtype=np.float64)
+        return total
 
     def tilted(self, point):
         """Return a `Point` of the labels' loss with the linear function added to its loss."""

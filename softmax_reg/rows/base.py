@@ -85,9 +85,12 @@ class Rows(ABC):
         Products of the solvers' long vectors and large matrices, on the host or the device.
     has_X_on_host : bool
         Whether slices of `X` are arrays on the host.
+    offset : (n_samples, n_rows), or None
+        What is added to the logits of every row.
     """
 
     has_X_on_host = True
+    offset = None
     rates: Rates
     algebra: object
 
@@ -106,6 +109,11 @@ class Rows(ABC):
     def n_features(self):
         """Number of columns."""
         return self.shape[1]
+
+    @property
+    def without_offset(self):
+        """The same rows, with nothing added to their logits."""
+        return self
 
     def place(self, sample, n_classes):
         """Scale weights to a sum of 1 and move the sample to where the passes run.
