@@ -315,3 +315,29 @@ def test_votes_have_the_optimum_of_copies():
     assert int(rows["copies"][0]) > 1.5 * 1347
     assert float(rows["votes"][2]) == pytest.approx(float(rows["copies"][2]), abs=2e-6)
     assert float(rows["votes"][3]) < float(rows["most frequent"][3])
+
+
+def test_offsets():
+    """The offset gives the priors of all rows; the forest improves by the columns it lacks."""
+    text = output(ROOT / "examples" / "offsets.py", "--rows", "20000")
+    lines = [re.split(r" {2,}", line) for line in text.splitlines()]
+    rows = {cells[0]: [float(cell) for cell in cells[1:]] for cells in lines
+            if len(cells) > 1 and re.match(r"0\.", cells[1])}
+    everything, corrected = rows["all rows"], rows["the sample, offset log(rate)"]
+    np.testing.assert_allclose(corrected[:3], everything[:3], atol=0.01)
+    assert corrected[3] < everything[3] + 0.01 < rows["the sample"][3]
+    both = rows["forest as offset, lower half"]
+    for name in ("forest, upper half of the digits", "softmax regression, lower half"):
+        assert both[0] > rows[name][0] and both[1] < rows[name][1]
+
+
+@pytest.mark.compiled
+def test_distillation():
+    """At 40 pixels, the teacher's probabilities beat the few labels."""
+    lines = output(ROOT / "examples" / "distillation.py").splitlines()
+    found = {}
+    for line in lines[3:6]:
+        name, *cells = re.split(r" {2,}", line)
+        found[name] = [tuple(map(float, cell.split(" / "))) for cell in cells]
+    labels, _, probabilities = found.values()
+    assert probabilities[2][0] > labels[2][0] and probabilities[2][1] < labels[2][1]

@@ -36,7 +36,9 @@ def test_numba_is_not_imported():
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 1e4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])
+@pytest.mark.parametrize("name", [
+    "iris", "wine", "breast_cancer", pytest.param("digits", marks=pytest.mark.compiled)
+])
 def test_the_model_is_that_of_the_kernels(name, dtype, C, monkeypatch):
     """Objectives within both certificates; the same probabilities for the same coefficients."""
     X, y = bundled(name)
