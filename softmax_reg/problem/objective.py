@@ -142,9 +142,7 @@ class Objective:
 
         features : (m,) integers, ascending
         """
-        assert not self.terms
-        columns = np.append(features, self.n_features)
-        null = self.null_point
+        columns, null = np.append(features, self.n_features), self.null_point
         return replace(
             self, rows=self.rows.columns(features), penalty=self.penalty.restricted(features),
             coordinates=self.coordinates.restricted(features), passes=Passes(),
@@ -207,7 +205,7 @@ class Objective:
 
     @property
     def has_full_covariance(self):
-        """Whether `curvature` gives the full covariance of the features, not only its diagonal."""
+        """Whether `curvature` can give the full covariance, not only its diagonal."""
         return self.n_features <= MAX_FULL_COVARIANCE
 
     def evaluate(self, theta, with_hessian=False, dtype=np.float64):
@@ -342,8 +340,10 @@ class Objective:
             out += term.hess_prod(theta, direction)
         return out
 
-    def curvature(self, theta):
+    def curvature(self, theta, full=True):
         """Return the Kronecker factors of the Hessian of the loss at theta; one pass.
+
+        Their covariance is a diagonal unless `full` and `has_full_covariance`.
 
         Raises
         ------
@@ -351,7 +351,7 @@ class Objective:
             If squares of X overflow.
         """
         self.passes.n += 1
-        full, is_constant = self.has_full_covariance, self.coordinates.is_constant
+        full, is_constant = full and self.has_full_covariance, self.coordinates.is_constant
         classes, moments = self.rows.curvature(
             self.sample, self.coordinates.shift, theta, full, self.n_rows <= MAX_FULL_CLASSES
         )

@@ -94,6 +94,38 @@ def iterations_per_factor(objective):
     return factor_cost(objective, size) / (_LBFGS_OVERHEAD + evaluation_cost(objective))
 
 
+def covariance_cost(objective):
+    """Return the seconds to compute a full covariance of the features and its eigenvectors."""
+    n, p = objective.n_samples, objective.n_features
+    return n * p**2 / objective.rates.product + 9 * p**3 / objective.rates.factor
+
+
+def iterations_per_covariance(objective):
+    """Return the cost of Kronecker factors with a full covariance, in iterations of L-BFGS.
+
+    The cost is inf where the covariance has too many features.
+    """
+    if not objective.has_full_covariance:
+        return np.inf
+    return covariance_cost(objective) / (_LBFGS_OVERHEAD + evaluation_cost(objective))
+
+
+def takes_covariance(objective):
+    """Tell whether models of proximal L-BFGS take the full covariance, not only its diagonal.
+
+    They do where products with it take no longer than the rest of an iteration.
+    """
+    products = _products_cost(objective, objective.n_features)
+    rest = _PROXIMAL_OVERHEAD + evaluation_cost(objective)
+    return objective.has_full_covariance and products <= rest
+
+
+def _products_cost(objective, depth):
+    """Return the seconds of an iteration's products with B, `depth` flops deep for a parameter."""
+    n_rows, p = objective.n_rows, objective.n_features
+    return _MODEL_PRODUCTS * 2 * n_rows * p * (n_rows + depth) / _MODEL_RATE
+
+
 def steps_per_hessian(objective, size):
     """Return the cost of a working set's Hessian, in proximal Newton steps that reuse one."""
     step = _PROXIMAL_STEP + evaluation_cost(objective) + _MODEL_PASSES * size**2 / _MODEL_RATE
@@ -109,19 +141,19 @@ def solver_costs(objective):
     -------
     costs : dict, solver -> seconds
     """
-    n, p = objective.n_samples, objective.n_features
-    size = objective.n_rows * (p + 1)
+    n = objective.n_samples
+    size = objective.n_rows * (objective.n_features + 1)
     # C times the mean weight of a row, for the feature of the weakest penalty.
     curvature = np.min(objective.penalty.curvature) if objective.is_penalised else 0.0
     with np.errstate(over="ignore", divide="ignore"):
         weakness = 1 / np.float64(curvature) / n
     weakness = min(max(1.0, weakness), _UNPENALISED)
     iteration = _LBFGS_OVERHEAD + evaluation_cost(objective)
-    rates = objective.rates
     costs = {"lbfgs": _LBFGS_EVALUATIONS * weakness**_LBFGS_GROWTH * iteration}
     if objective.has_full_covariance:
-        refresh = n * p**2 / rates.product + 9 * p**3 / rates.factor
-        costs["lbfgs"] += _LBFGS_REFRESHES * refresh
+        refreshes = _LBFGS_REFRESHES * covariance_cost(objective)
+        # Sparse columns are rarely collinear, and the diagonal suffices where it is far cheaper.
+        costs["lbfgs"] += min(refreshes, costs["lbfgs"]) if objective.is_sparse else refreshes
     hessian = hessian_cost(objective, size) + factor_cost(objective, size)
     if objective.is_penalised and np.isfinite(iterations_per_hessian(objective)):
         solves = 2 * 8 * size**2 / _HOST_MEMORY_RATE
@@ -139,9 +171,8 @@ def largest_working_set(objective):
     At this number the Hessians and models of proximal Newton take as long as the iterations of
     proximal L-BFGS; `formulas` gives both.
     """
-    n_rows, p = objective.n_rows, objective.n_features
-    depth = n_rows + (p if objective.has_full_covariance else n_rows)
-    products = _MODEL_PRODUCTS * 2 * n_rows * p * depth / _MODEL_RATE
+    depth = objective.n_features if takes_covariance(objective) else objective.n_rows
+    products = _products_cost(objective, depth)
     iteration = _PROXIMAL_OVERHEAD + evaluation_cost(objective) + products
     per_square = objective.n_samples / objective.rates.product
     per_square += _MODEL_PASSES / _MODEL_RATE
@@ -154,7 +185,8 @@ def formulas(rates):
 
     n rows, p features (n p stored entries if sparse), K rows of parameters, t = K (p + 1)
     parameters, m of them in a working set; 1 <= C <= 1e4, which stands for no penalty. p^2, p^3
-    and the p of K + p are left out where the covariance is a diagonal.
+    and the p of K + p are left out where the covariance is a diagonal. With sparse X the second
+    part of "lbfgs" counts at most as much as the first.
 
     Parameters
     ----------

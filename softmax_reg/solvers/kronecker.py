@@ -122,12 +122,15 @@ class KroneckerTransform:
     ----------
     smallest_deviation, largest_deviation : float
         Smallest and largest standard deviation of the features that vary.
+    is_full : bool
+        Whether the covariance is a matrix, not its diagonal.
     """
 
     def __init__(self, curvature, l2, fit_intercept, algebra, previous=None):
         self._product = algebra.product
         self._is_orthonormal = False
         classes, self._mean, covariance = curvature
+        self.is_full = covariance.ndim == 2
         deviations = np.sqrt(np.maximum(
             np.diag(covariance) if covariance.ndim == 2 else covariance, 0.0
         ))
@@ -197,9 +200,11 @@ class KroneckerTransform:
         return columns if basis is None else self._product(basis, columns)
 
 
-def kronecker_transform(objective, theta, previous=None):
+def kronecker_transform(objective, theta, previous=None, full=True):
     """Compute the transform at `theta`; one pass over the rows.
 
+    full : bool
+        Whether to take the full covariance of the features, if the objective has one.
     previous : KroneckerTransform, optional
         Transform whose eigenvectors are used again where new ones would cost more than the
         iterations that they save.
@@ -208,6 +213,6 @@ def kronecker_transform(objective, theta, previous=None):
     if previous is not None and _EIGEN_FLOPS * objective.n_features**3 <= iterations:
         previous = None
     return KroneckerTransform(
-        objective.curvature(theta), objective.penalty.curvature, objective.fit_intercept,
+        objective.curvature(theta, full), objective.penalty.curvature, objective.fit_intercept,
         objective.algebra, previous,
     )

@@ -3,12 +3,16 @@
 import numpy as np
 
 from ..parallel.elementwise import inner
+from .costs import iterations_per_covariance
 from .factor import SINGULAR, factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 from .line_search import line_search
 
 # Largest number of iterations of conjugate gradients in a step of truncated Newton.
 _MAX_CG = 200
+# Cost of a full covariance, in evaluations, up to which it preconditions an outer iteration of
+# truncated Newton; beyond, its diagonal does.
+_FULL_WITHIN = 100
 # Half the squared decrement, as a fraction of the tolerance, below which the next step is taken
 # for the last, whose end needs no Hessian.
 _LAST = 1e-2
@@ -162,8 +166,9 @@ def newton_cg(objective, point, monitor, carry=None, max_inner=_MAX_CG):
         The argument, unchanged.
     """
     given = carry if isinstance(carry, KroneckerTransform) else None
+    is_full = iterations_per_covariance(objective) <= _FULL_WITHIN
     while monitor.wants_more(point):
-        transform = given or kronecker_transform(objective, point.theta)
+        transform = given or kronecker_transform(objective, point.theta, full=is_full)
         step = _truncated_step(objective, point, transform, max_inner)
         slope = inner(point.grad, step)
         enough = monitor.tol * point.value

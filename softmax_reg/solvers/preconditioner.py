@@ -1,8 +1,11 @@
 """The change of variables of L-BFGS, and the rule for its renewal.
 
 Kronecker factors cost about as much as an evaluation, and are exact where all rows have the
-same probabilities, as at the null model. A Hessian costs as much as many evaluations (`costs`)
-and is an option for small numbers of parameters only. A Hessian is computed where both conditions
+same probabilities, as at the null model. The covariance of many features costs far more where
+evaluations are cheap, as with sparse or few rows: L-BFGS then begins with its diagonal, and takes
+the full one if the iterations left, at the rate of the last ones, would cost more. A Hessian
+costs as much as many evaluations (`costs`) and is an option for small numbers of parameters only.
+A Hessian is computed where both conditions
 hold:
 
 - The iterations left to the tolerance, at the rate of the last ones, would cost more than the
@@ -22,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .costs import iterations_per_factor, iterations_per_hessian
+from .costs import iterations_per_covariance, iterations_per_factor, iterations_per_hessian
 from .factor import factorisations, fill_null_space
 from .kronecker import KroneckerTransform, kronecker_transform
 
@@ -38,6 +41,8 @@ _WINDOW = 4
 # Least number of iterations with Kronecker factors before the rate counts. The first iterations
 # are slow because L-BFGS has few pairs.
 _FIRST_WINDOW = 10
+# Cost of a full covariance, in iterations, up to which L-BFGS takes it from the start.
+_FULL_AT_ONCE = 30
 # Typical gain of an iteration with Kronecker factors, and with a recent Hessian.
 _KRONECKER_GAIN = 0.25
 _HESSIAN_GAIN = 1.0
@@ -83,7 +88,12 @@ class Preconditioner:
         self._price = iterations_per_hessian(objective)
         self._is_exact = False
         self._refresh_after = _FIRST_REFRESH
+        self._price_of_full = iterations_per_covariance(objective)
         self.carry = carry if isinstance(carry, CarriedFactors) else CarriedFactors()
+        kronecker = self.carry.kronecker
+        self._is_full = self._price_of_full <= _FULL_AT_ONCE or (
+            kronecker is not None and kronecker.is_full
+        )
         iterations = 0.0 if not np.any(point.theta[:, :-1]) else left / _KRONECKER_GAIN
         has_factor = (
             _pays(iterations, iterations_per_factor(objective), left) and self._adapt(point)
@@ -129,12 +139,25 @@ class Preconditioner:
             iterations = left / rate if rate > 0 else np.inf
             if _pays(iterations, self._price, left) and self._factorise(point):
                 return True
+        is_diagonal = not self._is_exact and not self._is_full
+        if is_diagonal and _pays(self._left_at(left), self._price_of_full, left, _KRONECKER_GAIN):
+            self._is_full = True
+            self._approximate(point)
+            return True
         falls = point.value <= _REFRESH_BELOW * self._value
         if self._is_exact or n < self._refresh_after or not falls:
             return False
         self._approximate(point)
         self._refresh_after *= _REFRESH_FACTOR
         return True
+
+    def _left_at(self, left):
+        """Return the iterations left at the rate of the last ones, more than for a Hessian.
+
+        Fewer would be misled by a few slow iterations.
+        """
+        rate = (self._gains[-1] - self._gains[-1 - _FIRST_WINDOW]) / _FIRST_WINDOW
+        return left / rate if rate > 0 else np.inf
 
     def renew(self, point):
         """Compute a transform of the same kind at `point`; Kronecker factors if this fails."""
@@ -175,7 +198,9 @@ class Preconditioner:
     def _approximate(self, point):
         """Compute Kronecker factors at `point` and use them from now on."""
         objective = self._objective
-        kronecker = kronecker_transform(objective, point.theta, self.carry.kronecker)
+        kronecker = kronecker_transform(
+            objective, point.theta, self.carry.kronecker, self._is_full
+        )
         self.carry.kronecker = kronecker
         self._is_exact = False
         self._restart(point, kronecker)
@@ -187,10 +212,12 @@ class Preconditioner:
         self._gains = []
 
 
-def _pays(iterations, price, left):
-    """Tell whether a Hessian at a price, with the iterations after it, costs less than others.
+def _pays(iterations, price, left, gain=_HESSIAN_GAIN):
+    """Tell whether a transform at a price, with the iterations after it, costs less than others.
 
     iterations, price : float
-        Number of iterations without the Hessian, and of those that cost as much as it does.
+        Number of iterations without the transform, and of those that cost as much as it does.
+    gain : float
+        Gain of an iteration with it.
     """
-    return iterations > price + max(left, 0.0) / _HESSIAN_GAIN
+    return iterations > price + max(left, 0.0) / gain

@@ -19,6 +19,7 @@ inexact proximal quasi-Newton method with global complexity analysis, Math. Prog
 import numpy as np
 
 from ..parallel.elementwise import inner
+from .costs import takes_covariance
 from .newton import conjugate_gradients
 from .quadratic import QuadraticModel, minimise_model
 from .working_set import WorkingSet
@@ -73,7 +74,7 @@ class Metric:
 
     def __init__(self, objective, theta):
         self.algebra = objective.algebra
-        classes, mean, covariance = objective.curvature(theta)
+        classes, mean, covariance = objective.curvature(theta, takes_covariance(objective))
         if classes.ndim == 1:
             classes = np.diag(classes)
         n_rows = len(classes)
@@ -305,7 +306,7 @@ def proximal_lbfgs(objective, point, monitor, carry=None):
         The argument, unchanged.
     """
     working = WorkingSet(
-        objective, by_feature=True, everything=objective.has_full_covariance
+        objective, by_feature=True, everything=takes_covariance(objective)
     )
     metric, damping = None, 1.0
     since, refresh_after, refreshed_value = 0, _FIRST_REFRESH, point.value
