@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_digits
 
-from softmax_reg import softmax_path
+from softmax_reg import SoftmaxRegression, softmax_path
 from softmax_reg.problem.objective import Objective
 from softmax_reg.problem.penalty import L2Penalty, penalty_of
 from softmax_reg.solvers import Monitor, minimise
 from softmax_reg.solvers import preconditioner as preconditioner_module
-from softmax_reg.solvers.costs import iterations_per_hessian
+from softmax_reg.solvers.costs import iterations_per_hessian, takes_covariance
 from softmax_reg.solvers.factor import factorisations
 from softmax_reg.solvers.preconditioner import Preconditioner
 
-from ..problems import EPS, objective_of
+from ..problems import EPS, bundled, objective_of
 
 # As if all that could be gained were still to gain.
 FAR = 35.0
@@ -197,3 +198,66 @@ def test_a_path_may_change_its_solver_with_its_penalty():
             assert results[-1].status == "converged" and results[-1].solver == solver
         assert results[0].value == pytest.approx(results[1].value, rel=2e-9)
         carry = results[0].carry
+
+
+def counted(monkeypatch):
+    """A list to which every pass for Kronecker factors adds whether the covariance is full."""
+    seen, curvature = [], Objective.curvature
+
+    def count(objective, theta, full=True):
+        found = curvature(objective, theta, full)
+        seen.append(found.covariance.ndim == 2)
+        return found
+
+    monkeypatch.setattr(Objective, "curvature", count)
+    return seen
+
+
+def sparse_counts(n_samples, n_features, n_classes):
+    """Counts of words whose frequencies fall as 1 / rank, some of them of a class."""
+    rng = np.random.default_rng(0)
+    frequency = 1 / np.arange(1, n_features + 1)
+    frequency /= frequency.sum()
+    topics = rng.dirichlet(20 * frequency, n_classes)
+    y = rng.integers(0, n_classes, n_samples)
+    X = np.stack([rng.multinomial(40, 0.7 * frequency + 0.3 * topics[k]) for k in y])
+    return sparse.csr_array(X.astype(float)), y
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("options, most", [
+    ({}, 80), ({"C": 100.0}, 150), ({"C": 10.0, "l1_ratio": 1.0}, 200),
+])
+def test_sparse_rows_take_the_diagonal_covariance(options, most, monkeypatch):
+    """There, one of 1,500 features costs hundreds of iterations; working sets may get small."""
+    seen = counted(monkeypatch)
+    X, y = sparse_counts(3000, 1500, 5)
+    model = SoftmaxRegression(**options).fit(X, y)
+    assert not seen[0] and ("l1_ratio" in options or not any(seen))
+    assert model.dual_gap_ <= 1e-4 * model.objective_ and model.n_evaluations_ < most
+
+
+@pytest.mark.compiled
+def test_correlated_columns_get_the_full_covariance(monkeypatch):
+    """After the first iterations with the diagonal, which would take hundreds."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1500, 40)) @ rng.standard_normal((40, 700))
+    X += 0.1 * rng.standard_normal(X.shape)
+    y = (X[:, :20] @ rng.standard_normal((20, 5)) / 20 + rng.gumbel(size=(1500, 5))).argmax(axis=1)
+    seen = counted(monkeypatch)
+    model = SoftmaxRegression(solver="lbfgs").fit(X, y)
+    assert not seen[0] and seen[-1] and seen == sorted(seen)
+    few = model.n_evaluations_
+    monkeypatch.setattr(preconditioner_module, "iterations_per_covariance", lambda _: np.inf)
+    model = SoftmaxRegression(solver="lbfgs").fit(X, y)
+    assert model.n_evaluations_ > 2 * few
+
+
+def test_cheap_covariances_are_taken_at_once(monkeypatch):
+    """As of few columns, by L-BFGS and by proximal L-BFGS."""
+    X, y = bundled("digits")
+    seen = counted(monkeypatch)
+    SoftmaxRegression(solver="lbfgs").fit(X, y)
+    assert seen and all(seen)
+    objective = make(n_samples=4000, n_features=8)
+    assert takes_covariance(objective)
