@@ -2,11 +2,12 @@
 
     python -m tests.soak [--fits N] [--seed SEED]
 
-Dense and CSR, float32 and float64, all solvers, weights, L2, elastic net, L1 and grouped
-penalties, 1 to 4 kernel threads. The objective of every fit is compared with that of Newton's
-method, exact or proximal, run to the rounding floor or near it: it must be within the duality
-gap, and within `tol` unless the fit warned. Memory may not grow, except by a bounded size for
-every kernel that is first loaded. Takes minutes, so it is no part of the suite.
+Dense and CSR, float32 and float64, in NumPy and in kernels, all solvers, weights, offsets, label
+smoothing, L2, elastic net, L1 and grouped penalties, 1 to 4 kernel threads. The objective of
+every fit is compared with that of Newton's method, exact or proximal, run to the rounding floor
+or near it: it must be within the duality gap, and within `tol` unless the fit warned. Memory may
+not grow, except by a bounded size for every kernel that is first loaded. Takes minutes, so it is
+no part of the suite.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from scipy import sparse
 from softmax_reg import SoftmaxRegression
 from softmax_reg.estimators import regression
 from softmax_reg.parallel import launch
+from softmax_reg.rows import small
 from softmax_reg.solvers import choose_solver
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
@@ -53,7 +55,7 @@ def n_loaded():
 
 
 def problem(rng):
-    """(X, y, weight, parameters) of random shape, scales and kind."""
+    """(X, y, arguments of fit, parameters) of random shape, scales and kind."""
     n_classes = int(rng.integers(2, 9))
     n_samples = int(rng.integers(2 * n_classes, 3000))
     n_features = int(rng.integers(1, 40))
@@ -63,12 +65,17 @@ def problem(rng):
     y = np.r_[np.arange(n_classes), rng.integers(0, n_classes, n_samples - n_classes)]
     X += centres[y] * rng.uniform(0, 2)
     X = X.astype(rng.choice([np.float32, np.float64]))
-    weight = rng.exponential(size=n_samples) if rng.random() < 0.5 else None
+    given = {}
+    if rng.random() < 0.5:
+        given["sample_weight"] = rng.exponential(size=n_samples)
+    if rng.random() < 0.25:
+        given["offset"] = rng.standard_normal((n_samples, n_classes)) * 10.0 ** rng.uniform(-1, 1)
     parameters = {
         "C": 10.0 ** rng.integers(-3, 4), "fit_intercept": bool(rng.random() < 0.8),
         "class_weight": rng.choice([None, "balanced"]),
+        "label_smoothing": float(rng.choice([0.0, 0.0, 0.0, 0.1])),
     }
-    return (sparse.csr_array(X) if rng.random() < 0.4 else X), y, weight, parameters
+    return (sparse.csr_array(X) if rng.random() < 0.4 else X), y, given, parameters
 
 
 def main():
@@ -84,7 +91,8 @@ def main():
     for fit in range(arguments.fits):
         n_threads = int(rng.integers(1, 5))
         launch.n_threads = lambda n_threads=n_threads: n_threads
-        X, y, weight, parameters = problem(rng)
+        small.MAX_LOGITS = int(rng.choice([0, 20_000]))
+        X, y, given, parameters = problem(rng)
         solver = (SOLVERS + SPARSE_SOLVERS)[fit % 6]
         best_solver, best_tol = "newton-cholesky", 0.0
         if solver in SPARSE_SOLVERS:
@@ -94,18 +102,20 @@ def main():
             best_tol = 1e-10    # far from the floor, which takes grouped fits long to reach
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model = SoftmaxRegression(solver=solver, **parameters).fit(X, y, weight)
+            model = SoftmaxRegression(solver=solver, **parameters).fit(X, y, **given)
             regression.choose_solver = choose_solver
             best = SoftmaxRegression(solver=best_solver, tol=best_tol, **parameters)
-            best.fit(X, y, weight)
+            best.fit(X, y, **given)
         warned += bool(caught)
         excess = model.objective_ - min(best.objective_, model.objective_)
         # An error of a logit, relative to its terms, is a relative error of a row's loss.
         terms = (abs(X) @ abs(model.coef_).T).max() + abs(model.intercept_).max()
+        offset = {"offset": given["offset"]} if "offset" in given else {}
+        terms += abs(given.get("offset", np.zeros(1))).max()
         rounding = 8 * np.finfo(float).eps * model.objective_ * (8 + terms)
         wrong += not (
             excess <= model.dual_gap_ + rounding
-            and np.isfinite(model.predict_proba(X)).all()
+            and np.isfinite(model.predict_proba(X, **offset)).all()
         )
         missed += not caught and excess > model.tol * model.objective_ + rounding
         worst = max(worst, excess / model.objective_)

@@ -89,10 +89,9 @@ def wide():
     return X, y
 
 
-def text():
-    """CSR 50,000 x 30,000, 50 classes: word counts with a power-law vocabulary, TF-IDF-like."""
+def text(n=50_000, p=30_000, n_classes=50):
+    """CSR: word counts with a power-law vocabulary, TF-IDF-like."""
     rng = np.random.default_rng(5)
-    n, p, n_classes = 50_000, 30_000, 50
     words = 1 / np.arange(1, p + 1) ** 1.1
     y = rng.integers(0, n_classes, n)
     lengths = rng.geometric(1 / 100, n) + 10
@@ -146,6 +145,7 @@ WORKLOADS = {
     "many classes": Workload(many_classes),
     "wide": Workload(wide),
     "text": Workload(text),
+    "text of 2000 words": Workload(lambda: text(5000, 2000, 10)),
     "wine L1": Workload(lambda: bundled("wine"), l1_ratio=1.0),
     "digits L1": Workload(lambda: bundled("digits"), l1_ratio=1.0),
     "digits standardised L1": Workload(lambda: bundled("digits", standardised=True), l1_ratio=1.0),

@@ -341,3 +341,12 @@ def test_distillation():
         found[name] = [tuple(map(float, cell.split(" / "))) for cell in cells]
     labels, _, probabilities = found.values()
     assert probabilities[2][0] > labels[2][0] and probabilities[2][1] < labels[2][1]
+
+
+def test_cold_start_benchmark():
+    """A process of iris compiles nothing, so that cold and warm ones take as long."""
+    script = ROOT / "examples" / "benchmarks" / "cold_start.py"
+    header, line = output(script, "--cases", "iris", "--repeats", "1").splitlines()
+    assert header.split()[:3] == ["LogisticRegression", "cold", "warm"]
+    cells = re.findall(r"-?[0-9.]+", line)
+    assert line.startswith("iris") and len(cells) == 6 and float(cells[1]) > 0
