@@ -24,15 +24,19 @@ separated data in binary logistic regression models, DPhil thesis, University of
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import eigh
 from scipy.optimize import linprog
 
-from .factor import SINGULAR, factorisations, fill_null_space
+from .factor import SINGULAR, fill_null_space
 
 _EPS = np.finfo(np.float64).eps
 # Number of entries of a dense block of rows.
 _BLOCK_SIZE = 2**18
 # Change of a margin by a Newton step below which the step proves that classes overlap.
 MOVED = 0.5
+# Change of a margin, by a unit step along a flat direction of a Hessian scaled to a unit diagonal,
+# up to which rounding explains it. Along others it is at least of the order of 1.
+_UNMOVED = 1e-10
 # Largest number of variables, of nonzeros, of pivots of the simplex method, and of linear
 # programmes in a proof: a proof then never costs more than a long fit.
 _MAX_VARIABLES = 1000
@@ -94,7 +98,7 @@ def shows_overlap(objective, point):
     multipliers s_i q_ik (1 + z_ik), z_ik the change by d of the logit of class k in row i, minus
     its mean over the classes. They are positive where d moves no margin by half or more.
 
-    The cost is a Hessian in these parameters.
+    The cost is a Hessian in these parameters and its eigenvectors.
 
     Returns
     -------
@@ -110,12 +114,23 @@ def shows_overlap(objective, point):
     hessian = objective.hessian(point.theta, index)
     if objective.n_rows > 1:
         fill_null_space(hessian, np.arange(len(index)).reshape(objective.n_rows, -1).T)
-    transform = next(factorisations(hessian), None)
-    if transform is None or not transform.least_pivot > SINGULAR:
+    scale = 1 / np.sqrt(np.maximum(hessian.diagonal(), np.finfo(np.float64).tiny))
+    if not np.isfinite(hessian).all():
         return False
-    step = np.zeros(point.theta.size)
-    step[index] = transform.solve(point.grad.ravel()[index])
-    return largest_move(objective, step.reshape(point.theta.shape)) < MOVED
+    values, vectors = eigh(hessian * scale * scale[:, np.newaxis], driver="evd")
+    vectors *= scale[:, np.newaxis]
+    is_flat = values <= SINGULAR
+
+    def move(direction):
+        step = np.zeros(point.theta.size)
+        step[index] = direction
+        return largest_move(objective, step.reshape(point.theta.shape))
+
+    # Collinear columns have directions that move no margin, and so cannot separate.
+    if not all(move(vector) <= _UNMOVED for vector in vectors[:, is_flat].T):
+        return False
+    some = vectors[:, ~is_flat]
+    return move(some @ ((point.grad.ravel()[index] @ some) / values[~is_flat])) < MOVED
 
 
 def largest_move(objective, step):

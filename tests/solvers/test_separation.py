@@ -195,6 +195,22 @@ def test_an_exact_step_shows_overlap_only_where_there_is_some(block):
     assert set(verdicts) == {(True, False), (False, True)}
 
 
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_collinear_columns_hide_no_direction(n_classes, separable):
+    """Indicators of every group beside an intercept: flat directions that move no margin."""
+    rng = np.random.default_rng(n_classes)
+    X = np.column_stack([rng.standard_normal((300, 3)), np.eye(4)[rng.integers(0, 4, 300)]])
+    y = (X[:, :1] * np.arange(n_classes) + rng.gumbel(size=(300, n_classes))).argmax(axis=1)
+    if separable:
+        X[:, 2] = (y == 1) & (rng.random(300) < 0.2)
+    objective = make(X, y, free=slice(None))
+    assert shows_overlap(objective, near_optimum(objective, 1e-6)) is not separable
+    for solver in SOLVERS:
+        _, caught = fit(X, y, C=np.inf, solver=solver)
+        assert caught == [SeparationWarning] * separable
+
+
 def test_overlap_is_not_looked_for_where_it_costs_more_than_a_fit(monkeypatch):
     """Too many parameters, or rows out of reach: None."""
     objective = make(*overlapping_or_not(1), free=slice(None))
