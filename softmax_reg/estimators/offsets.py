@@ -23,7 +23,7 @@ def check_offset(offset, X, n_classes):
     Returns
     -------
     offset : ndarray of shape (n_samples, n_rows), float64
-        Of two classes, the log-odds of the second.
+        With two classes: log-odds of the second.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def class_sums(loss_grad, shares, null_shares, row_sums, fit_intercept):
     Returns
     -------
     class_sums : (n_rows, n_features + 1)
-        Of two classes the second alone, where loss_grad has one row.
+        With one row in loss_grad: of the second of two classes.
     """
     first, n_classes = len(shares) - len(loss_grad), len(shares)
     q = null_shares if fit_intercept else np.full(n_classes, 1 / n_classes)

@@ -142,6 +142,7 @@ class Objective:
 
         features : (m,) integers, ascending
         """
+        assert not self.terms
         columns, null = np.append(features, self.n_features), self.null_point
         return replace(
             self, rows=self.rows.columns(features), penalty=self.penalty.restricted(features),
@@ -159,7 +160,6 @@ class Objective:
     n_entries = property(lambda self: self.rows.n_entries, doc="Number of entries X stores.")
     is_sparse = property(lambda self: self.rows.is_sparse, doc="Whether X is sparse.")
     rates = property(lambda self: self.rows.rates, doc="`Rates` of the passes.")
-
     algebra = property(lambda self: self.rows.algebra, doc="`HostAlgebra` of the rows.")
 
     @property

@@ -113,7 +113,7 @@ def iterations_per_covariance(objective):
 def takes_covariance(objective):
     """Tell whether models of proximal L-BFGS take the full covariance, not only its diagonal.
 
-    They do where products with it take no longer than the rest of an iteration.
+    Models take it where products with it are no slower than the rest of an iteration.
     """
     products = _products_cost(objective, objective.n_features)
     rest = _PROXIMAL_OVERHEAD + evaluation_cost(objective)

@@ -87,7 +87,7 @@ FORMS = {"dense": np.asarray, "CSR": sparse.csr_array, "float32": lambda X: X.as
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_the_optimum(fit_intercept, n_classes, targets, solver):
-    """That of SciPy, between objective_ - dual_gap_ and objective_."""
+    """The optimum by SciPy lies between objective_ - dual_gap_ and objective_."""
     X, y, weight, offset = problem(n_classes)
     T = soft(y, n_classes) if targets == "soft" else np.eye(n_classes)[y]
     smoothing = 0.1 if targets == "smoothed" else 0.0
