@@ -73,7 +73,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
     def _predictions(self, X, kind, offset):
         """Predict on the device or the host; see `prediction.predictions`."""
         check_is_fitted(self)
-        self._check_has_offset(offset)
+        offset = self._offset_for(offset)
         on_device = is_on_device(X)
         if on_device:
             check_device(self.device, X)
@@ -105,9 +105,17 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             check_array(X, accept_sparse="csr", estimator=self, input_name="X", dtype=dtype)
         return out if on_device else as_numpy(out)
 
-    def _check_has_offset(self, offset):
-        """Raise a ValueError unless there is an offset if and only if `fit` had one."""
+    def _offset_for(self, offset):
+        """Return the offset of a prediction: the one given, or that of a `bound` model.
+
+        Raises
+        ------
+        ValueError
+            Unless there is one if and only if `fit` had one.
+        """
         has_offset = getattr(self, "has_offset_", False)
+        if has_offset and offset is None:
+            offset = vars(self).get("_bound_offset")
         if has_offset and offset is None:
             raise ValueError(
                 f"This {type(self).__name__} was fitted with an offset and needs one to predict: "
@@ -119,6 +127,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
                 f"This {type(self).__name__} was fitted without an offset and takes none to "
                 "predict. Pass offset to fit too."
             )
+        return offset
 
     def predict(self, X, offset=None):
         """Predict the most probable class of each row.

@@ -26,11 +26,13 @@ from .folds import (
     class_totals,
     classes_lacking,
     fold_path,
+    mean_of_best,
     model_of,
     selected,
     set_coefficients,
     split,
 )
+from .offsets import bound, with_offset
 from .online import OF_FIT
 from .outcome import warn_of_folds, warn_of_path, warn_of_weightless
 from .parameters import problem_options
@@ -92,7 +94,7 @@ penalty_factor, groups, device, precision, label_smoothing
     gaps_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
         Relative duality gaps of the fits.
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs), int32
-    coef_, intercept_, classes_, n_features_in_, feature_names_in_
+    coef_, intercept_, classes_, has_offset_, n_features_in_, feature_names_in_
         As in `SoftmaxRegression`; with refit also `objective_`, `dual_gap_`,
         `newton_decrement_`, `n_evaluations_`, `solver_` and `history_`.
 
@@ -204,7 +206,7 @@ penalty_factor, groups, device, precision, label_smoothing
             raise ValueError("selection='one_se' needs refit=True, got refit=False.")
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X, y, sample_weight=None, offset=None, **params):
         """Choose C and l1_ratio, and fit the model.
 
         Nothing changes on the estimator until the fit has ended.
@@ -219,6 +221,10 @@ penalty_factor, groups, device, precision, label_smoothing
             classes; a row counts by the sum of its targets.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights of the rows, in the fits and in the scores.
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            As in `SoftmaxRegression.fit`, in the fits and in the scores: the models that scorers
+            get add it to the logits of the rows that they score. With intercepts the training
+            rows of every fold need every class.
         **params : dict
             Arguments of the splitter and the scorer, as in scikit-learn; of the scorer alone
             unless metadata routing is enabled.
@@ -241,17 +247,20 @@ penalty_factor, groups, device, precision, label_smoothing
             Once, if any fits ended short of `tol`.
         """
         _raise_for_params(params, self, "fit")
-        X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
-            X, y, sample_weight
+        X, y, sample_weight, offset = (as_numpy(a) if is_on_device(a) else a for a in (
+            X, y, sample_weight, offset
         ))
         data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
+        data = with_offset(data, offset)
         Cs = self._grid()
         l1_ratios = np.array(self.l1_ratios, dtype=np.float64)
         options = problem_options(self, data)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(data.y))
         if _routing_enabled():
-            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            routed = process_routing(
+                self, "fit", sample_weight=sample_weight, offset=offset, **params
+            )
             for_splitter, for_scorer = routed.splitter.split, routed.scorer.score
         else:
             for_splitter, for_scorer = {}, dict(params)
@@ -260,7 +269,7 @@ penalty_factor, groups, device, precision, label_smoothing
         labels = data.y if data.y.ndim == 1 else data.classes[data.index]
         splitter = check_cv(self.cv, labels, classifier=True)
         folds = list(splitter.split(data.X, labels, **for_splitter))
-        lacking = classes_lacking(data, folds)
+        lacking = classes_lacking(data, folds, self.fit_intercept)
         score = fold_scorer(self.scoring, data, for_scorer)
         paths = self._paths(data, folds, l1_ratios, Cs, score, options)
 
@@ -283,24 +292,18 @@ penalty_factor, groups, device, precision, label_smoothing
             start = coefs[complete, i, j].mean(axis=0) if complete.any() else None
             model = model_of(self, fitted["C_"], fitted["l1_ratio_"])
             if start is not None:
-                set_coefficients(model, *split(start, self.fit_intercept), data.classes)
-            model.fit(X, y, sample_weight)
+                set_coefficients(model, *split(start, self.fit_intercept), data)
+            model.fit(X, y, sample_weight, offset=offset)
             fitted |= {
                 name: value for name, value in vars(model).items()
                 if name.endswith("_") and name != "n_iter_"
             }
         else:
-            best = [best_of(fold) for fold in scores[counts]]
-            chosen = np.array(
-                [path[index] for path, index in zip(coefs[counts], best, strict=True)]
+            fitted |= mean_of_best(
+                coefs[counts], scores[counts], complete[counts], Cs, l1_ratios, self.fit_intercept
             )
-            told = complete[counts]
-            mean = chosen[told].mean(axis=0) if told.any() else chosen.mean(axis=0)
-            coef, intercept = split(mean, self.fit_intercept)
             fitted |= {
-                "C_": float(np.mean([Cs[j] for _, j in best])),
-                "l1_ratio_": float(np.mean([l1_ratios[i] for i, _ in best])),
-                "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
+                "classes_": data.classes, **data.names, "has_offset_": data.offset is not None,
             }
             warn_of_weightless(data.classes[class_totals(data) == 0], self.fit_intercept)
         warn_of_folds([data.classes[mask].tolist() for mask in lacking])
@@ -312,7 +315,7 @@ penalty_factor, groups, device, precision, label_smoothing
         self.__dict__ = kept | fitted    # all at once
         return self
 
-    def score(self, X, y, *, sample_weight=None, **score_params):
+    def score(self, X, y, *, sample_weight=None, offset=None, **score_params):
         """Return the score of `scoring` on X and y.
 
         Parameters
@@ -320,6 +323,8 @@ penalty_factor, groups, device, precision, label_smoothing
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
         sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            As in `predict`; the model that the scorer gets adds it.
         **score_params : dict
             Arguments of the scorer, if metadata routing is enabled.
 
@@ -330,10 +335,13 @@ penalty_factor, groups, device, precision, label_smoothing
         _raise_for_params(score_params, self, "score")
         if sample_weight is not None:
             score_params["sample_weight"] = sample_weight
-        if _routing_enabled():
-            score_params = process_routing(self, "score", **score_params).scorer.score
         check_is_fitted(self)
-        return scorer_for(self.scoring, self.classes_, y)(self, X, y, **score_params)
+        offset = self._offset_for(offset)
+        if _routing_enabled():
+            routed = process_routing(self, "score", offset=offset, **score_params)
+            score_params = routed.scorer.score
+        scorer = scorer_for(self.scoring, self.classes_, y)
+        return scorer(bound(self, offset), X, y, **score_params)
 
     def get_metadata_routing(self):
         """Return the routing to the splitter and the scorer, as in `LogisticRegressionCV`.

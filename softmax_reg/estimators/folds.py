@@ -36,7 +36,7 @@ def class_totals(data, rows=slice(None)):
     return np.einsum("i,ik->k", data.weight[rows], data.mixture[rows])
 
 
-def classes_lacking(data, folds):
+def classes_lacking(data, folds, fit_intercept):
     """Return the mask of the classes without weight in the training rows of each fold.
 
     Parameters
@@ -45,6 +45,7 @@ def classes_lacking(data, folds):
         All rows.
     folds : list of (train, test)
         Indices of the rows to fit, and of the rows to score.
+    fit_intercept : bool
 
     Returns
     -------
@@ -54,7 +55,8 @@ def classes_lacking(data, folds):
     Raises
     ------
     ValueError
-        If there are no folds, or the training rows of a fold have no weight.
+        If there are no folds, the training rows of a fold have no weight, or they lack a class
+        where there are an offset and intercepts.
     """
     if not folds:
         raise ValueError("cv must give at least one fold, got none.")
@@ -69,6 +71,12 @@ def classes_lacking(data, folds):
                 "all their weights are 0."
             )
         lacking.append(weighted & ~trained)
+        if data.offset is not None and fit_intercept and lacking[-1].any():
+            raise ValueError(
+                "offset needs every class to have weight in the training rows of every fold, but "
+                f"those of fold {k} of {len(folds)} lack the classes "
+                f"{data.classes[lacking[-1]].tolist()}. Use stratified or shuffled folds."
+            )
     return np.array(lacking)
 
 
@@ -80,10 +88,13 @@ def model_of(estimator, C, l1_ratio):
     )
 
 
-def set_coefficients(model, coef, intercept, classes):
-    """Set the fitted attributes of `model`, for predictions and warm starts."""
-    model.coef_, model.intercept_, model.classes_ = coef, intercept, classes
-    model.n_features_in_ = coef.shape[1]
+def set_coefficients(model, coef, intercept, data):
+    """Set the fitted attributes of `model`, for predictions and warm starts.
+
+    data : TrainingData
+    """
+    model.coef_, model.intercept_, model.classes_ = coef, intercept, data.classes
+    model.n_features_in_, model.has_offset_ = coef.shape[1], data.offset is not None
 
 
 def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
@@ -112,6 +123,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     fold = data._replace(
         X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train],
         mixture=data.mixture[train] if is_by_row else data.mixture,
+        offset=None if data.offset is None else data.offset[train],
     )
     score_model = score(test)
     order = np.argsort(Cs, kind="stable")
@@ -120,7 +132,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     fits, coefs, scores = ([None] * len(Cs) for _ in range(3))
     for j, fit in zip(order, path, strict=True):
         model = model_of(estimator, Cs[j], l1_ratio)
-        set_coefficients(model, fit.coef, fit.intercept, data.classes)
+        set_coefficients(model, fit.coef, fit.intercept, data)
         joined = fit.coef
         if estimator.fit_intercept:
             joined = np.column_stack([fit.coef, fit.intercept])
@@ -141,6 +153,30 @@ def split(joined, fit_intercept):
     if fit_intercept:
         return joined[:, :-1].copy(), joined[:, -1].copy()
     return joined, np.zeros(len(joined), dtype=joined.dtype)
+
+
+def mean_of_best(coefs, scores, complete, Cs, l1_ratios, fit_intercept):
+    """Return the means, over folds, of each fold's best candidate: the fitted attributes.
+
+    Parameters
+    ----------
+    coefs : ndarray of shape (n_folds, n_l1_ratios, n_Cs, n_rows, n_dof)
+    scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
+    complete : (n_folds,) bool
+        Folds that lack no class. Unless all do, the coefficients of the others do not enter
+        their mean.
+    Cs, l1_ratios : ndarray
+    fit_intercept : bool
+    """
+    best = [best_of(fold) for fold in scores]
+    chosen = np.array([path[index] for path, index in zip(coefs, best, strict=True)])
+    mean = chosen[complete].mean(axis=0) if complete.any() else chosen.mean(axis=0)
+    coef, intercept = split(mean, fit_intercept)
+    return {
+        "C_": float(np.mean([Cs[j] for _, j in best])),
+        "l1_ratio_": float(np.mean([l1_ratios[i] for i, _ in best])),
+        "coef_": coef, "intercept_": intercept,
+    }
 
 
 def best_of(scores):

@@ -10,6 +10,33 @@ from ..rows.row_blocks import RowBlocks
 from .validation import real_array
 
 
+def with_offset(data, offset):
+    """Return `TrainingData` with an offset, checked by `check_offset`; None changes nothing."""
+    if offset is None:
+        return data
+    return data._replace(offset=check_offset(offset, data.X, len(data.classes)))
+
+
+def bound(model, offset):
+    """Return a copy of a fitted model whose predictions add an offset where they get none.
+
+    Scorers predict without an offset. The copy shares the attributes of `model`.
+
+    Parameters
+    ----------
+    model : LinearSoftmaxClassifier
+        Fitted with an offset.
+    offset : array-like, or None
+        As in `check_offset`, for the rows that will be predicted; with None, `model` itself is
+        returned.
+    """
+    if offset is None:
+        return model
+    copy = object.__new__(type(model))    # much faster than `copy.copy`
+    vars(copy).update(vars(model), _bound_offset=offset)
+    return copy
+
+
 def check_offset(offset, X, n_classes):
     """Validate offsets for the rows of X.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..problem.problem import Problem
-from .offsets import check_offset
+from .offsets import with_offset
 from .outcome import warn_of_path, warn_of_weightless
 from .parameters import problem_options
 from .regression import SoftmaxRegression
@@ -134,8 +134,7 @@ device, precision, label_smoothing
     )
     estimator._validate_params()
     data = check_training_data(estimator, X, y, sample_weight, takes_distributions=True)
-    if offset is not None:
-        data = data._replace(offset=check_offset(offset, data.X, len(data.classes)))
+    data = with_offset(data, offset)
     problem = Problem(data, C=1.0, l1_ratio=l1_ratio, **problem_options(estimator, data))
     Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (
         check_grid(Cs)

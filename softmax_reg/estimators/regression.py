@@ -8,7 +8,7 @@ from ..rows.device_input import in_kind_of
 from ..solvers import choose_solver, expectation
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
-from .offsets import check_offset
+from .offsets import with_offset
 from .online import OF_STREAM, OnlineLearner
 from .outcome import warn_of_outcome, warn_of_weightless
 from .parameters import CONSTRAINTS, problem_options
@@ -227,8 +227,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         self : SoftmaxRegression
         """
         data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
-        if offset is not None:
-            data = data._replace(offset=check_offset(offset, data.X, len(data.classes)))
+        data = with_offset(data, offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return self._fit(data, Problem, metadata, in_kind_of(X))
 

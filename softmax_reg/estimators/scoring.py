@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_method_params
 
 from ..exceptions import warn
 from ..rows.device_input import as_numpy
+from .offsets import bound, joined
 from .prediction import predictions
 from .targets import are_distributions, share_right
 
@@ -78,6 +79,7 @@ def fold_scorer(scoring, data, params):
     scoring : str, callable or None
         A callable takes (estimator, X, y, **params) and returns a float.
     data : TrainingData
+        With an offset, scorers get models whose predictions add that of their rows.
     params : dict
         Other arguments of the scorer. An argument with an entry for each row is restricted to
         the rows to score.
@@ -92,17 +94,18 @@ def fold_scorer(scoring, data, params):
         if weight is not None and not np.any(weight):
             raise ValueError("The rows left out of a fold have no weight: sample_weight is 0.")
         X, y, index = data.X[rows], data.y[rows], data.index[rows]
+        offset = None if data.offset is None else data.offset[rows]
 
         def score(model):
-            value = _neg_log_loss(model, X, index, weight) if is_log_loss else None
-            return scorer(model, X, y, **some) if value is None else value
+            value = _neg_log_loss(model, X, index, weight, offset) if is_log_loss else None
+            return scorer(bound(model, offset), X, y, **some) if value is None else value
 
         return score
 
     return on_rows
 
 
-def _neg_log_loss(model, X, index, weight):
+def _neg_log_loss(model, X, index, weight, offset):
     """Compute scikit-learn's score neg_log_loss; None if logits overflow.
 
     On small folds, scikit-learn's own takes longer than the fit, for checks of labels and
@@ -110,10 +113,13 @@ def _neg_log_loss(model, X, index, weight):
     1 - q has lost digits where q is near 1; here both are exact.
 
     model : SoftmaxRegression, of all classes
-    X, index, weight : validated rows, the indices of their classes, and their weights or None
+    X, index, weight, offset : validated rows, the indices of their classes, and their weights
+        and offsets, or None
     """
-    device = "cpu" if sparse.issparse(X) else model.device
-    proba, all_finite = predictions(X, model.coef_, model.intercept_, "probabilities", device)
+    device, coef = "cpu" if sparse.issparse(X) else model.device, model.coef_
+    if offset is not None:
+        X, coef = joined(X, coef, offset, len(model.classes_))
+    proba, all_finite = predictions(X, coef, model.intercept_, "probabilities", device)
     if not all_finite:
         return None
     own = as_numpy(proba)[np.arange(len(index)), index]
