@@ -206,7 +206,7 @@ penalty_factor, groups, device, precision, label_smoothing
             raise ValueError("selection='one_se' needs refit=True, got refit=False.")
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, offset=None, **params):
+    def fit(self, X, y, sample_weight=None, offset=None, classes=None, **params):
         """Choose C and l1_ratio, and fit the model.
 
         Nothing changes on the estimator until the fit has ended.
@@ -225,6 +225,8 @@ penalty_factor, groups, device, precision, label_smoothing
             As in `SoftmaxRegression.fit`, in the fits and in the scores: the models that scorers
             get add it to the logits of the rows that they score. With intercepts the training
             rows of every fold need every class.
+        classes : array-like of shape (n_classes,), default=None
+            As in `SoftmaxRegression.fit`.
         **params : dict
             Arguments of the splitter and the scorer, as in scikit-learn; of the scorer alone
             unless metadata routing is enabled.
@@ -250,7 +252,7 @@ penalty_factor, groups, device, precision, label_smoothing
         X, y, sample_weight, offset = (as_numpy(a) if is_on_device(a) else a for a in (
             X, y, sample_weight, offset
         ))
-        data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
+        data = check_training_data(self, X, y, sample_weight, classes)
         data = with_offset(data, offset)
         Cs = self._grid()
         l1_ratios = np.array(self.l1_ratios, dtype=np.float64)
@@ -293,7 +295,7 @@ penalty_factor, groups, device, precision, label_smoothing
             model = model_of(self, fitted["C_"], fitted["l1_ratio_"])
             if start is not None:
                 set_coefficients(model, *split(start, self.fit_intercept), data)
-            model.fit(X, y, sample_weight, offset=offset)
+            model.fit(X, y, sample_weight, offset, classes)
             fitted |= {
                 name: value for name, value in vars(model).items()
                 if name.endswith("_") and name != "n_iter_"

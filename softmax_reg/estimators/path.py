@@ -68,6 +68,7 @@ def softmax_path(
     precision="auto",
     label_smoothing=0.0,
     offset=None,
+    classes=None,
 ):
     """Fit softmax regressions for many values of C, each warm-started from the one before.
 
@@ -90,6 +91,8 @@ def softmax_path(
 device, precision, label_smoothing
         As in `SoftmaxRegression`. The results are NumPy arrays, wherever X is.
     offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+        As in `SoftmaxRegression.fit`.
+    classes : array-like of shape (n_classes,), default=None
         As in `SoftmaxRegression.fit`.
 
     Returns
@@ -133,7 +136,7 @@ device, precision, label_smoothing
         label_smoothing=label_smoothing,
     )
     estimator._validate_params()
-    data = check_training_data(estimator, X, y, sample_weight, takes_distributions=True)
+    data = check_training_data(estimator, X, y, sample_weight, classes)
     data = with_offset(data, offset)
     problem = Problem(data, C=1.0, l1_ratio=l1_ratio, **problem_options(estimator, data))
     Cs = default_grid(problem, n_Cs, eps, max(l1_ratio, _LEAST_L1)) if Cs is None else (

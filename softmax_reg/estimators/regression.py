@@ -196,7 +196,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
             )
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, offset=None):
+    def fit(self, X, y, sample_weight=None, offset=None, classes=None):
         """Fit the model.
 
         Nothing changes on the estimator until the fit has ended. A fit that is refused or
@@ -209,11 +209,11 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
             are. Large problems are solved in float32 at first, then in float64; the attributes
             are computed in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Labels that can be sorted, with at least two different values. Or, for each row, a
-            distribution over the classes, or counts: non-negative numbers T_ik, so that the loss
-            of row i is -sum_k T_ik log q_ik, weighted; `classes_` are then the columns' names,
-            or 0, 1, ... A row of zeros needs a weight of 0. An indicator matrix of several labels
-            is read as counts.
+            Labels that can be sorted, with at least two different values (with `classes`, one).
+            Or, for each row, a distribution over the classes, or counts: non-negative numbers
+            T_ik, so that the loss of row i is -sum_k T_ik log q_ik, weighted; `classes_` are then
+            `classes`, the columns' names, or 0, 1, ... A row of zeros needs a weight of 0. An
+            indicator matrix of several labels is read as counts.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Non-negative, not all zero.
         offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
@@ -221,12 +221,16 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
             logarithms of priors, the logits of another model. Of two classes also (n_samples,),
             the log-odds of ``classes_[1]``. X must be in memory, and is copied. Predictions then
             need an offset, too.
+        classes : array-like of shape (n_classes,), default=None
+            Names of all classes. Of a matrix y: of its columns, in their order; those of a
+            DataFrame must be the same. Of labels: all that `classes_` shall hold, in any order;
+            a class without rows is one without weight.
 
         Returns
         -------
         self : SoftmaxRegression
         """
-        data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
+        data = check_training_data(self, X, y, sample_weight, classes)
         data = with_offset(data, offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return self._fit(data, Problem, metadata, in_kind_of(X))

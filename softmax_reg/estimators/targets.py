@@ -1,4 +1,4 @@
-"""Targets that are distributions or counts: y of shape (n_samples, n_classes)."""
+"""Targets y of shape (n_samples, n_classes), distributions or counts; names of the classes."""
 
 from typing import NamedTuple
 
@@ -44,6 +44,93 @@ def refuse_distributions(estimator, y):
         )
 
 
+def check_classes(classes):
+    """Return the names given as `classes` of `fit`, in their order, (n_classes,).
+
+    Raises
+    ------
+    ValueError
+        Unless they are at least two different labels, none of them missing or infinite.
+    """
+    try:
+        names = np.asarray(classes)
+    except ValueError as error:    # rows of different lengths
+        raise ValueError(f"classes must be an array-like of labels: {error}") from error
+    if names.ndim != 1 or len(names) < 2:
+        raise ValueError(
+            f"classes must be an array-like of at least 2 different labels, got {classes!r}."
+        )
+    # Beside strings NumPy makes a string of NaN.
+    if any(_is_missing(label) for label in (*classes, *names.tolist())):
+        raise ValueError(f"classes must not hold NaN, infinity or None, got {classes!r}.")
+    if len(set(names.tolist())) < len(names):
+        raise ValueError(f"classes must be different labels, got {classes!r}.")
+    return names
+
+
+def _is_missing(label):
+    """Return whether a label is None, infinite, NaN, or a missing value of pandas."""
+    try:
+        return label is None or bool(label != label) or label in (np.inf, -np.inf)
+    except TypeError:    # comparisons with pandas.NA have no truth value
+        return True
+
+
+def among_classes(classes, labels, index):
+    """Return all classes, sorted, and the position of every row's label among them.
+
+    Parameters
+    ----------
+    classes : array-like, as given to `fit`
+    labels : ndarray, the different labels of y, sorted
+    index : (n_samples,) int, position of every row's label in `labels`
+
+    Raises
+    ------
+    ValueError
+        If y has other labels, or `check_classes` refuses the classes.
+    """
+    names = check_classes(classes)
+    try:
+        names = np.sort(names)
+    except TypeError as error:
+        raise ValueError(f"classes must be labels that can be sorted, got {classes!r}.") from error
+    place = {label: k for k, label in enumerate(names.tolist())}
+    unknown = [label for label in labels.tolist() if label not in place]
+    if unknown:
+        raise ValueError(
+            f"y contains labels {unknown[:10]} that are not in classes, {names.tolist()}. Name "
+            "all classes, or leave classes out."
+        )
+    return names, np.array([place[label] for label in labels.tolist()])[index]
+
+
+def _names_of_columns(y, classes):
+    """Return the classes of y (n_samples, n_classes): those given, its columns' names or 0, 1, ...
+
+    classes : array-like, as given to `fit`, or None
+    """
+    n_classes, columns = np.shape(y)[1], getattr(y, "columns", None)
+    if classes is None:
+        names = np.arange(n_classes) if columns is None else np.asarray(columns)
+        if len(set(names.tolist())) < n_classes:
+            raise ValueError(
+                f"The columns of y must have different names, got {names.tolist()}."
+            )
+        return names
+    names = check_classes(classes)
+    if len(names) != n_classes:
+        raise ValueError(
+            f"classes must name the {n_classes} columns of y, got {len(names)} names, {classes!r}."
+        )
+    if columns is not None and list(columns) != names.tolist():
+        raise ValueError(
+            f"classes must equal the names of the columns of y, {list(columns)}, in their order, "
+            f"got {classes!r}."
+        )
+    return names
+
+
 def smoothed_labels(smoothing, weights):
     """Return what label smoothing makes of each label: its weight, and its distribution.
 
@@ -65,13 +152,15 @@ def smoothed_labels(smoothing, weights):
     return totals, mixture / totals[:, np.newaxis]
 
 
-def check_distributions(y, weight, weights_of_classes, smoothing):
+def check_distributions(y, classes, weight, weights_of_classes, smoothing):
     """Validate targets of shape (n_samples, n_classes).
 
     Parameters
     ----------
     y : array-like or DataFrame
         Non-negative and finite. A row of zeros needs a weight of 0.
+    classes : array-like of shape (n_classes,), or None
+        Names of the columns, as given to `fit`.
     weight : (n_samples,), checked weights of the rows
     weights_of_classes : callable
         (classes, totals of the columns) -> (n_classes,) factors of the columns.
@@ -87,10 +176,7 @@ def check_distributions(y, weight, weights_of_classes, smoothing):
     """
     if sparse.issparse(y):
         raise ValueError("y of shape (n_samples, n_classes) must be dense; got a sparse matrix.")
-    names = getattr(y, "columns", None)
-    classes = np.arange(np.shape(y)[1]) if names is None else np.asarray(names)
-    if len(np.unique(classes)) < len(classes):
-        raise ValueError(f"The columns of y must have different names, got {classes.tolist()}.")
+    classes = _names_of_columns(y, classes)
     shares = check_array(y, dtype=np.float64, copy=True, input_name="y")
     if np.any(shares < 0):
         raise ValueError(

@@ -21,9 +21,9 @@ from ..rows.device_input import (
 )
 from ..rows.row_blocks import RowBlocks
 from .targets import (
+    among_classes,
     are_distributions,
     check_distributions,
-    refuse_distributions,
     smoothed_labels,
 )
 
@@ -176,15 +176,15 @@ def _classes_and_index(y):
     return classes, index
 
 
-def check_training_data(estimator, X, y, sample_weight, takes_distributions=False):
+def check_training_data(estimator, X, y, sample_weight, classes=None):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
     An X on a device stays there and needs ``estimator.device == "cuda"``; y and weights are
     copied to the host. `RowBlocks` and large arrays in files are not read: the first pass over
     the rows checks that they are finite.
 
-    takes_distributions : bool
-        Whether y may have the shape (n_samples, n_classes).
+    classes : array-like of shape (n_classes,), or None
+        As in `SoftmaxRegression.fit`.
 
     Returns
     -------
@@ -192,19 +192,19 @@ def check_training_data(estimator, X, y, sample_weight, takes_distributions=Fals
     """
     X = in_blocks(X)
     y = as_numpy(y) if is_on_device(y) else y
-    if not takes_distributions:
-        refuse_distributions(estimator, y)
     if sample_weight is not None and is_on_device(sample_weight):
         sample_weight = as_numpy(sample_weight)
     if is_on_device(X):
         check_device(estimator.device, X)
         X = checked_device_array(X, (np.float64, np.float32))
         check_finite(X)
-        return _with_labels_on_host(estimator, X, y, sample_weight)
-    if isinstance(X, RowBlocks):
-        return _with_labels_on_host(estimator, X, y, sample_weight)
-    X, y, names = validated(estimator, X, y, reset=True)
-    return _training_data(estimator, X, y, sample_weight, names)
+    if is_on_device(X) or isinstance(X, RowBlocks):
+        y, names = _checked_beside(estimator, X, y), {"n_features_in_": X.shape[1]}
+    else:
+        X, y, names = validated(estimator, X, y, reset=True)
+    if are_distributions(y):
+        return _distributions(estimator, X, y, sample_weight, names, classes)
+    return _labels(estimator, X, y, sample_weight, names, classes)
 
 
 def validated(estimator, X, y, reset):
@@ -237,21 +237,23 @@ def validated(estimator, X, y, reset):
     return X, y, names
 
 
-def _with_labels_on_host(estimator, X, y, sample_weight):
-    """Return `TrainingData` of a checked X, on a device or in `RowBlocks`."""
+def _checked_beside(estimator, X, y):
+    """Return y of the rows of a checked X, on a device or in `RowBlocks`."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y "
                          "is None.")
     y = y if are_distributions(y) else column_or_1d(as_numpy(y), warn=True)
     check_consistent_length(range(X.shape[0]), y)
-    return _training_data(estimator, X, y, sample_weight, {"n_features_in_": X.shape[1]})
+    return y
 
 
-def _training_data(estimator, X, y, sample_weight, names):
-    """Return `TrainingData` of a validated X, with targets and weights checked."""
-    if are_distributions(y):
-        return _distributions(estimator, X, y, sample_weight, names)
-    classes, index = _classes_and_index(y)
+def _labels(estimator, X, y, sample_weight, names, classes):
+    """Return `TrainingData` for labels y of shape (n_samples,)."""
+    present, index = _classes_and_index(y)
+    if classes is None:
+        classes = present
+    else:
+        classes, index = among_classes(classes, present, index)
     if len(classes) < 2:
         raise ValueError(
             f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "
@@ -261,7 +263,13 @@ def _training_data(estimator, X, y, sample_weight, names):
     weights = None
     if estimator.class_weight is not None:
         given = None if sample_weight is None else weight
-        weights = weight_of_classes(estimator.class_weight, classes, y, given)
+        has_weight = slice(None)
+        if isinstance(estimator.class_weight, str):    # "balanced": not of classes without rows
+            has_weight = np.bincount(index, minlength=len(classes)) > 0
+        weights = np.zeros(len(classes))
+        weights[has_weight] = weight_of_classes(
+            estimator.class_weight, classes[has_weight], y, given
+        )
     mixture, by_label = None, False
     if estimator.label_smoothing > 0 and (weights is None or np.any(weights)):
         weights, mixture = smoothed_labels(
@@ -278,7 +286,7 @@ def _training_data(estimator, X, y, sample_weight, names):
     return TrainingData(X, y, classes, index, weight, names, mixture, by_label)
 
 
-def _distributions(estimator, X, y, sample_weight, names):
+def _distributions(estimator, X, y, sample_weight, names, classes):
     """Return `TrainingData` for y of shape (n_samples, n_classes)."""
     def weights_of_classes(classes, totals):
         if estimator.class_weight is None:
@@ -288,7 +296,9 @@ def _distributions(estimator, X, y, sample_weight, names):
         return np.where(np.isfinite(weights), weights, 0.0)
 
     weight = check_sample_weight(sample_weight, X.shape[0])
-    found = check_distributions(y, weight, weights_of_classes, estimator.label_smoothing)
+    found = check_distributions(
+        y, classes, weight, weights_of_classes, estimator.label_smoothing
+    )
     return TrainingData(
         X, np.asarray(y), found.classes, found.index, found.weight, names, found.mixture
     )
