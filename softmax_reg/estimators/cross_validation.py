@@ -260,9 +260,9 @@ penalty_factor, groups, device, precision, label_smoothing
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(data.y))
         if _routing_enabled():
-            routed = process_routing(
-                self, "fit", sample_weight=sample_weight, offset=offset, **params
-            )
+            if offset is not None:    # the signature of a subclass may lack it
+                params["offset"] = offset
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             for_splitter, for_scorer = routed.splitter.split, routed.scorer.score
         else:
             for_splitter, for_scorer = {}, dict(params)
@@ -340,8 +340,9 @@ penalty_factor, groups, device, precision, label_smoothing
         check_is_fitted(self)
         offset = self._offset_for(offset)
         if _routing_enabled():
-            routed = process_routing(self, "score", offset=offset, **score_params)
-            score_params = routed.scorer.score
+            if offset is not None:
+                score_params["offset"] = offset
+            score_params = process_routing(self, "score", **score_params).scorer.score
         scorer = scorer_for(self.scoring, self.classes_, y)
         return scorer(bound(self, offset), X, y, **score_params)
 
