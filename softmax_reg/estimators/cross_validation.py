@@ -77,7 +77,7 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     n_jobs : int, default=None
         Number of threads, as in joblib. Each fits one fold at one l1_ratio at a time.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
-penalty_factor, groups, device, precision, label_smoothing
+penalty_factor, groups, device, precision, label_smoothing, bounds
         As in `SoftmaxRegression`. Scores are of targets that are not smoothed. "balanced" class
         weights are computed from all rows. An X on a device is copied to the host first, where
         scikit-learn's splitters and scorers work.
@@ -152,6 +152,7 @@ penalty_factor, groups, device, precision, label_smoothing
         device="cpu",
         precision="auto",
         label_smoothing=0.0,
+        bounds=None,
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -173,6 +174,7 @@ penalty_factor, groups, device, precision, label_smoothing
         self.device = device
         self.precision = precision
         self.label_smoothing = label_smoothing
+        self.bounds = bounds
 
     @property
     def penalty(self):

@@ -1,4 +1,4 @@
-"""Validation of `penalty_factor` and `groups`, which have an entry for each feature."""
+"""Validation of `penalty_factor`, `groups` and `bounds`, which have entries for features."""
 
 from numbers import Integral, Real
 
@@ -73,6 +73,49 @@ def check_groups(groups, factor, n_features, grouped, n_classes):
             f"{float(low[worst])!r} and {float(high[worst])!r} in group {list(code_of)[worst]!r}."
         )
     return codes
+
+
+def check_bounds(estimator, n_classes, n_features):
+    """Return the bounds of an estimator as two float64 arrays of the shape of coef_.
+
+    None where there are no bounds, or all of them are infinite.
+
+    Raises
+    ------
+    ValueError
+        If they are no pair, do not broadcast to the shape of coef_, or do not hold 0, and for
+        parameters that do not go with bounds.
+    """
+    bounds = estimator.bounds
+    if bounds is None:
+        return None
+    for name, is_given in (("grouped", estimator.grouped),
+                           ("groups", estimator.groups is not None),
+                           ("solver", estimator.solver != "auto")):
+        if is_given:
+            raise ValueError(f"bounds do not go with {name}={getattr(estimator, name)!r}.")
+    if not isinstance(bounds, (tuple, list, np.ndarray)) or len(bounds) != 2:
+        raise ValueError(f"bounds must be a pair (lower, upper), got {bounds!r}.")
+    shape = 1 if n_classes == 2 else n_classes, n_features
+    out = []
+    for name, bound, sign in zip(("lower", "upper"), bounds, (-1, 1), strict=True):
+        bound = real_array("bounds", bound, ensure_all_finite=False, ensure_min_samples=0,
+                           ensure_min_features=0)
+        try:
+            bound = np.broadcast_to(bound, shape)
+        except ValueError as error:
+            raise ValueError(
+                f"bounds must broadcast to the shape of coef_, {shape}, got {name} bounds of "
+                f"shape {bound.shape}."
+            ) from error
+        if not np.all(sign * bound >= 0):
+            worst = float(bound[~(sign * bound >= 0)][0])
+            raise ValueError(
+                "bounds must hold 0, lower ones <= 0 and upper ones >= 0, got a bound of "
+                f"{worst} in {name}."
+            )
+        out.append(bound)
+    return None if np.all(np.isinf(out)) else tuple(out)
 
 
 def _group_name(label):

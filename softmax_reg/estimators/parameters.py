@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..rows.choice import DEVICES, PRECISIONS
 from ..solvers import SOLVERS
-from .feature_options import check_groups, check_penalty_factor
+from .feature_options import check_bounds, check_groups, check_penalty_factor
 
 # Constraints of `SoftmaxRegression`, as scikit-learn writes them.
 CONSTRAINTS = {
@@ -26,10 +26,12 @@ CONSTRAINTS = {
     "penalty_factor": ["array-like", None],
     "groups": ["array-like", None],
     "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+    "bounds": ["array-like", None],
 }
 # Parameters that a cross-validation and its models have in common.
 SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max_iter",
-          "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing")
+          "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing",
+          "bounds")
 
 
 def problem_options(estimator, data):
@@ -48,5 +50,6 @@ def problem_options(estimator, data):
         "groups": check_groups(
             estimator.groups, factor, n_features, estimator.grouped, len(data.classes)
         ),
+        "bounds": check_bounds(estimator, len(data.classes), n_features),
         "device": estimator.device, "precision": estimator.precision,
     }

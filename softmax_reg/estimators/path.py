@@ -67,6 +67,7 @@ def softmax_path(
     device="cpu",
     precision="auto",
     label_smoothing=0.0,
+    bounds=None,
     offset=None,
     classes=None,
 ):
@@ -88,7 +89,7 @@ def softmax_path(
     l1_ratio : float in [0, 1], default=1.0
     sample_weight : array-like of shape (n_samples,) or float, default=None
     class_weight, fit_intercept, solver, tol, max_iter, grouped, penalty_factor, groups, \
-device, precision, label_smoothing
+device, precision, label_smoothing, bounds
         As in `SoftmaxRegression`. The results are NumPy arrays, wherever X is.
     offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
         As in `SoftmaxRegression.fit`.
@@ -133,7 +134,7 @@ device, precision, label_smoothing
         l1_ratio=l1_ratio, class_weight=class_weight, fit_intercept=fit_intercept,
         solver=solver, tol=tol, max_iter=max_iter, grouped=grouped,
         penalty_factor=penalty_factor, groups=groups, device=device, precision=precision,
-        label_smoothing=label_smoothing,
+        label_smoothing=label_smoothing, bounds=bounds,
     )
     estimator._validate_params()
     data = check_training_data(estimator, X, y, sample_weight, classes)

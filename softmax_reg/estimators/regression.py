@@ -75,7 +75,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         extra, ``cuda12`` or ``cuda13``. A dense X is copied to the GPU once, or block by block in
         every pass if it does not fit. CuPy's arrays and PyTorch's CUDA tensors are used where
         they are; `coef_`, `intercept_` and predictions are then of their type.
-        With an L1 part the fit runs on the CPU, with a warning.
+        With an L1 part or bounds the fit runs on the CPU, with a warning.
     precision : {"auto", "tf32x3"}, default="auto"
         "auto" works in float32 as long as that is accurate enough, then in float64. With
         "tf32x3", for device="cuda" alone, products in float32 run on tensor cores, each in
@@ -84,6 +84,12 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         e: the target becomes (1 - e) times the label or distribution of a row plus e / n_classes
         for every class. `class_weight` multiplies its entries. The formula is that of PyTorch's
         ``CrossEntropyLoss``. It takes no more time or memory than labels do.
+    bounds : tuple (lower, upper), default=None
+        Bounds of `coef_`, each a number or an array that broadcasts to its shape:
+        ``(0, np.inf)`` for coefficients that are not negative. They hold 0: lower ones are at
+        most 0, upper ones at least 0. `coef_` keeps within them exactly, and `dual_gap_` is of
+        the problem with bounds. A feature without a penalty needs both bounds finite, or none.
+        For solver="auto", without `grouped` and `groups`.
 
     Attributes
     ----------
@@ -106,7 +112,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
     dual_gap_ : float
         Proven upper bound on ``objective_`` minus its optimum; at most ``objective_``, because
         the optimum is not negative. ``np.inf`` where C is infinite or a penalty factor is 0:
-        then there is no bound.
+        then there is no bound, unless `bounds` are finite.
     newton_decrement_ : float
         sqrt(g' H^-1 g) at the last step of a Newton solver, for gradient g and Hessian H. With
         an L1 part, sqrt(2 d) for the decrease d that the second-order model predicts. Half its
@@ -162,6 +168,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         device="cpu",
         precision="auto",
         label_smoothing=0.0,
+        bounds=None,
     ):
         self.C = C
         self.l1_ratio = l1_ratio
@@ -179,6 +186,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         self.device = device
         self.precision = precision
         self.label_smoothing = label_smoothing
+        self.bounds = bounds
 
     @property
     def penalty(self):

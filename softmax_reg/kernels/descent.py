@@ -18,7 +18,7 @@ EPS = np.finfo(np.float64).eps
 
 
 @kernel
-def coordinate_descent(hessian, slope, x, threshold, n_sweeps):
+def coordinate_descent(hessian, slope, x, threshold, lower, upper, n_sweeps):
     """Make n_sweeps passes of descent over all coordinates; x and slope are overwritten.
 
     Parameters
@@ -27,6 +27,7 @@ def coordinate_descent(hessian, slope, x, threshold, n_sweeps):
     slope : (m,), gradient of the quadratic at x
     x : (m,)
     threshold : (m,), non-negative
+    lower, upper : (m,), bounds of x, not positive and not negative
     n_sweeps : int
 
     Returns
@@ -44,6 +45,7 @@ def coordinate_descent(hessian, slope, x, threshold, n_sweeps):
             target = curvature * x[i] - slope[i]
             size = abs(target) - threshold[i]
             new = math.copysign(size, target) / curvature if size > 0 else 0.0
+            new = min(max(new, lower[i]), upper[i])
             change = new - x[i]
             if change != 0:
                 x[i] = new

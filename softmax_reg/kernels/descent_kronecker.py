@@ -25,7 +25,7 @@ def _slope(j, k, classes, ridge, left, grad, start, x, spread, seen):
 @kernel
 def kronecker_descent(
     classes, moments, ridge, left, right, grad, curvature, start, x, threshold, spread, seen,
-    n_sweeps,
+    lower, upper, n_sweeps,
 ):
     """Minimise by coordinate descent, for H = moments (x) classes + diag(ridge) - left right'.
 
@@ -46,6 +46,7 @@ def kronecker_descent(
     threshold : (width,)
     spread : (width, n_rows), moments d; overwritten
     seen : (rank,), right' d; overwritten
+    lower, upper : (width, n_rows), bounds of x, not positive and not negative
     n_sweeps : int
 
     Returns
@@ -73,6 +74,7 @@ def kronecker_descent(
                 target = h * x[j, k] - slope
                 size = abs(target) - t
                 new = math.copysign(size, target) / h if size > 0 else 0.0
+                new = min(max(new, lower[j, k]), upper[j, k])
                 change = new - x[j, k]
                 if change != 0:
                     moved = True

@@ -128,7 +128,7 @@ class Centring:
         hessian[:, zeros] = 0.0
         hessian[zeros, zeros] = 1.0
 
-    def to_coef(self, theta, dtype=np.float64, centre_classes=True):
+    def to_coef(self, theta, dtype=np.float64, centre_classes=True, cast=np.ndarray.astype):
         """Return (coef, intercept) of the columns x, rounded to `dtype`.
 
         The intercept compensates for the effect of rounded coefficients on the mean logits.
@@ -141,12 +141,14 @@ class Centring:
             Whether to shift coefficients to a sum of zero over the classes. A shift common to
             all classes changes no probability. Without a penalty the sum is free, and zero
             gives the least norm. With L2 the sum is zero at the optimum, except for rounding.
-            With L1 it need not be zero.
+            With L1 or bounds it need not be zero.
+        cast : callable
+            (coefficients, dtype) -> coefficients rounded to `dtype`.
         """
         coef = theta[:, :-1].copy()
         if self.n_rows > 1 and centre_classes:
             coef -= coef.mean(axis=0)
-        coef = coef.astype(dtype, copy=False)
+        coef = cast(coef, dtype)
         intercept = theta[:, -1] - times_vector(coef, self.shift)
         if self.n_rows > 1:
             intercept -= intercept.mean()
@@ -247,7 +249,7 @@ class Selection:
     n_features : int
         Number of the user's features.
     is_centred : bool
-        Whether fitted coefficients average 0 over the classes: without an L1 part.
+        Whether fitted coefficients average 0 over the classes: without an L1 part or bounds.
     """
 
     absent: np.ndarray
@@ -318,10 +320,17 @@ class Selection:
             return whole[1:] - whole[:1], intercepts[1:] - intercepts[:1]
         return whole, intercepts
 
+    def coef_of(self, coef):
+        """Return the fitted rows and columns of an array of the shape of coef_."""
+        return np.ascontiguousarray(coef[self._present][:, self.features])
+
     def rows_of(self, coef, intercept):
         """Return the fitted rows and columns of the result of `to_user`."""
-        present = np.flatnonzero(~self.absent) if self.absent.any() else slice(None)
-        return np.ascontiguousarray(coef[present][:, self.features]), intercept[present]
+        return self.coef_of(coef), intercept[self._present]
+
+    @property
+    def _present(self):
+        return np.flatnonzero(~self.absent) if self.absent.any() else slice(None)
 
     def from_user(self, coef, intercept, centre_classes):
         """Return the fitted parameters (coef, intercept) from coef_ and intercept_.

@@ -29,7 +29,7 @@ class Objective:
     rows : Rows
     sample : Sample
         Result of ``rows.place``. With an intercept every class has positive weight.
-    penalty : `L2Penalty` or `SparsePenalty`
+    penalty : `L2Penalty`, `SparsePenalty` or `BoundedPenalty`
         Penalty on the scale of the mean loss.
     coordinates : Centring
         Map between theta and the coefficients of X.
@@ -393,7 +393,9 @@ class Objective:
 
     def to_coef(self, theta, dtype=np.float64):
         """Return (coef, intercept) of the columns of X; see `Centring.to_coef`."""
-        return self.coordinates.to_coef(theta, dtype, not self.penalty.has_kinks)
+        return self.coordinates.to_coef(
+            theta, dtype, not self.penalty.has_kinks, self.penalty.cast
+        )
 
     def from_coef(self, coef, intercept):
         """Return theta from (coef, intercept), the inverse of `to_coef`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..parallel.elementwise import each
 from .blocks import Blocks
+from .bounded import BoundedPenalty
 
 # Largest relative excess over the threshold that counts as rounding, in a gradient that has been
 # scaled down to the threshold.
@@ -51,11 +52,25 @@ class L2Penalty(NamedTuple):
         return self.curvature
 
     has_kinks = False
-    blocks = None
+    blocks = bounds = None
+    threshold = 0.0
+    is_free, is_half_bounded = True, False
 
-    def restricted(self, features):
-        """Return the penalty on some of the features, an index."""
+    def restricted(self, features, rows=slice(None)):
+        """Return the penalty on some of the features, an index; the same for any rows."""
         return self._replace(factor=_some(self.factor, features))
+
+    def feasible(self, coef):
+        """Return the coefficients, which have no bounds."""
+        return coef
+
+    def cast(self, coef, dtype):
+        """Return the coefficients in another dtype."""
+        return coef.astype(dtype, copy=False)
+
+    def followed(self, grad):
+        """Return the gradient, which coefficients of 0 may follow."""
+        return grad
 
     def value(self, coef):
         """Return h(W)."""
@@ -64,6 +79,11 @@ class L2Penalty(NamedTuple):
     def grad(self, coef):
         """Return the gradient of h at W."""
         return self.curvature * coef
+
+    def dual_norm(self, grad):
+        """Return inf where a gradient has no penalty at all, and h* is infinite; else 0."""
+        has_none = np.broadcast_to(self.curvature == 0, grad.shape[1:])
+        return np.inf if np.any(grad[:, has_none]) else 0.0
 
     def fenchel_gap(self, coef, loss_grad):
         """Return <G, W> + h(W) + h*(-G), without cancellation.
@@ -119,14 +139,22 @@ class SparsePenalty(NamedTuple):
         """Weight of the penalty, 0 for an unpenalised feature; a number or (n_features,)."""
         return self.factor
 
-    has_kinks = True
+    has_kinks, is_half_bounded = True, False
+    bounds = None
 
     @property
     def grouped(self):
         """Whether blocks share norms."""
         return self.blocks is not None
 
-    def restricted(self, features):
+    @property
+    def is_free(self):
+        """Mask of the coefficients without a kink; bool or (n_features,)."""
+        return self.threshold == 0
+
+    feasible, cast, followed = L2Penalty.feasible, L2Penalty.cast, L2Penalty.followed
+
+    def restricted(self, features, rows=slice(None)):
         """Return the penalty on some of the features, an index of whole blocks."""
         return self._replace(
             factor=_some(self.factor, features),
@@ -144,6 +172,8 @@ class SparsePenalty(NamedTuple):
         if self.blocks is None:
             return np.abs(array)
         return self.blocks.norms(array)[np.newaxis]
+
+    pull = sizes    # of gradients, at coefficients of 0
 
     def kinks(self, coef):
         """Return the nonsmooth part of h at W."""
@@ -191,8 +221,14 @@ class SparsePenalty(NamedTuple):
         return gap if not np.any(excess > _ROUNDING * sizes) else np.inf
 
 
-def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None):
-    """Return the penalty of a strength, 1 / (C * sum of weights), of which `l1_ratio` is L1."""
+def penalty_of(strength, *, l1_ratio=0.0, factor=1.0, blocks=None, bounds=None):
+    """Return the penalty of a strength, 1 / (C * sum of weights), of which `l1_ratio` is L1.
+
+    bounds : (lower, upper), each (n_rows, n_features), or None
+        Without blocks only.
+    """
+    if bounds is not None:
+        return BoundedPenalty(penalty_of(strength, l1_ratio=l1_ratio, factor=factor), *bounds)
     if strength == 0 or not np.any(factor):
         return L2Penalty(0.0)
     if np.ndim(factor) and np.all(factor == 1):
@@ -209,7 +245,7 @@ def over_parts(function, penalty, shape):
     ----------
     function : callable
         Takes an index of a part, (rows, columns), and the penalty on its features.
-    penalty : L2Penalty or SparsePenalty
+    penalty : L2Penalty, SparsePenalty or BoundedPenalty
     shape : (n_rows, n_features)
         Parts follow from it, and from the penalty's blocks, which are not cut.
     """
@@ -225,8 +261,8 @@ def over_parts(function, penalty, shape):
         indexes = [(every, columns) for columns in blocks.slices(width)]
 
     def on_part(index):
-        columns = index[1]
-        return function(index, penalty if columns is every else penalty.restricted(columns))
+        rows, columns = index
+        return function(index, penalty.restricted(columns, rows))
 
     return each(on_part, indexes, float(_COEFFICIENT_WORK * shape[0] * shape[1]))
 

@@ -81,6 +81,8 @@ class Problem:
     groups : (n_features,) int, or None
         Group of each feature. Features of a group share a norm where the penalty has an L1
         part. Columns are copied where a group is not contiguous.
+    bounds : (lower, upper), each (1 or n_classes, n_features), or None
+        Bounds of the coefficients, each on its side of 0. Without `grouped` and `groups`.
 
     Attributes
     ----------
@@ -92,7 +94,7 @@ class Problem:
 
     def __init__(
         self, data, *, C, fit_intercept, l1_ratio=0.0, grouped=False, penalty_factor=1.0,
-        groups=None, device="cpu", precision="auto",
+        groups=None, bounds=None, device="cpu", precision="auto",
     ):
         n_features = data.X.shape[1]
         self._dtype = np.dtype(data.X.dtype)
@@ -103,7 +105,8 @@ class Problem:
         weights = self._weigh(data)
         self.weightless = weights == 0
         absent = self.weightless & fit_intercept
-        self._selection = Selection(absent, allowed, n_features, l1_ratio == 0)
+        is_centred = l1_ratio == 0 and bounds is None
+        self._selection = Selection(absent, allowed, n_features, is_centred)
         if data.offset is not None and absent.any():
             raise ValueError(
                 "offset needs every class to have weight, but all rows of the classes "
@@ -119,6 +122,8 @@ class Problem:
         elif grouped and not binary:
             blocks = Blocks.single(n_features).restricted(allowed)
         self._penalty = {"l1_ratio": l1_ratio, "factor": penalty_factor, "blocks": blocks}
+        if bounds is not None:
+            self._penalty["bounds"] = tuple(map(self._selection.coef_of, bounds))
         self._options = {
             "n_classes": self._selection.n_present, "binary": binary,
             "fit_intercept": fit_intercept, "passes": Passes(),
@@ -175,7 +180,9 @@ class Problem:
     @staticmethod
     def _optimum_of(objective, features):
         """Return theta of the optimum without a penalty in some features and the intercepts."""
-        some = objective.with_penalty(penalty_of(0.0)).restricted(features)
+        some = objective.with_penalty(
+            penalty_of(0.0, bounds=objective.penalty.bounds)
+        ).restricted(features)
         monitor = Monitor(some, tol=0.0, max_iter=1000)
         theta = np.zeros(objective.shape)
         columns = np.append(features, objective.n_features)
@@ -214,8 +221,13 @@ class Problem:
         self._check_spread()
 
     def _check_spread(self):
-        """Raise a ValueError if coefficients without a penalty have columns of tiny values."""
+        """Raise a ValueError if a penalty is needed, for columns of tiny values or for bounds."""
         objective = self.objective
+        if objective.penalty.is_half_bounded:
+            raise ValueError(
+                "bounds of a feature without a penalty (C=inf, or a penalty factor of 0) must be "
+                "finite for all classes on both sides, or infinite."
+            )
         if np.any(objective.coordinates.is_tiny & (np.asarray(objective.penalty.weight) == 0)):
             raise ValueError(
                 "X holds columns whose squares underflow float64, and nothing penalises their "
@@ -249,7 +261,8 @@ class Problem:
             theta = self._optimum_of(objective, free)
         grad = objective.evaluate(theta).loss_grad[:, :-1]
         unit = penalty_of(1.0, l1_ratio=1.0, factor=factor, blocks=self._penalty["blocks"])
-        largest = unit.dual_norm(grad) if unit.has_kinks else 0.0
+        followed = objective.penalty.followed(grad)
+        largest = unit.dual_norm(followed) if unit.has_kinks else 0.0
         # On the scale of the mean loss, C = 1 has the strength 1 / (sum of weights).
         strength = self._strength(1.0)
         return (1 - margin) * l1_ratio * strength / largest if largest > 0 else 1.0
@@ -358,6 +371,7 @@ class Problem:
         coef, intercept = self._selection.from_user(
             coef, intercept, not objective.penalty.has_kinks
         )
+        coef = objective.penalty.feasible(coef)    # a previous fit may have had other bounds
         if self._row_space is not None:
             coef, intercept = self._row_space.from_coef(coef, intercept)
         return objective.evaluate(objective.from_coef(coef, intercept))

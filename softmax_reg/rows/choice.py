@@ -24,7 +24,7 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
         alone, so results have the same bits whether or not kernels are compiled already.
     device : {"cpu", "cuda"}
     has_kinks : bool
-        Whether the penalty has an L1 part. Such a fit runs on the CPU; with "cuda", a
+        Whether the penalty has an L1 part or bounds. Such a fit runs on the CPU; with "cuda", a
         UserWarning says so.
     precision : {"auto", "tf32x3"}
 
@@ -77,7 +77,7 @@ def check_device(device, X, has_kinks=False, precision="auto"):
             "device='cpu', or X.toarray() if it fits."
         )
     if has_kinks:
-        warn("device='cuda' has no solver for an L1 part of the penalty: this fit runs on the "
-             "CPU.")
+        warn("device='cuda' has no solver for an L1 part of the penalty or bounds: this fit runs "
+             "on the CPU.")
         return False
     return True

@@ -246,7 +246,9 @@ def expectation(objective):
 def choose_solver(objective):
     """Return the name of the solver of the least expected cost."""
     if objective.penalty.has_kinks:
-        least = objective.n_rows * (np.count_nonzero(objective.penalty.weight == 0) + 1)
+        shape = objective.n_rows, objective.n_features
+        is_free = np.broadcast_to(objective.penalty.is_free, shape)
+        least = objective.n_rows + np.count_nonzero(is_free)
         fits = least <= largest_working_set(objective)
         return "proximal-newton" if fits else "proximal-lbfgs"
     costs = solver_costs(objective)

@@ -1,4 +1,4 @@
-"""Proximal Newton on a working set of features, for penalties with kinks."""
+"""Proximal Newton on a working set of features, for penalties with kinks or bounds."""
 
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,8 @@ _CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 1000}
 # Limits for an accurate minimum with groups. Newton steps are few because they cannot end at the
 # kink of a norm: only descent removes groups.
 _GROUPS_CLOSELY = {"sweeps": 128, "rounds": 200, "newton_steps": 6}
-
+# With bounds: a Newton step that ends at many bounds gains little, and costs a factorisation.
+_BOUNDS_CLOSELY = {"sweeps": 16, "rounds": 200, "newton_steps": 2}
 
 # Typical ratio of the suboptimality before and after a step with a new Hessian. An old Hessian is
 # reused as long as its steps gain as much per unit of cost.
@@ -151,11 +152,15 @@ def _inherited(objective, carry):
 def _minimum(objective, working, hessian, grad, start, accuracy, effort=None):
     """Minimise the model around `start` by `effort`; without one, by the limits for `accuracy`."""
     closely = _GROUPS_CLOSELY if objective.penalty.grouped else _CLOSELY
+    if objective.penalty.bounds is not None:
+        closely = _BOUNDS_CLOSELY
     if effort is None:
         effort = _ROUGHLY if accuracy > _ROUGH_ABOVE else closely
     # An overflow gives inf or NaN, which is never a lower value.
     with np.errstate(over="ignore", invalid="ignore"):
-        model = DenseModel(objective.algebra, hessian, grad, working.threshold, working.blocks)
+        model = DenseModel(
+            objective.algebra, hessian, grad, working.threshold, working.blocks, working.bounds
+        )
         return minimise_model(model, start, accuracy=accuracy, **effort)
 
 

@@ -213,11 +213,14 @@ class KroneckerModel(QuadraticModel):
     Parameters
     ----------
     metric : Metric
-    grad, threshold, blocks : as in `QuadraticModel`
+    grad, threshold, blocks, bounds : as in `QuadraticModel`
     """
 
-    def __init__(self, metric, grad, threshold, blocks):
-        super().__init__(grad, threshold, blocks)
+    def __init__(self, metric, grad, threshold, blocks, bounds=None):
+        super().__init__(grad, threshold, blocks, bounds)
+        self._bounds_by_feature = tuple(
+            np.ascontiguousarray(bound.T) for bound in (self.lower, self.upper)
+        )
         self._metric = metric
         self._by_feature = np.ascontiguousarray(grad.T)
         diagonal = metric.moments[0] if len(metric.moments) == 1 else np.diag(metric.moments)
@@ -268,11 +271,15 @@ class KroneckerModel(QuadraticModel):
                 self.blocks.one_each(self.threshold), spread, seen, bound.starts,
                 bound.class_basis, bound.vectors, n_sweeps,
             )
-        else:
-            descent = (
-                algebra.kronecker_group_descent if self.grouped else algebra.kronecker_descent
+        elif self.grouped:
+            largest = algebra.kronecker_group_descent(
+                *model, self._by_feature, self._curvature, *state, n_sweeps
             )
-            largest = descent(*model, self._by_feature, self._curvature, *state, n_sweeps)
+        else:
+            largest = algebra.kronecker_descent(
+                *model, self._by_feature, self._curvature, *state, *self._bounds_by_feature,
+                n_sweeps,
+            )
         x[:] = end.T
         return largest
 
@@ -356,7 +363,8 @@ def _step(objective, point, working, metric, start, grad, damping):
         # An overflow gives inf or NaN, which is never a lower value.
         with np.errstate(over="ignore", invalid="ignore"):
             model = KroneckerModel(
-                metric, grad / damping, working.threshold / damping, working.blocks
+                metric, grad / damping, working.threshold / damping, working.blocks,
+                working.bounds,
             )
             minimum = minimise_model(model, start, **_EFFORT)
             slope = damping * minimum.slope

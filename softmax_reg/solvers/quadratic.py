@@ -1,4 +1,4 @@
-"""Minimisation of a quadratic model with an L1 or grouped penalty: descent and Newton steps.
+"""Minimisation of a quadratic model with an L1 or grouped penalty or bounds.
 
 Coordinate descent finds the support of the minimum from anywhere, but is slow where coordinates
 are correlated. Newton's method is fast there, but moves only the support, the nonzeros. So
@@ -45,6 +45,8 @@ class ModelMinimum(NamedTuple):
 class QuadraticModel(ABC):
     """The model grad' d + d' H d / 2 + kinks(start + d), as `minimise_model` needs it.
 
+    Its domain is what lies within the bounds, if there are any.
+
     Parameters
     ----------
     grad : (n_rows, width)
@@ -52,12 +54,18 @@ class QuadraticModel(ABC):
         Threshold of every coefficient of a column, or of its block; 0 where there is no kink.
     blocks : Blocks or None
         Columns that share a norm.
+    bounds : (lower, upper), each (n_rows, width), or None
+        Each on its side of 0; -inf and inf for none. Without blocks only.
     """
 
-    def __init__(self, grad, threshold, blocks):
+    def __init__(self, grad, threshold, blocks, bounds=None):
         self.grad = grad
         self.threshold = threshold
         self.blocks = blocks
+        self.is_bounded = bounds is not None
+        if bounds is None:
+            bounds = np.full(grad.shape, -np.inf), np.full(grad.shape, np.inf)
+        self.lower, self.upper = bounds
 
     @property
     def grouped(self):
@@ -99,6 +107,24 @@ class QuadraticModel(ABC):
     def pull(self, x):
         """Return the gradient of the kinks at x; 0 where x is zero."""
         return self.threshold * (self.blocks.unit(x) if self.grouped else np.sign(x))
+
+    def support(self, x, slope):
+        """Return the mask of the parameters that a Newton step moves.
+
+        These are not at a kink, nor at a bound where `slope`, the gradient there, points out.
+        """
+        out = (x != 0) | (self.threshold == 0)
+        if self.is_bounded:
+            out &= ~((x <= self.lower) & (slope >= 0) | (x >= self.upper) & (slope <= 0))
+        return out
+
+    def stopped(self, x, new):
+        """Return `new`, with each parameter stopped at the first kink or bound on its way from x.
+
+        Only without blocks.
+        """
+        new = np.where((self.threshold > 0) & (new * x < 0), 0.0, new)
+        return np.clip(new, self.lower, self.upper) if self.is_bounded else new
 
     def bend(self, x, change):
         """Compute the Hessian of the kinks at x times a change.
@@ -149,18 +175,20 @@ def _newton(model, start, x):
     Returns
     -------
     shortened : bool
-        Whether coefficients met zero on the way, so that another step may help.
+        Whether coefficients met zero or a bound on the way, so that another step may help.
     """
-    support = (x != 0) | (model.threshold == 0)
+    slope = model.grad + model.times(x - start)
+    support = model.support(x, slope + model.pull(x))
     if not np.any(support):
         return False
-    slope = model.grad + model.times(x - start)
     step = model.newton(x, support, np.where(support, slope + model.pull(x), 0.0))
     if step is None:
         return False
     best, taken, is_whole = 0.0, None, False
     for change in _candidates(model, x, step):
         new = x + change    # exactly 0 where change is -x
+        if model.is_bounded:
+            new = np.clip(new, model.lower, model.upper)    # of the rounded sum
         gained = inner(slope, change) + inner(change, model.times(change)) / 2
         gained += model.kinks_gained(x, new)
         if gained < best:
@@ -174,26 +202,28 @@ def _newton(model, start, x):
 def _candidates(model, x, step):
     """Yield changes of x to try: the step and shorter ones.
 
-    A coordinate with a kink that would change its sign ends at 0.
+    A coordinate with a kink that would change its sign ends at 0, and at a bound that it would
+    cross.
     """
     if model.grouped:
         for halving in range(_MAX_HALVINGS):
             yield step / 2**halving if halving else step
         return
-    has_kink = np.broadcast_to(model.threshold > 0, x.shape)
-    crosses = has_kink & ((x + step) * x < 0)
+    stops = model.stopped(x, x + step)
+    crosses = stops != x + step
     if not np.any(crosses):
         yield step
         return
-    first = (-x[crosses] / step[crosses]).min()
+    room = stops - x
+    first = (room[crosses] / step[crosses]).min()
     length = 1.0
     while length > first and length > _SHORTEST:
         shorter = length * step
-        yield np.where(has_kink & ((x + shorter) * x < 0), -x, shorter)
+        yield np.where(crosses & (np.abs(room) < np.abs(shorter)), room, shorter)
         length /= 2
-    # Up to the first change of sign the model has no kink, and only decreases.
+    # Up to the first of these stops the model has no kink, and only decreases.
     shorter = first * step
-    yield np.where(crosses & (np.abs(x) <= np.abs(shorter)), -x, shorter)
+    yield np.where(crosses & (np.abs(room) <= np.abs(shorter)), room, shorter)
 
 
 class DenseModel(QuadraticModel):
@@ -203,11 +233,11 @@ class DenseModel(QuadraticModel):
     ----------
     algebra : HostAlgebra
     hessian : (m, m)
-    grad, threshold, blocks : as in `QuadraticModel`
+    grad, threshold, blocks, bounds : as in `QuadraticModel`
     """
 
-    def __init__(self, algebra, hessian, grad, threshold, blocks):
-        super().__init__(grad, threshold, blocks)
+    def __init__(self, algebra, hessian, grad, threshold, blocks, bounds=None):
+        super().__init__(grad, threshold, blocks, bounds)
         self._algebra = algebra
         self._hessian = hessian
         if blocks is not None:
@@ -236,7 +266,8 @@ class DenseModel(QuadraticModel):
         else:
             threshold = np.tile(self.threshold, len(x))
             largest = self._algebra.coordinate_descent(
-                self._hessian, slope, flat, threshold, n_sweeps
+                self._hessian, slope, flat, threshold, self.lower.ravel(), self.upper.ravel(),
+                n_sweeps,
             )
         x[:] = flat.reshape(x.shape)
         return largest

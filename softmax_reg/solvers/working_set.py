@@ -18,8 +18,8 @@ _CLOSE = 0.25
 class WorkingSet:
     """The working set: the intercepts, and the coefficients or features that may be nonzero.
 
-    A zero coefficient is optimal, and stays out, while its gradient is within the threshold. Most
-    coefficients of most sparse models never enter.
+    A zero coefficient is optimal, and stays out, while its gradient is within the threshold, or
+    points out of its bounds. Most coefficients of most sparse models never enter.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ class WorkingSet:
         self._by_feature = by_feature
         self._everything = everything
         self._margin = _ROUNDING if members is None else -_CLOSE
-        self._is_free = np.broadcast_to(objective.penalty.threshold == 0, objective.n_features)
+        is_free = np.broadcast_to(
+            objective.penalty.is_free, (objective.n_rows, objective.n_features)
+        )
+        self._is_free = is_free.any(axis=0, keepdims=True) if by_feature else is_free
         self.members = None
         if members is not None:
             self._take(members)
@@ -93,6 +96,16 @@ class WorkingSet:
         threshold = np.broadcast_to(self._whole.penalty.threshold, self._whole.n_features)
         return np.append(threshold, 0.0)[self._columns[:self.shape[1]]]
 
+    @property
+    def bounds(self):
+        """Bounds of the parameters of `gather`, (lower, upper), or None; none for intercepts."""
+        if self._whole.penalty.bounds is None:
+            return None
+        return tuple(
+            self.gather(np.column_stack([bound, np.full(len(bound), infinite)]))
+            for bound, infinite in zip(self._whole.penalty.bounds, (-np.inf, np.inf), strict=True)
+        )
+
     def update(self, point):
         """Add the candidates that violate their optimality conditions at `point` the most.
 
@@ -105,14 +118,15 @@ class WorkingSet:
         """
         coef, grad = point.theta[:, :-1], point.grad[:, :-1]
         penalty, blocks = self._whole.penalty, self._whole.penalty.blocks
-        is_in, sizes = coef != 0, penalty.sizes(grad)
+        is_in, sizes = coef != 0, penalty.pull(grad)
         if self._by_feature:
             is_in, sizes = is_in.any(axis=0, keepdims=True), sizes.max(axis=0, keepdims=True)
         keeps = is_in | self._is_free | self._everything
         if blocks is not None:
             keeps[0] = blocks.whole(keeps[0])
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            excess = np.where(keeps, -np.inf, sizes / penalty.threshold - 1)
+            ratio = np.where(sizes > 0, sizes / penalty.threshold, 0.0)
+        excess = np.where(keeps, -np.inf, ratio - 1)
         if self.members is not None and not np.any(
             (keeps | (excess > _ROUNDING)) & ~self.members
         ):

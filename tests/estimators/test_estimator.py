@@ -325,7 +325,7 @@ def test_penalty_property():
 def test_constructor_is_keyword_only_and_a_subset_of_scikit_learns():
     """Every parameter but those of glmnet, PyTorch and the device means what it does there."""
     ours = set(SoftmaxRegression().get_params()) - {
-        "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing"
+        "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing", "bounds"
     }
     assert ours <= set(LogisticRegression().get_params())
     with pytest.raises(TypeError):
