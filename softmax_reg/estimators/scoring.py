@@ -38,6 +38,8 @@ def scorer_for(scoring, classes, y):
     y : array-like
     """
     if not are_distributions(y):
+        if isinstance(scoring, str) and scoring == "neg_log_loss" and not _are_sorted(classes):
+            return _log_loss_of_labels
         return knowing_classes(scorer_of(scoring), classes)
     if callable(scoring):
         return scoring
@@ -59,6 +61,22 @@ def _soft_log_loss(model, X, y, sample_weight=None):
         shares = shares * np.asarray(sample_weight, dtype=np.float64)[:, np.newaxis]
     eps = np.finfo(q.dtype).eps    # scikit-learn clips, too
     return float(np.average(np.log(np.clip(q, eps, 1 - eps)), weights=shares))
+
+
+def _are_sorted(classes):
+    """Return whether classes are in the order that scikit-learn's metrics expect."""
+    try:
+        return bool(np.all(classes[:-1] < classes[1:]))
+    except TypeError:    # names of columns that cannot be compared
+        return False
+
+
+def _log_loss_of_labels(model, X, y, sample_weight=None):
+    """Compute neg_log_loss of labels where classes are in the order of the columns of a matrix."""
+    one_hot = np.asarray(y)[:, np.newaxis] == model.classes_
+    if not one_hot.any(axis=1).all():
+        raise ValueError(f"y contains labels that are not in classes_, {model.classes_.tolist()}.")
+    return _soft_log_loss(model, X, one_hot, sample_weight)
 
 
 def _soft_accuracy(model, X, y, sample_weight=None):

@@ -6,6 +6,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
+# Number of rows whose targets are looked at together.
+_ROWS = 16_384
+
 
 class Distributions(NamedTuple):
     """Validated targets of all rows.
@@ -105,7 +108,7 @@ def among_classes(classes, labels, index):
     return names, np.array([place[label] for label in labels.tolist()])[index]
 
 
-def _names_of_columns(y, classes):
+def names_of_columns(y, classes):
     """Return the classes of y (n_samples, n_classes): those given, its columns' names or 0, 1, ...
 
     classes : array-like, as given to `fit`, or None
@@ -152,19 +155,68 @@ def smoothed_labels(smoothing, weights):
     return totals, mixture / totals[:, np.newaxis]
 
 
-def check_distributions(y, classes, weight, weights_of_classes, smoothing):
+def labels_of(y, weight):
+    """Return the class and the sum of every row, if the targets of each are all of one class.
+
+    One-hot rows, or counts of a single class, are labels with weights. Only arrays of a block of
+    rows are made.
+
+    Parameters
+    ----------
+    y : array-like or DataFrame of shape (n_samples, n_classes)
+        Not checked.
+    weight : (n_samples,), checked weights of the rows
+        Rows of weight 0 may have any targets.
+
+    Returns
+    -------
+    (index, sums) : (n_samples,) int, (n_samples,) float64
+        Or None if they are not all labels, or `check_distributions` refuses or converts y.
+    """
+    shares = np.asarray(y)
+    if shares.dtype.kind not in "fiub":
+        return None
+    index, sums = np.empty(len(shares), dtype=np.intp), np.empty(len(shares))
+    for start in range(0, len(shares), _ROWS):
+        rows = slice(start, start + _ROWS)
+        some, counts = shares[rows], weight[rows] > 0
+        n_counted = np.count_nonzero(counts)
+        if n_counted == len(some):
+            n_positive = np.count_nonzero(some)
+        elif some.min() >= 0 and np.isfinite(some.max()):
+            n_positive = np.count_nonzero(some[counts])
+        else:
+            return None
+        if n_positive != n_counted:
+            return None
+        some.argmax(axis=1, out=index[rows])
+        own = np.take_along_axis(some, index[rows, np.newaxis], axis=1)[:, 0]
+        sums[rows] = np.where(counts, own, 0)
+        # As many positive entries as rows, and one in each: there are no others.
+        if not (np.all(own[counts] > 0) and np.all(np.isfinite(sums[rows]))):
+            return None
+    return index, sums
+
+
+def check_products(weight):
+    """Raise a ValueError if targets times weights of rows are not all finite."""
+    if not np.all(np.isfinite(weight)):
+        raise ValueError("y times sample_weight overflows float64: scale one of them down.")
+
+
+def check_distributions(y, weight, weights_of_classes, smoothing, classes=None):
     """Validate targets of shape (n_samples, n_classes).
 
     Parameters
     ----------
     y : array-like or DataFrame
         Non-negative and finite. A row of zeros needs a weight of 0.
-    classes : array-like of shape (n_classes,), or None
-        Names of the columns, as given to `fit`.
     weight : (n_samples,), checked weights of the rows
     weights_of_classes : callable
         (classes, totals of the columns) -> (n_classes,) factors of the columns.
     smoothing : float, as `label_smoothing`
+    classes : (n_classes,), or None
+        Names of the columns, checked; None takes those of `names_of_columns`.
 
     Returns
     -------
@@ -176,23 +228,23 @@ def check_distributions(y, classes, weight, weights_of_classes, smoothing):
     """
     if sparse.issparse(y):
         raise ValueError("y of shape (n_samples, n_classes) must be dense; got a sparse matrix.")
-    classes = _names_of_columns(y, classes)
+    classes = names_of_columns(y, None) if classes is None else classes
     shares = check_array(y, dtype=np.float64, copy=True, input_name="y")
-    if np.any(shares < 0):
+    if shares.min() < 0:
         raise ValueError(
             f"y of shape (n_samples, n_classes) must be non-negative, got {shares.min()}."
         )
     is_zero, rows_weight = ~shares.any(axis=1), weight
     with np.errstate(over="ignore", invalid="ignore"):
+        factors = weights_of_classes(classes, np.einsum("i,ik->k", weight, shares))
         if smoothing > 0:
             rest = smoothing / len(classes) * shares.sum(axis=1, keepdims=True)
             shares *= 1 - smoothing
             shares += rest
-        shares *= weights_of_classes(classes, np.einsum("i,ik->k", weight, shares))
+        shares *= factors
         totals = shares.sum(axis=1)
         weight = weight * totals
-    if not np.all(np.isfinite(weight)):
-        raise ValueError("y times sample_weight overflows float64: scale one of them down.")
+    check_products(weight)
     given = rows_weight > 0
     if np.any(is_zero & given):
         first = int(np.flatnonzero(is_zero & given)[0])
@@ -203,7 +255,8 @@ def check_distributions(y, classes, weight, weights_of_classes, smoothing):
     counts = weight > 0
     if not counts.any():
         raise ValueError("class_weight leaves no row a non-zero weight.")
-    if np.count_nonzero(shares[counts]) == np.count_nonzero(counts):
+    n_positive = np.count_nonzero(shares) - np.count_nonzero(shares[~counts])
+    if n_positive == np.count_nonzero(counts):
         return Distributions(classes, index, weight, None)
     shares[totals == 0, 0] = totals[totals == 0] = 1.0    # any distribution: the weight is 0
     shares /= totals[:, np.newaxis]

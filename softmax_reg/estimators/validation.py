@@ -24,6 +24,9 @@ from .targets import (
     among_classes,
     are_distributions,
     check_distributions,
+    check_products,
+    labels_of,
+    names_of_columns,
     smoothed_labels,
 )
 
@@ -270,6 +273,15 @@ def _labels(estimator, X, y, sample_weight, names, classes):
         weights[has_weight] = weight_of_classes(
             estimator.class_weight, classes[has_weight], y, given
         )
+    return _weighed(estimator, TrainingData(X, y, classes, index, weight, names), weights)
+
+
+def _weighed(estimator, data, weights):
+    """Return `TrainingData` of labels with class weights, and smoothed.
+
+    weights : (n_classes,), weights of the classes, or None
+    """
+    classes, index, weight = data.classes, data.index, data.weight
     mixture, by_label = None, False
     if estimator.label_smoothing > 0 and (weights is None or np.any(weights)):
         weights, mixture = smoothed_labels(
@@ -283,7 +295,7 @@ def _labels(estimator, X, y, sample_weight, names, classes):
     if mixture is not None and not by_label:
         # A class of weight 0 is left out, so its rows need another label: the most probable.
         mixture, index = mixture[index], mixture.argmax(axis=1)[index]
-    return TrainingData(X, y, classes, index, weight, names, mixture, by_label)
+    return data._replace(index=index, weight=weight, mixture=mixture, by_label=by_label)
 
 
 def _distributions(estimator, X, y, sample_weight, names, classes):
@@ -296,11 +308,23 @@ def _distributions(estimator, X, y, sample_weight, names, classes):
         return np.where(np.isfinite(weights), weights, 0.0)
 
     weight = check_sample_weight(sample_weight, X.shape[0])
+    classes = names_of_columns(y, classes)
+    labels = labels_of(y, weight)
+    if labels is not None:
+        index, sums = labels
+        with np.errstate(over="ignore"):
+            weight *= sums
+        check_products(weight)
+        weights = None
+        if estimator.class_weight is not None:
+            weights = weights_of_classes(classes, np.bincount(index, weight, len(classes)))
+        data = TrainingData(X, np.asarray(y), classes, index, weight, names)
+        return _weighed(estimator, data, weights)
     found = check_distributions(
-        y, classes, weight, weights_of_classes, estimator.label_smoothing
+        y, weight, weights_of_classes, estimator.label_smoothing, classes
     )
     return TrainingData(
-        X, np.asarray(y), found.classes, found.index, found.weight, names, found.mixture
+        X, np.asarray(y), classes, found.index, found.weight, names, found.mixture
     )
 
 

@@ -116,7 +116,7 @@ class Problem:
         if self._selection.n_present == 1:
             return
         binary = self._selection.is_binary
-        blocks = None
+        blocks, has_mixture = None, data.mixture is not None
         if groups is not None:
             blocks = Blocks.of_labels(groups[allowed])
         elif grouped and not binary:
@@ -127,7 +127,7 @@ class Problem:
         self._options = {
             "n_classes": self._selection.n_present, "binary": binary,
             "fit_intercept": fit_intercept, "passes": Passes(),
-            "mixture": None if data.mixture is None else data.mixture[:, ~absent],
+            "mixture": data.mixture[:, ~absent] if has_mixture and absent.any() else data.mixture,
             "by_label": data.by_label,
         }
         penalty = self._penalty_of(C)

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..parallel.elementwise import inner
+from ..rows.row_blocks import RowBlocks
 
-# Number of rows whose logits are computed together.
+# Number of rows whose targets or logits are computed together.
 _ROWS = 16_384
 
 
@@ -60,7 +61,9 @@ class SoftTargets(NamedTuple):
         coordinates : Centring
         """
         bare = cls(mixture, labels.target, _scaled(labels.weight), None)
-        sums = rows.class_sums(bare.rest(slice(None)), coordinates.shift)
+        sums = sum(
+            part.class_sums(bare.rest(some), coordinates.shift) for some, part in _parts(rows)
+        )
         return bare._tilted(sums, coordinates)
 
     @classmethod
@@ -102,7 +105,7 @@ class SoftTargets(NamedTuple):
     @property
     def surely_overlap(self):
         """Whether all rows have a share of every class, so that no direction separates any."""
-        is_whole = (self.mixture > 0).all(axis=1)
+        is_whole = self.mixture.min(axis=1) > 0
         return bool(np.all(is_whole[self.target] if self.by_label else is_whole))
 
     def value(self, theta):
@@ -132,9 +135,8 @@ class SoftTargets(NamedTuple):
         theta : (n_rows, n_features + 1), for x, not for x - shift; its dtype is the arithmetic's
         """
         total = 0.0
-        for start in range(0, rows.n_samples, _ROWS):
-            some = slice(start, min(start + _ROWS, rows.n_samples))
-            logits, _ = rows.like(rows.X[some]).predictions(theta, "logits")
+        for some, part in _parts(rows):
+            logits, _ = part.predictions(theta, "logits")
             # In a row, s_i R_i sums to 0: a shift common to the logits has no effect.
             logits = logits - logits.max(axis=1, keepdims=True)
             total += np.einsum("ik,ik->", self.rest(some), logits, dtype=np.float64)
@@ -152,6 +154,20 @@ class SoftTargets(NamedTuple):
         mixture = self.mixture[self.target] if self.by_label else self.mixture
         row, label = np.nonzero(mixture)
         return X[row], label.astype(np.int32), self.weight[row] * mixture[row, label]
+
+
+def _parts(rows):
+    """Yield (slice, `Rows` of it) for all rows; rows elsewhere come as they are."""
+    if not rows.has_X_on_host:
+        yield slice(None), rows
+        return
+    blocks = [(slice(0, rows.n_samples), rows.X)]
+    if isinstance(rows.X, RowBlocks):
+        blocks = rows.X.blocks()    # of limited size, and read ahead
+    for block, X in blocks:
+        for start in range(0, block.stop - block.start, _ROWS):
+            some = slice(start, min(start + _ROWS, block.stop - block.start))
+            yield slice(block.start + some.start, block.start + some.stop), rows.like(X[some])
 
 
 def _scaled(weight):

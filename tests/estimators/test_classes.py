@@ -143,6 +143,18 @@ def test_cross_validation_and_scores(refit):
     assert model.classes_.tolist() == list("abcd")
 
 
+def test_log_loss_of_labels_after_a_fit_to_a_matrix():
+    """scikit-learn's assumes sorted classes; here their order is that of the columns."""
+    X, T, weight = problem(120, 4, 3)
+    model = SoftmaxRegressionCV(Cs=1, cv=KFold(2)).fit(X, T, classes=NAMES)
+    labels = np.array(NAMES)[T.argmax(axis=1)]
+    own = model.predict_proba(X)[np.arange(120), T.argmax(axis=1)]
+    expected = np.average(np.log(own), weights=weight)
+    assert model.score(X, labels, sample_weight=weight) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match=r"y contains labels .* \['b', 'a', 'c'\]"):
+        model.score(X, np.repeat("d", 120))
+
+
 @WEIGHTLESS
 def test_rows_in_files_and_callers_arrays():
     """`RowBlocks` as arrays; nothing given is written to."""

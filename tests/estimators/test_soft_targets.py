@@ -238,6 +238,39 @@ def test_paths_and_files(tmp_path):
     assert model.objective_ == pytest.approx(other.objective_, rel=2e-8)
 
 
+@pytest.mark.parametrize("by_label", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("options", [
+    {}, {"l1_ratio": 0.5}, {"fit_intercept": False}, {"class_weight": "balanced"},
+    {"penalty_factor": [1.0, np.inf, 0.5, 2.0, 1.0]},
+], ids=str)
+def test_rows_in_blocks(options, n_classes, by_label, tmp_path, monkeypatch):
+    """X in a file, in more than one block: objective_ is that of predict_log_proba."""
+    monkeypatch.setattr("softmax_reg.rows.row_blocks.BLOCK_BYTES", 8 * 5 * 64)
+    monkeypatch.setattr("softmax_reg.problem.soft_targets._ROWS", 25)
+    X, T, weight = problem(200, 5, n_classes)
+    T = np.eye(n_classes)[T.argmax(axis=1)] if by_label else T
+    options = options | {"tol": 1e-8, "C": 0.5}
+    X.tofile(tmp_path / "X")
+    blocks = RowBlocks(np.memmap(tmp_path / "X", X.dtype, "r", shape=X.shape))
+    model = SoftmaxRegression(**options).fit(blocks, T, weight)
+    other = SoftmaxRegression(**options).fit(X, T, weight)
+    assert model.objective_ == pytest.approx(other.objective_, rel=2e-8)
+    log_proba = model.predict_log_proba(blocks)
+    np.testing.assert_allclose(log_proba, model.predict_log_proba(X), rtol=1e-12)
+    if "penalty_factor" in options:
+        return
+    if "class_weight" in options:
+        totals = weight @ T
+        T = T * totals.sum() / (n_classes * totals)
+    loss = -(weight @ (T * log_proba)).sum()
+    ratio, coef = options.get("l1_ratio", 0.0), model.coef_
+    size = (1 - ratio) * (coef**2).sum() / 2 + ratio * np.abs(coef).sum()
+    told = (loss + size / 0.5) / (weight @ T).sum()
+    assert model.objective_ == pytest.approx(told, rel=1e-12)
+    assert model.dual_gap_ <= 1e-8 * model.objective_
+
+
 def test_names_of_columns_are_the_classes():
     """A DataFrame's columns, in their order, are the classes of predictions."""
     pandas = pytest.importorskip("pandas")
