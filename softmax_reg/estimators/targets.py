@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_array
+
+from ..rows.distributions import checked_shares, smoothed, weighed
 
 
 class Distributions(NamedTuple):
@@ -40,7 +41,7 @@ def refuse_distributions(estimator, y):
         raise ValueError(
             f"{type(estimator).__name__} takes one label for each row here: y should be a 1d "
             f"array, got an array of shape {np.shape(y)} instead. The fits of SoftmaxRegression, "
-            "SoftmaxRegressionCV and softmax_path take distributions."
+            "SoftmaxRegressionCV, DaskSoftmaxRegression and softmax_path take distributions."
         )
 
 
@@ -65,13 +66,22 @@ def smoothed_labels(smoothing, weights):
     return totals, mixture / totals[:, np.newaxis]
 
 
+def names_of_columns(y):
+    """Return the classes of y (n_samples, n_classes): a DataFrame's names, or 0, 1, ..."""
+    names = getattr(y, "columns", None)
+    classes = np.arange(np.shape(y)[1]) if names is None else np.asarray(names)
+    if len(np.unique(classes)) < len(classes):
+        raise ValueError(f"The columns of y must have different names, got {classes.tolist()}.")
+    return classes
+
+
 def check_distributions(y, weight, weights_of_classes, smoothing):
     """Validate targets of shape (n_samples, n_classes).
 
     Parameters
     ----------
     y : array-like or DataFrame
-        Non-negative and finite. A row of zeros needs a weight of 0.
+        As `checked_shares` takes it.
     weight : (n_samples,), checked weights of the rows
     weights_of_classes : callable
         (classes, totals of the columns) -> (n_classes,) factors of the columns.
@@ -85,43 +95,20 @@ def check_distributions(y, weight, weights_of_classes, smoothing):
     ------
     ValueError
     """
-    if sparse.issparse(y):
-        raise ValueError("y of shape (n_samples, n_classes) must be dense; got a sparse matrix.")
-    names = getattr(y, "columns", None)
-    classes = np.arange(np.shape(y)[1]) if names is None else np.asarray(names)
-    if len(np.unique(classes)) < len(classes):
-        raise ValueError(f"The columns of y must have different names, got {classes.tolist()}.")
-    shares = check_array(y, dtype=np.float64, copy=True, input_name="y")
-    if np.any(shares < 0):
-        raise ValueError(
-            f"y of shape (n_samples, n_classes) must be non-negative, got {shares.min()}."
-        )
-    is_zero, rows_weight = ~shares.any(axis=1), weight
+    classes = names_of_columns(y)
+    shares = checked_shares(y, weight, "y")
     with np.errstate(over="ignore", invalid="ignore"):
-        if smoothing > 0:
-            rest = smoothing / len(classes) * shares.sum(axis=1, keepdims=True)
-            shares *= 1 - smoothing
-            shares += rest
-        shares *= weights_of_classes(classes, np.einsum("i,ik->k", weight, shares))
-        totals = shares.sum(axis=1)
-        weight = weight * totals
+        shares = smoothed(shares, smoothing)
+        factors = weights_of_classes(classes, np.einsum("i,ik->k", weight, shares))
+    index, weight, mixture = weighed(shares, weight, factors)
     if not np.all(np.isfinite(weight)):
         raise ValueError("y times sample_weight overflows float64: scale one of them down.")
-    given = rows_weight > 0
-    if np.any(is_zero & given):
-        first = int(np.flatnonzero(is_zero & given)[0])
-        raise ValueError(
-            f"y has a row of zeros, row {first}, whose weight is not 0: it has no distribution."
-        )
-    index = shares.argmax(axis=1)
     counts = weight > 0
     if not counts.any():
         raise ValueError("class_weight leaves no row a non-zero weight.")
-    if np.count_nonzero(shares[counts]) == np.count_nonzero(counts):
-        return Distributions(classes, index, weight, None)
-    shares[totals == 0, 0] = totals[totals == 0] = 1.0    # any distribution: the weight is 0
-    shares /= totals[:, np.newaxis]
-    return Distributions(classes, index, weight, shares)
+    if np.count_nonzero(mixture[counts]) == np.count_nonzero(counts):
+        mixture = None
+    return Distributions(classes, index, weight, mixture)
 
 
 def share_right(y, predicted, classes, weight):
@@ -131,6 +118,15 @@ def share_right(y, predicted, classes, weight):
     predicted : (n_samples,), labels among `classes`
     weight : (n_samples,) or None
     """
+    right, total = targets_right(y, predicted, classes, weight)
+    return right / total
+
+
+def targets_right(y, predicted, classes, weight):
+    """Return the weighted sums of the targets of predicted classes, and of all targets.
+
+    Arguments are those of `share_right`.
+    """
     shares = check_array(y, dtype=np.float64, input_name="y")
     if shares.shape != (len(predicted), len(classes)):
         raise ValueError(
@@ -139,4 +135,4 @@ def share_right(y, predicted, classes, weight):
         )
     weight = np.ones(len(shares)) if weight is None else weight
     column = np.argmax(predicted[:, np.newaxis] == classes, axis=1)
-    return float(weight @ shares[np.arange(len(shares)), column] / (weight @ shares).sum())
+    return float(weight @ shares[np.arange(len(shares)), column]), float((weight @ shares).sum())

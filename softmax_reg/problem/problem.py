@@ -122,8 +122,6 @@ class Problem:
         self._options = {
             "n_classes": self._selection.n_present, "binary": binary,
             "fit_intercept": fit_intercept, "passes": Passes(),
-            "mixture": None if data.mixture is None else data.mixture[:, ~absent],
-            "by_label": data.by_label,
         }
         penalty = self._penalty_of(C)
         self._rows, self._sample = self._rows_and_sample(data, penalty, device, precision)
@@ -150,7 +148,12 @@ class Problem:
         rows = rows_of(X, n_rows, device, has_kinks=penalty.has_kinks, precision=precision)
         if data.offset is not None:
             rows = OffsetRows(rows, data.offset.astype(X.dtype))
-        return rows, Sample(self._selection.new_index[data.index], data.weight)
+        sample = Sample(self._selection.new_index[data.index], data.weight)
+        if data.mixture is None:
+            return rows, sample
+        mixture = data.mixture[:, ~self._selection.absent]
+        name = "label_mixture" if data.by_label else "mixture"
+        return rows, sample._replace(**{name: mixture})
 
     def _objective_of(self, penalty):
         """Return the first objective, in the row space of X where the reduction saves time."""
