@@ -69,13 +69,7 @@ def check_partitions(estimator, client, X, y, sample_weight):
         for i, part in enumerate(parts)
     ]
     partitions = client.compute(tasks)
-    try:
-        found = gathered(client, client.map(partition.summarised, partitions, pure=False))
-    except CancelledError as error:
-        raise RuntimeError(
-            "Partitions were lost with a worker and cannot be computed again, because their data "
-            "was scattered: let the graph read it from where it is stored."
-        ) from error
+    found = _mapped(client, partition.summarised, partitions)
     n_features = sorted({summary.n_features for summary in found})
     if len(n_features) > 1:
         raise ValueError(f"Partitions of X differ in their number of features: {n_features}.")
@@ -96,6 +90,17 @@ def check_partitions(estimator, client, X, y, sample_weight):
     else:
         fitted = _labels(estimator, some, sample_weight is not None)
     return PartitionedData(client, rows, None, *fitted, fitted_names)
+
+
+def _mapped(client, function, partitions, **options):
+    """Return the results of a function of each partition."""
+    try:
+        return gathered(client, client.map(function, partitions, pure=False, **options))
+    except CancelledError as error:
+        raise RuntimeError(
+            "Partitions were lost with a worker and cannot be computed again, because their data "
+            "was scattered: let the graph read it from where it is stored."
+        ) from error
 
 
 def _labels(estimator, summaries, has_weights):
@@ -134,9 +139,9 @@ def _columns(estimator, client, partitions, summaries, classes):
     totals = smoothed(totals[np.newaxis], smoothing)[0]
     factors = weight_of_columns(estimator.class_weight, classes, totals)
     totals = _weighed_totals(totals, factors)
-    numbers = gathered(client, client.map(
-        numbers_of_shares, partitions, factors=factors, smoothing=smoothing, pure=False
-    ))
+    numbers = _mapped(
+        client, numbers_of_shares, partitions, factors=factors, smoothing=smoothing
+    )
     least, most = np.array(numbers).T
     targets = ColumnTargets(
         factors, smoothing, int(least.min()), int(most.max()), totals.sum(),

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from dask import delayed
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.dask import DaskSoftmaxRegression
+from softmax_reg.estimators.targets import check_distributions
 from softmax_reg.exceptions import SeparationWarning
 from softmax_reg.problem import problem as problem_module
 from softmax_reg.problem import sampled_start
 from softmax_reg.rows import cluster as cluster_module
+from softmax_reg.rows.block_targets import ColumnTargets, numbers_of_shares
+from softmax_reg.rows.partition import checked
 
 from ..estimators.test_soft_targets import problem, value
 from ..problems import EPS
@@ -64,6 +68,7 @@ def assert_same(model, local):
     {"class_weight": {0: 2.0, 1: 0.5}}, {"class_weight": "balanced"},
     {"class_weight": "balanced", "label_smoothing": 0.2},
     {"penalty_factor": [1.0, np.inf, 0.5, 2.0]},
+    {"l1_ratio": 1.0, "grouped": True, "groups": [0, 1, 0, 1]},
 ], ids=str)
 def test_distributions_have_the_optimum_of_one_machine(client, options, n_classes, kind):
     """The same within the certificates, with weights of zero and an empty partition."""
@@ -130,7 +135,7 @@ def test_smoothed_classes_are_not_separable(client):
     y = (X[:, 0] > 0).astype(int)
     options = {"C": np.inf, "label_smoothing": 0.1, "tol": 1e-9}
     with warnings.catch_warnings():
-        warnings.simplefilter("error", SeparationWarning)
+        warnings.simplefilter("error", ConvergenceWarning)
         for targets in (y, np.eye(2)[y]):
             model, local = both(X, "dense", targets, **options)
             assert model.objective_ == pytest.approx(local.objective_, rel=1e-9)
@@ -183,6 +188,30 @@ def test_smoothed_labels_start_from_a_sample(client, monkeypatch):
     local = SoftmaxRegression(**options).fit(X, y)
     assert model.objective_ == pytest.approx(local.objective_, rel=2e-7)
     assert model.history_["objective"][0] < 1.05 * model.objective_
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("factors", [[1.0, 2.0, 0.5], [1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])
+@pytest.mark.parametrize("kind", ["mixed", "labels", "whole"])
+def test_the_sample_of_a_partition(kind, factors, smoothing):
+    """That of `check_distributions`, in the fitted classes; whether rows have shares of all."""
+    X, T, weight = problem(60, 2, 3)
+    T = {"mixed": T, "labels": np.eye(3)[T.argmax(axis=1)], "whole": T + 0.1}[kind]
+    columns = np.array(factors)
+    found = check_distributions(T, weight, lambda classes, totals: columns, smoothing)
+    part, present = checked(X, T, weight, 0, 3), columns > 0
+    numbers = numbers_of_shares(part, columns, smoothing)
+    targets = ColumnTargets(columns, smoothing, *numbers, found.weight.sum(), present)
+    sample, counts = targets.sample(part.y, part.weight), found.weight > 0
+    places = np.cumsum(present) - 1
+    np.testing.assert_array_equal(sample.target[counts], places[found.index][counts])
+    np.testing.assert_allclose(sample.weight, found.weight / found.weight.sum(), rtol=8 * EPS)
+    assert targets.is_mixed == sample.is_mixed == (found.mixture is not None)
+    is_whole = present.sum() == 1
+    if sample.is_mixed:
+        np.testing.assert_array_equal(sample.mixture[counts], found.mixture[counts][:, present])
+        is_whole = bool(np.all(sample.mixture[counts] > 0))
+    assert targets.surely_overlap == is_whole
 
 
 def test_a_column_without_weight(client):
