@@ -4,8 +4,6 @@ Needs the extra ``dask``: ``python -m pip install 'softmax_reg[dask]'``.
 """
 
 import copy
-from concurrent.futures import CancelledError
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import _fit_context, clone
@@ -19,11 +17,11 @@ except ImportError as error:
         "softmax_reg.dask needs dask and distributed: python -m pip install 'softmax_reg[dask]'."
     ) from error
 
+from .estimators.partitions import check_partitions
 from .estimators.regression import SoftmaxRegression
-from .estimators.validation import weight_of_counted_classes
-from .problem.problem import Problem
-from .rows import partition
-from .rows.cluster import ClassTotals, ClusterRows, alive, check_open, gathered
+from .estimators.targets import are_distributions, targets_right
+from .problem.distributed import DistributedProblem
+from .rows.cluster import check_open
 from .rows.dask_input import aligned_parts, as_dask_array
 
 
@@ -31,17 +29,17 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     """`SoftmaxRegression` of Dask arrays and DataFrames, on the workers of a cluster.
 
     Parameters, attributes (NumPy arrays), optimum and certificate are those of
-    `SoftmaxRegression`; only `device`, `precision` and `label_smoothing` are missing. Every pass
-    over the rows is one task for each worker, on the partitions that it holds, with the compiled
-    kernels; the solver runs where `fit` is called. After the loss of a worker its partitions are
-    computed again.
+    `SoftmaxRegression`; only `device`, `precision` and offsets are missing. Every pass over the
+    rows is one task for each worker, on the partitions that it holds, with the compiled kernels;
+    the solver runs where `fit` is called. After the loss of a worker its partitions are computed
+    again.
 
     Parameters
     ----------
     client : distributed.Client, default=None
         None is the current default client.
     C, l1_ratio, tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, \
-warm_start, grouped, penalty_factor, groups
+warm_start, grouped, penalty_factor, groups, label_smoothing
         As in `SoftmaxRegression`.
 
     Attributes
@@ -80,10 +78,10 @@ warm_start, grouped, penalty_factor, groups
     _parameter_constraints: dict = {
         name: constraint
         for name, constraint in SoftmaxRegression._parameter_constraints.items()
-        if name not in ("device", "precision", "label_smoothing")
+        if name not in ("device", "precision")
     } | {"client": "no_validation"}
     # Not parameters here.
-    device, precision, label_smoothing = "cpu", "auto", 0.0
+    device, precision = "cpu", "auto"
 
     def __init__(
         self,
@@ -102,6 +100,7 @@ warm_start, grouped, penalty_factor, groups
         grouped=False,
         penalty_factor=None,
         groups=None,
+        label_smoothing=0.0,
     ):
         self.client = client
         self.C = C
@@ -117,6 +116,7 @@ warm_start, grouped, penalty_factor, groups
         self.grouped = grouped
         self.penalty_factor = penalty_factor
         self.groups = groups
+        self.label_smoothing = label_smoothing
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -126,11 +126,12 @@ warm_start, grouped, penalty_factor, groups
         ----------
         X : dask Array or DataFrame of shape (n_samples, n_features)
             Blocks of rows, dense or CSR; chunks along the features are joined.
-        y : dask Array or Series of shape (n_samples,)
+        y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes)
+            Labels; or distributions over the classes, or counts, as in `SoftmaxRegression`.
             Partitioned as X is. An Array is rechunked where its chunks and those of X are known;
             then y may also be an ndarray.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
-            As `y`.
+            Partitioned as `y`.
 
         Returns
         -------
@@ -153,9 +154,9 @@ warm_start, grouped, penalty_factor, groups
                 "client must be synchronous, got an asynchronous one: Client(asynchronous=False)."
             )
         check_open(client)
-        data = _training_data(self, client, X, y, sample_weight)
+        data = check_partitions(self, client, X, y, sample_weight)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        return self._fit(data, _DistributedProblem, metadata, np.asarray)
+        return self._fit(data, DistributedProblem, metadata, np.asarray)
 
     @property
     def partial_fit(self):
@@ -183,6 +184,8 @@ warm_start, grouped, penalty_factor, groups
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: a number, not a lazy result.
+
+        Where y has shape (n_samples, n_classes), the predicted class of a row gets its share.
 
         Parameters
         ----------
@@ -260,129 +263,6 @@ warm_start, grouped, penalty_factor, groups
         return {**super().__getstate__(), "client": None}
 
 
-class _GivenRows(NamedTuple):
-    """X after the checks: tasks, futures and sizes of all its partitions."""
-
-    delayed: list    # tasks that compute a `rows.partition.Partition` each
-    partitions: list    # futures of these tasks
-    fingerprints: list
-    shape: tuple
-    dtype: np.dtype
-    n_entries: int
-    is_sparse: bool
-
-    def take(self, columns):
-        """Return a copy with the sizes of X[:, columns].
-
-        The partitions keep all columns; the blocks of the fit have only `columns`.
-        """
-        n_samples, n_features = self.shape
-        return self._replace(
-            shape=(n_samples, len(columns)),
-            n_entries=self.n_entries // n_features * len(columns),
-        )
-
-
-class _DaskData(NamedTuple):
-    """Validated input of a fit on a cluster, in place of `TrainingData`."""
-
-    client: object
-    X: _GivenRows
-    y: None
-    classes: np.ndarray
-    class_weights: np.ndarray    # factor of each class for the weights of its rows
-    class_totals: np.ndarray    # total weight of each class, with its factor
-    names: dict
-    mixture = offset = None    # labels only
-    by_label = False
-
-
-class _DistributedProblem(Problem):
-    """`Problem` of rows on the workers of a cluster."""
-
-    def _weigh(self, data):
-        self._largest_weight, self._relative_total = 1.0, data.class_totals.sum()
-        return data.class_totals
-
-    def _rows_and_sample(self, data, penalty, device, precision):
-        X, new_index = data.X, self._selection.new_index
-
-        def make():
-            X.partitions[:] = alive(X.partitions, lambda: data.client.compute(X.delayed))
-            return data.client.map(
-                partition.prepared, X.partitions, classes=data.classes, new_index=new_index,
-                class_weights=data.class_weights / data.class_totals.sum(),
-                columns=self._selection.features, pure=False,
-            )
-
-        some = X
-        if not isinstance(self._selection.features, slice):
-            some = X.take(self._selection.features)
-        rows = ClusterRows(
-            data.client, make, X.fingerprints, some.shape, X.dtype, some.n_entries, X.is_sparse
-        )
-        weight = np.bincount(new_index, weights=data.class_totals)
-        return rows, ClassTotals(weight / weight.sum())
-
-
-def _training_data(estimator, client, X, y, sample_weight):
-    names, parts, others = aligned_parts(X, {"y": y, "sample_weight": sample_weight})
-    labels, weights = others["y"], others["sample_weight"]
-    tasks = [
-        delayed(partition.checked)(part, labels[i], weights and weights[i], i)
-        for i, part in enumerate(parts)
-    ]
-    partitions = client.compute(tasks)
-    try:
-        found = gathered(client, client.map(partition.summarised, partitions, pure=False))
-    except CancelledError as error:
-        raise RuntimeError(
-            "Partitions were lost with a worker and cannot be computed again, because their data "
-            "was scattered: let the graph read it from where it is stored."
-        ) from error
-    n_features = sorted({summary.n_features for summary in found})
-    if len(n_features) > 1:
-        raise ValueError(f"Partitions of X differ in their number of features: {n_features}.")
-    some = [summary for summary in found if summary.n_samples]
-    if not some:
-        raise ValueError("X has no rows: all of its partitions are empty.")
-    classes = np.unique(np.concatenate([summary.classes for summary in some]))
-    if len(classes) < 2:
-        raise ValueError(
-            f"{type(estimator).__name__} needs samples of at least 2 classes in the data, but "
-            f"the data contains only one class: {classes.tolist()[0]!r}."
-        )
-    totals, counts = np.zeros(len(classes)), np.zeros(len(classes), dtype=np.int64)
-    for summary in some:
-        index = np.searchsorted(classes, summary.classes)
-        totals[index] += summary.class_weights
-        counts[index] += summary.class_counts
-    if not np.any(totals):
-        raise ValueError(
-            "sample_weight must contain at least one non-zero weight, got all zero weights."
-        )
-    if not np.finfo(np.float64).tiny <= totals.sum() < np.inf:
-        raise ValueError(
-            "sample_weight must have a sum that float64 can hold, got weights with the sum "
-            f"{totals.sum()}. Divide them by the largest."
-        )
-    factors = weight_of_counted_classes(
-        estimator.class_weight, classes, counts, None if sample_weight is None else totals
-    )
-    if not np.any(factors * totals):
-        raise ValueError("class_weight leaves no row a non-zero weight.")
-    rows = _GivenRows(
-        tasks, partitions, [summary.fingerprint for summary in found],
-        (sum(summary.n_samples for summary in some), n_features[0]),
-        np.result_type(*(summary.dtype for summary in some)),
-        sum(summary.n_entries for summary in some), any(summary.is_sparse for summary in some),
-    )
-    fitted_names = {"n_features_in_": n_features[0]}
-    if names is not None:
-        fitted_names["feature_names_in_"] = names
-    return _DaskData(client, rows, None, classes, factors, factors * totals, fitted_names)
-
-
 def _predicted(block, model, method):
     """Return the predictions for one block; an empty block gives the right shape, too."""
     if block.shape[0]:
@@ -391,9 +271,11 @@ def _predicted(block, model, method):
 
 
 def _scored(model, X, y, weight):
-    """Return (weight of the rows predicted right, weight of all rows)."""
+    """Return (weight of the targets of predicted classes, weight of all targets)."""
     if X.shape[0] == 0:
         return 0.0, 0.0
-    right = model.predict(X) == np.asarray(y)
-    weight = np.ones(len(right)) if weight is None else np.asarray(weight, dtype=np.float64)
-    return float(weight @ right), float(weight.sum())
+    predicted = model.predict(X)
+    weight = np.ones(len(predicted)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if are_distributions(y):
+        return targets_right(y, predicted, model.classes_, weight)
+    return float(weight @ (predicted == np.asarray(y))), float(weight.sum())

@@ -16,8 +16,13 @@ BUNDLED = ("iris", "wine", "breast_cancer", "digits")
 
 
 def objective_of(X, y, weight, *, kind=MemoryRows, **options):
-    """`Objective` of arrays; `kind` is a class of `Rows`, options are those of `Objective.of`."""
-    return Objective.of(kind(X), Sample(y, weight), **options)
+    """`Objective` of arrays; `kind` is a class of `Rows`.
+
+    Options are those of `Objective.of`, and the distributions of a `Sample`.
+    """
+    names = ("mixture", "label_mixture")
+    sample = Sample(y, weight, **{name: options.pop(name) for name in names if name in options})
+    return Objective.of(kind(X), sample, **options)
 
 
 def bundled(name, standardised=False, dtype=np.float64):

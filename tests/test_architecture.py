@@ -30,7 +30,7 @@ ONLY_HERE = {
               "cuda/softmax.py", "cuda/device.py"},
     "cupy": {"cuda/device.py"},
     "cupyx": {"cuda/device.py"},
-    "dask": {"dask.py", "rows/dask_input.py"},
+    "dask": {"dask.py", "estimators/partitions.py", "rows/dask_input.py"},
     "distributed": {"rows/cluster.py", "dask.py"},
     "llvmlite": {"kernels/registers.py", "kernels/simd_dense.py", "kernels/simd_sparse.py",
                  "kernels/simd_tall.py"},
@@ -38,7 +38,8 @@ ONLY_HERE = {
     "matplotlib": {"display/_axes.py"},
     "skl2onnx": {"onnx.py"},
     "threadpoolctl": {"parallel/blas.py"},
-    "sklearn": {"exceptions.py", "dask.py", "display/_axes.py", "rows/partition.py",
+    "sklearn": {"exceptions.py", "dask.py", "display/_axes.py", "rows/distributions.py",
+                "rows/partition.py",
                 *(f"estimators/{name}" for name in (
                     "base.py", "callbacks.py", "cross_validation.py", "export.py", "outcome.py",
                     "online.py", "parameters.py", "regression.py", "scoring.py", "targets.py",

@@ -23,8 +23,9 @@ from evaluations import median_seconds
 from run import objective
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg import dask as ours
 from softmax_reg.dask import DaskSoftmaxRegression
+from softmax_reg.estimators.partitions import check_partitions
+from softmax_reg.problem.distributed import DistributedProblem
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.memory import MemoryRows
 
@@ -57,8 +58,8 @@ def local_evaluation(X, y, theta):
 
 def cluster_evaluation(client, X, y, theta):
     """Seconds on the cluster."""
-    data = ours._training_data(DaskSoftmaxRegression(), client, X, y, None)
-    of_rows = ours._DistributedProblem(data, C=1.0, fit_intercept=True).objective
+    data = check_partitions(DaskSoftmaxRegression(), client, X, y, None)
+    of_rows = DistributedProblem(data, C=1.0, fit_intercept=True).objective
     return median_seconds(lambda: of_rows.evaluate(theta))
 
 

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_array
+
+from ..rows.distributions import checked_shares, smoothed, weighed
 
 # Number of rows whose targets are looked at together.
 _ROWS = 16_384
@@ -43,7 +44,7 @@ def refuse_distributions(estimator, y):
         raise ValueError(
             f"{type(estimator).__name__} takes one label for each row here: y should be a 1d "
             f"array, got an array of shape {np.shape(y)} instead. The fits of SoftmaxRegression, "
-            "SoftmaxRegressionCV and softmax_path take distributions."
+            "SoftmaxRegressionCV, DaskSoftmaxRegression and softmax_path take distributions."
         )
 
 
@@ -108,7 +109,7 @@ def among_classes(classes, labels, index):
     return names, np.array([place[label] for label in labels.tolist()])[index]
 
 
-def names_of_columns(y, classes):
+def names_of_columns(y, classes=None):
     """Return the classes of y (n_samples, n_classes): those given, its columns' names or 0, 1, ...
 
     classes : array-like, as given to `fit`, or None
@@ -210,7 +211,7 @@ def check_distributions(y, weight, weights_of_classes, smoothing, classes=None):
     Parameters
     ----------
     y : array-like or DataFrame
-        Non-negative and finite. A row of zeros needs a weight of 0.
+        As `checked_shares` takes it.
     weight : (n_samples,), checked weights of the rows
     weights_of_classes : callable
         (classes, totals of the columns) -> (n_classes,) factors of the columns.
@@ -226,41 +227,20 @@ def check_distributions(y, weight, weights_of_classes, smoothing, classes=None):
     ------
     ValueError
     """
-    if sparse.issparse(y):
-        raise ValueError("y of shape (n_samples, n_classes) must be dense; got a sparse matrix.")
-    classes = names_of_columns(y, None) if classes is None else classes
-    shares = check_array(y, dtype=np.float64, copy=True, input_name="y")
-    if shares.min() < 0:
-        raise ValueError(
-            f"y of shape (n_samples, n_classes) must be non-negative, got {shares.min()}."
-        )
-    is_zero, rows_weight = ~shares.any(axis=1), weight
+    classes = names_of_columns(y) if classes is None else classes
+    shares = checked_shares(y, weight, "y")
     with np.errstate(over="ignore", invalid="ignore"):
         factors = weights_of_classes(classes, np.einsum("i,ik->k", weight, shares))
-        if smoothing > 0:
-            rest = smoothing / len(classes) * shares.sum(axis=1, keepdims=True)
-            shares *= 1 - smoothing
-            shares += rest
-        shares *= factors
-        totals = shares.sum(axis=1)
-        weight = weight * totals
+        shares = smoothed(shares, smoothing)
+    index, weight, mixture = weighed(shares, weight, factors)
     check_products(weight)
-    given = rows_weight > 0
-    if np.any(is_zero & given):
-        first = int(np.flatnonzero(is_zero & given)[0])
-        raise ValueError(
-            f"y has a row of zeros, row {first}, whose weight is not 0: it has no distribution."
-        )
-    index = shares.argmax(axis=1)
     counts = weight > 0
     if not counts.any():
         raise ValueError("class_weight leaves no row a non-zero weight.")
-    n_positive = np.count_nonzero(shares) - np.count_nonzero(shares[~counts])
+    n_positive = np.count_nonzero(mixture) - np.count_nonzero(mixture[~counts])
     if n_positive == np.count_nonzero(counts):
-        return Distributions(classes, index, weight, None)
-    shares[totals == 0, 0] = totals[totals == 0] = 1.0    # any distribution: the weight is 0
-    shares /= totals[:, np.newaxis]
-    return Distributions(classes, index, weight, shares)
+        mixture = None
+    return Distributions(classes, index, weight, mixture)
 
 
 def share_right(y, predicted, classes, weight):
@@ -270,6 +250,15 @@ def share_right(y, predicted, classes, weight):
     predicted : (n_samples,), labels among `classes`
     weight : (n_samples,) or None
     """
+    right, total = targets_right(y, predicted, classes, weight)
+    return right / total
+
+
+def targets_right(y, predicted, classes, weight):
+    """Return the weighted sums of the targets of predicted classes, and of all targets.
+
+    Arguments are those of `share_right`.
+    """
     shares = check_array(y, dtype=np.float64, input_name="y")
     if shares.shape != (len(predicted), len(classes)):
         raise ValueError(
@@ -278,4 +267,4 @@ def share_right(y, predicted, classes, weight):
         )
     weight = np.ones(len(shares)) if weight is None else weight
     column = np.argmax(predicted[:, np.newaxis] == classes, axis=1)
-    return float(weight @ shares[np.arange(len(shares)), column] / (weight @ shares).sum())
+    return float(weight @ shares[np.arange(len(shares)), column]), float((weight @ shares).sum())

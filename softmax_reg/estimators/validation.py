@@ -159,6 +159,13 @@ def weight_of_counted_classes(class_weight, classes, counts, totals):
     return weight_of_classes(class_weight, classes, classes, rows.astype(np.float64))
 
 
+def weight_of_columns(class_weight, classes, totals):
+    """Compute class weights from the totals of the columns of y (n_samples, n_classes)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = weight_of_counted_classes(class_weight, classes, totals, totals)
+    return np.where(np.isfinite(weights), weights, 0.0)
+
+
 def _classes_and_index(y):
     """Return the sorted labels and every row's position among them; y (n_samples,)."""
     is_integer = y.dtype.kind in "iu"
@@ -301,11 +308,7 @@ def _weighed(estimator, data, weights):
 def _distributions(estimator, X, y, sample_weight, names, classes):
     """Return `TrainingData` for y of shape (n_samples, n_classes)."""
     def weights_of_classes(classes, totals):
-        if estimator.class_weight is None:
-            return np.ones(len(classes))
-        with np.errstate(divide="ignore"):
-            weights = weight_of_counted_classes(estimator.class_weight, classes, totals, totals)
-        return np.where(np.isfinite(weights), weights, 0.0)
+        return weight_of_columns(estimator.class_weight, classes, totals)
 
     weight = check_sample_weight(sample_weight, X.shape[0])
     classes = names_of_columns(y, classes)

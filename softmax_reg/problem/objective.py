@@ -43,8 +43,7 @@ class Objective:
         Smooth convex functions of theta, one t each. With terms there is no certificate, and
         `restricted` and `delivered_value` are not defined.
     soft : SoftTargets or None
-        Distributions in place of the labels in `sample`, which are then their most probable
-        classes.
+        What distributions in `sample` add to the loss of its labels.
     """
 
     rows: Rows
@@ -62,9 +61,8 @@ class Objective:
     @classmethod
     def of(
         cls, rows, sample, *, n_classes, binary, penalty, fit_intercept, passes=None,
-        mixture=None, by_label=False,
     ):
-        """Return the objective for new rows; two passes.
+        """Return the objective for new rows; two passes, three with a mixture of each row.
 
         Parameters
         ----------
@@ -79,10 +77,7 @@ class Objective:
         penalty : `L2Penalty` or `SparsePenalty`
         fit_intercept : bool
         passes : Passes, optional
-            Counter of passes, which these two and all later ones increase.
-        mixture : (n_samples or n_classes, n_classes), optional
-            Distributions as targets: of each row, whose most probable class is in `sample`, or
-            with `by_label` of all rows with the same target in `sample`.
+            Counter of passes, which these and all later ones increase.
         """
         passes = Passes() if passes is None else passes
         labels = sample
@@ -91,21 +86,20 @@ class Objective:
         passes.n += 1
         coordinates = Centring.of(mean, ranges, fit_intercept, 1 if binary else n_classes)
         bare = cls(rows, sample, penalty, coordinates, passes)
-        null_shares = shares
-        if by_label:
+        null_shares, mixture = shares, sample.label_mixture
+        if mixture is not None:
             null_shares = shares @ mixture
-        elif mixture is not None:
-            soft = SoftTargets.of(rows, labels, mixture, coordinates)
-            bare, shares, null_shares = replace(bare, soft=soft), soft.shares, soft.shares
+        elif sample.is_mixed:
+            bare = replace(bare, soft=SoftTargets.of(rows, sample, coordinates))
             passes.n += 1
         plain = replace(bare, rows=rows.without_offset)
         null_point = plain.evaluate(null_theta(null_shares, *bare.shape, fit_intercept))
         row_mean = np.where(coordinates.is_constant, 0.0, mean - coordinates.shift)
         row_sums = np.append(row_mean, 1.0)
         sums = class_sums(null_point.loss_grad, shares, null_shares, row_sums, fit_intercept)
-        if by_label:
+        if mixture is not None:
             whole = np.stack([row_sums - sums[0], sums[0]]) if binary else sums
-            soft = SoftTargets.of_labels(labels, mixture, whole, coordinates)
+            soft = SoftTargets.of_labels(mixture, whole, coordinates)
             bare, sums = replace(bare, soft=soft), sums - soft.tilt
             null_point = bare._completed(soft.tilted(null_point))
         offset = None
@@ -121,7 +115,7 @@ class Objective:
         sums = OffsetSums.of(self.rows.offset, labels)
         if self.soft is None:
             return self, sums
-        constant = self.soft.of_offset(self.rows.offset)
+        constant = self.sample.times_rest(lambda rows: self.rows.offset[rows])
         return replace(self, soft=self.soft._replace(constant=constant)), sums._replace(
             of_targets=sums.of_targets - constant
         )
@@ -176,6 +170,11 @@ class Objective:
     def shape(self):
         """Shape of theta."""
         return self.n_rows, self.n_features + 1
+
+    @property
+    def surely_overlap(self):
+        """Whether targets have shares of all classes, so that no direction separates any."""
+        return self.sample.surely_overlap
 
     @lazy
     def is_penalised(self):
@@ -289,10 +288,6 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):
             theta = theta.astype(dtype, copy=False)
             loss = rows.predicted_loss(self.sample, theta)
-            if self.soft is not None and rows.has_X_on_host:
-                loss += self.soft.delivered_value(rows, theta)
-            elif self.soft is not None:
-                loss += self.soft.value(self.from_coef(coef, intercept))
             return float(loss + self.penalty.value(coef.astype(np.float64)))
 
     def hessian(self, theta, index):
@@ -386,10 +381,9 @@ class Objective:
         found = self.rows.on_host(self.sample)
         if found is None:
             return None
-        X, (target, weight) = found
-        if expanded and self.soft is not None:
-            X, target, weight = self.soft.as_labels(X)
-        return X, target, weight, self.coordinates.shift
+        X, sample = found
+        some = sample.as_labels(X) if expanded else (X, *sample.labels)
+        return *some, self.coordinates.shift
 
     def to_coef(self, theta, dtype=np.float64):
         """Return (coef, intercept) of the columns of X; see `Centring.to_coef`."""

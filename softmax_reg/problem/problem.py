@@ -116,7 +116,7 @@ class Problem:
         if self._selection.n_present == 1:
             return
         binary = self._selection.is_binary
-        blocks, has_mixture = None, data.mixture is not None
+        blocks = None
         if groups is not None:
             blocks = Blocks.of_labels(groups[allowed])
         elif grouped and not binary:
@@ -127,8 +127,6 @@ class Problem:
         self._options = {
             "n_classes": self._selection.n_present, "binary": binary,
             "fit_intercept": fit_intercept, "passes": Passes(),
-            "mixture": data.mixture[:, ~absent] if has_mixture and absent.any() else data.mixture,
-            "by_label": data.by_label,
         }
         penalty = self._penalty_of(C)
         self._rows, self._sample = self._rows_and_sample(data, penalty, device, precision)
@@ -155,7 +153,14 @@ class Problem:
         rows = rows_of(X, n_rows, device, has_kinks=penalty.has_kinks, precision=precision)
         if data.offset is not None:
             rows = OffsetRows(rows, data.offset.astype(X.dtype))
-        return rows, Sample(self._selection.new_index[data.index], data.weight)
+        sample = Sample(self._selection.new_index[data.index], data.weight)
+        if data.mixture is None:
+            return rows, sample
+        absent, mixture = self._selection.absent, data.mixture
+        if absent.any():
+            mixture = mixture[:, ~absent]
+        name = "label_mixture" if data.by_label else "mixture"
+        return rows, sample._replace(**{name: mixture})
 
     def _objective_of(self, penalty):
         """Return the first objective, in the row space of X where the reduction saves time."""

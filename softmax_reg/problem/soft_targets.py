@@ -18,108 +18,54 @@ from typing import NamedTuple
 import numpy as np
 
 from ..parallel.elementwise import inner
-from ..rows.row_blocks import RowBlocks
-
-# Number of rows whose targets or logits are computed together.
-_ROWS = 16_384
 
 
 class SoftTargets(NamedTuple):
-    """Distributions over the fitted classes.
+    """The linear function of theta that distributions add to the loss of labels.
 
     Attributes
     ----------
-    mixture : (n_samples, n_classes) or (n_classes, n_classes), rows sum to 1
-        The distribution of each row, not all of them labels; or with `by_label` that of all rows
-        of a label.
-    target : (n_samples,) int, index of the row's label: of its most probable class, or as given
-    weight : (n_samples,), non-negative, sums to 1
     tilt : (n_rows, n_features + 1)
-        The linear function of theta that is added to the labels' loss: its gradient.
+        Gradient of the function.
     by_label : bool
+        Whether the distribution of a row depends on its label alone.
     constant : float
         sum_i <s_i R_i, o_i> of offsets o_i, in nats.
     """
 
-    mixture: np.ndarray
-    target: np.ndarray
-    weight: np.ndarray
     tilt: np.ndarray
     by_label: bool = False
     constant: float = 0.0
 
     @classmethod
-    def of(cls, rows, labels, mixture, coordinates):
-        """Return the targets of a mixture for each row; one product with X.
+    def of(cls, rows, sample, coordinates):
+        """Return the function for a mixture of each row; one pass over the rows.
 
         Parameters
         ----------
         rows : Rows
-        labels : Sample
-            The most probable class of each row, and its weight, as `Rows.place` takes them.
-        mixture : (n_samples, n_classes)
+        sample : Sample
+            As `Rows.place` returns it.
         coordinates : Centring
         """
-        bare = cls(mixture, labels.target, _scaled(labels.weight), None)
-        sums = sum(
-            part.class_sums(bare.rest(some), coordinates.shift) for some, part in _parts(rows)
-        )
-        return bare._tilted(sums, coordinates)
+        return cls(_tilt(rows.rest_sums(sample, coordinates.shift), coordinates))
 
     @classmethod
-    def of_labels(cls, labels, mixture, class_sums, coordinates):
-        """Return the targets of a mixture for each label, and their class sums; no pass.
+    def of_labels(cls, mixture, class_sums, coordinates):
+        """Return the function for a mixture of each label, from their class sums; no pass.
 
         Parameters
         ----------
-        labels : Sample
-            As `Rows.place` takes it.
         mixture : (n_classes, n_classes)
-        class_sums : (n_rows, n_features + 1)
-            Sums of s_i [x_i - shift, 1] of the labels; for two classes those of the second.
+        class_sums : (n_classes, n_features + 1)
+            Sums of s_i [x_i - shift, 1] of each label.
         coordinates : Centring
         """
-        bare = cls(mixture, labels.target, _scaled(labels.weight), None, True)
-        return bare._tilted(class_sums - mixture.T @ class_sums, coordinates)
-
-    def _tilted(self, tilt, coordinates):
-        tilt[:, coordinates.zeros] = 0.0
-        return self._replace(tilt=tilt[1:].copy() if coordinates.n_rows == 1 else tilt)
-
-    def rest(self, rows):
-        """Return s_i R_i of some rows, a slice: (n, n_classes)."""
-        weight, target = self.weight[rows], self.target[rows]
-        mixture = self.mixture[target if self.by_label else rows]
-        out = -weight[:, np.newaxis] * mixture
-        out[np.arange(len(weight)), target] += weight
-        return out
-
-    @property
-    def shares(self):
-        """Weight of every class, (n_classes,)."""
-        if self.by_label:
-            totals = np.bincount(self.target, self.weight, minlength=len(self.mixture))
-            return totals @ self.mixture
-        return np.einsum("i,ik->k", self.weight, self.mixture)
-
-    @property
-    def surely_overlap(self):
-        """Whether all rows have a share of every class, so that no direction separates any."""
-        is_whole = self.mixture.min(axis=1) > 0
-        return bool(np.all(is_whole[self.target] if self.by_label else is_whole))
+        return cls(_tilt(class_sums - mixture.T @ class_sums, coordinates), by_label=True)
 
     def value(self, theta):
         """Return the linear function at theta, with the part of offsets, in nats."""
         return inner(self.tilt, theta) + self.constant
-
-    def of_offset(self, offset):
-        """Return sum_i <s_i R_i, o_i> in nats; offset (n_samples, n_rows)."""
-        total = 0.0
-        for start in range(0, len(offset), _ROWS):
-            some = slice(start, start + _ROWS)
-            rest = self.rest(some)[:, -offset.shape[1]:]
-            total += np.einsum("ik,ik->", rest, offset[some], dtype=np.float64)
-        return total
 
     def tilted(self, point):
         """Return a `Point` of the labels' loss with the linear function added to its loss."""
@@ -128,49 +74,12 @@ class SoftTargets(NamedTuple):
             n_errors=max(point.n_errors, 1),    # no model predicts all of a distribution
         )
 
-    def delivered_value(self, rows, theta):
-        """Return the sum of <s_i R_i, z_i>, in nats, of logits as predictions compute them.
-
-        rows : Rows, on the host
-        theta : (n_rows, n_features + 1), for x, not for x - shift; its dtype is the arithmetic's
-        """
-        total = 0.0
-        for some, part in _parts(rows):
-            logits, _ = part.predictions(theta, "logits")
-            # In a row, s_i R_i sums to 0: a shift common to the logits has no effect.
-            logits = logits - logits.max(axis=1, keepdims=True)
-            total += np.einsum("ik,ik->", self.rest(some), logits, dtype=np.float64)
-        return total
-
     def restricted(self, columns):
         """Return the same for some columns of theta."""
         return self._replace(tilt=self.tilt[:, columns])
 
-    def as_labels(self, X):
-        """Return (X, labels, weights) with a row for each class of positive share.
 
-        X : array or CSR (n_samples, n_features)
-        """
-        mixture = self.mixture[self.target] if self.by_label else self.mixture
-        row, label = np.nonzero(mixture)
-        return X[row], label.astype(np.int32), self.weight[row] * mixture[row, label]
-
-
-def _parts(rows):
-    """Yield (slice, `Rows` of it) for all rows; rows elsewhere come as they are."""
-    if not rows.has_X_on_host:
-        yield slice(None), rows
-        return
-    blocks = [(slice(0, rows.n_samples), rows.X)]
-    if isinstance(rows.X, RowBlocks):
-        blocks = rows.X.blocks()    # of limited size, and read ahead
-    for block, X in blocks:
-        for start in range(0, block.stop - block.start, _ROWS):
-            some = slice(start, min(start + _ROWS, block.stop - block.start))
-            yield slice(block.start + some.start, block.start + some.stop), rows.like(X[some])
-
-
-def _scaled(weight):
-    """Return weights scaled to a sum of 1, although their sum may overflow."""
-    weight = weight / weight.max()
-    return weight / weight.sum()
+def _tilt(sums, coordinates):
+    """Return the gradient in theta from that in the logits' parameters of all classes."""
+    sums[:, coordinates.zeros] = 0.0
+    return sums[1:].copy() if coordinates.n_rows == 1 else sums

@@ -7,25 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from ..kernels.matrix import read_only
+from .sample import Sample
 from .subsample import fraction_of, sample_rows
-
-
-class Sample(NamedTuple):
-    """All that has one entry per row.
-
-    Attributes
-    ----------
-    target : (n_samples,) int32
-        Index of each row's class.
-    weight : (n_samples,) float64, non-negative
-    """
-
-    target: np.ndarray
-    weight: np.ndarray
-
-    def take(self, index):
-        """Return the sample of the rows in `index`, a slice or an array."""
-        return Sample(*(field[index] for field in self))
 
 
 class Rates(NamedTuple):
@@ -83,13 +66,10 @@ class Rows(ABC):
     rates : Rates
     algebra : HostAlgebra
         Products of the solvers' long vectors and large matrices, on the host or the device.
-    has_X_on_host : bool
-        Whether slices of `X` are arrays on the host.
     offset : (n_samples, n_rows), or None
         What is added to the logits of every row.
     """
 
-    has_X_on_host = True
     offset = None
     rates: Rates
     algebra: object
@@ -122,14 +102,15 @@ class Rows(ABC):
         -------
         sample : Sample
         shares : (n_classes,)
-            Weight of every class.
+            Weight of every class; with `label_mixture`, of every label.
         """
         target = np.array(sample.target, dtype=np.int32)
         # Scale by the largest first: the sum of huge weights could overflow.
         weight = sample.weight / sample.weight.max()
         weight /= weight.sum()
-        shares = np.bincount(target, weights=weight, minlength=n_classes)
-        return Sample(self._placed(target), self._placed(weight)), shares
+        distributions = sample.mixture, sample.label_mixture
+        shares = Sample(target, weight, *distributions).class_totals(n_classes)
+        return Sample(self._placed(target), self._placed(weight), *distributions), shares
 
     def _placed(self, vector):
         return read_only(vector)
@@ -148,7 +129,7 @@ class Rows(ABC):
         Parameters
         ----------
         sample : Sample
-            As `place` takes it.
+            As `place` takes it, without a mixture of each row.
 
         Returns
         -------
@@ -156,8 +137,8 @@ class Rows(ABC):
         sample : Sample
             The weights of each class sum to the class's total weight in all rows.
         """
-        index, weight = sample_rows(*sample, n_classes, fraction_of(self.n_entries))
-        return self.like(self.X[index]), Sample(sample.target[index], weight)
+        index, weight = sample_rows(*sample.labels, n_classes, fraction_of(self.n_entries))
+        return self.like(self.X[index]), sample.take(index)._replace(weight=weight)
 
     @abstractmethod
     def like(self, X):
@@ -171,20 +152,9 @@ class Rows(ABC):
     def column_summary(self, sample):
         """Return sum_i s_i x_i, (n_features,), and the `ColumnRange` of rows with weight > 0."""
 
-    def class_sums(self, shares, shift):
-        """Return shares' @ [X - shift, 1], (n_classes, n_features + 1); only of rows on the host.
-
-        shares : (n_samples, n_classes)
-
-        Raises
-        ------
-        ValueError
-            If the rows are elsewhere.
-        """
-        raise ValueError(
-            "device='cuda' takes one label for each row: use device='cpu' for y of shape "
-            "(n_samples, n_classes)."
-        )
+    @abstractmethod
+    def rest_sums(self, sample, shift):
+        """Return sum_i s_i R_i [x_i - shift, 1]' of the `rest`, (n_classes, n_features + 1)."""
 
     @abstractmethod
     def value_grad(self, sample, shift, theta):
@@ -200,11 +170,22 @@ class Rows(ABC):
         """
 
     def predicted_loss(self, sample, theta):
-        """Return the loss of `value_grad` for x, not x - shift, with the logits of `predictions`.
+        """Return the loss of the targets for x, not x - shift, with the logits of `predictions`.
 
-        The logits have the same rounding errors, whatever other rows are in X.
+        The logits have the same rounding errors, whatever other rows are in X. The loss is that
+        of `value_grad`, plus sum_i <s_i R_i, z_i> where the sample has distributions.
         """
-        return self.value_grad(sample, np.zeros(self.n_features), theta)[0]
+        loss = self.value_grad(sample, np.zeros(self.n_features), theta)[0]
+        return loss + self._predicted_rest(sample, theta)
+
+    def _predicted_rest(self, sample, theta):
+        """Return sum_i <s_i R_i, z_i> of the logits z_i of `predictions`, in nats."""
+        def logits(rows):
+            z, _ = self.like(self.X[rows]).predictions(theta, "logits")
+            # In a row, s_i R_i sums to 0: a shift common to the logits has no effect.
+            return z - z.max(axis=1, keepdims=True)
+
+        return sample.times_rest(logits)
 
     @abstractmethod
     def value_grad_hessian(self, sample, shift, theta):

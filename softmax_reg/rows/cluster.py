@@ -46,10 +46,15 @@ class ClassTotals(NamedTuple):
     Attributes
     ----------
     weight : (n_classes,) float64
-        Total weight.
+        Total weight; with `label_mixture`, of the rows of each label.
+    label_mixture, is_mixed, surely_overlap
+        As in `Sample`; mixtures of rows are on the workers.
     """
 
     weight: np.ndarray
+    label_mixture: np.ndarray | None = None
+    is_mixed: bool = False
+    surely_overlap: bool = False
 
 
 class ClusterRows(Rows):
@@ -68,7 +73,6 @@ class ClusterRows(Rows):
         As in `Rows`, for all blocks together.
     """
 
-    has_X_on_host = False
     rates = CPU_RATES
     algebra = HOST_ALGEBRA
 
@@ -79,8 +83,8 @@ class ClusterRows(Rows):
         self._groups = None
 
     def place(self, sample, n_classes):
-        """Return None for the sample, and the shares from `ClassTotals`; see `Rows.place`."""
-        return None, sample.weight / sample.weight.sum()
+        """Return `ClassTotals` as they are, and the shares from them; see `Rows.place`."""
+        return sample, sample.weight / sample.weight.sum()
 
     def like(self, X):
         """Return rows in memory; see `Rows.like`."""
@@ -111,17 +115,27 @@ class ClusterRows(Rows):
             is_rare=are_few(sum(counts)), pure=False,
         ))
         X, samples = zip(*(part for part in parts if part[0].shape[0]), strict=True)
-        target, weight = (np.concatenate(field) for field in zip(*samples, strict=True))
+        labels = zip(*(some.labels for some in samples), strict=True)
+        target, weight = (np.concatenate(field) for field in labels)
         X = sparse.vstack(X, format="csr") if self.is_sparse else np.concatenate(X)
-        return MemoryRows(X), Sample(target, with_shares(target, weight, sample.weight))
+        weight = with_shares(target, weight, sample.weight)
+        return MemoryRows(X), Sample(target, weight, label_mixture=sample.label_mixture)
 
     def column_summary(self, sample):
         """See `Rows.column_summary`."""
         return self.run(MemoryRows.column_summary)
 
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`."""
+        return self.run(MemoryRows.rest_sums, shift)
+
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
         return self.run(MemoryRows.value_grad, shift, theta)
+
+    def predicted_loss(self, sample, theta):
+        """See `Rows.predicted_loss`."""
+        return self.run(MemoryRows.predicted_loss, theta)
 
     def value_grad_hessian(self, sample, shift, theta):
         """See `Rows.value_grad_hessian`."""

@@ -19,7 +19,7 @@ def aligned_parts(X, others):
     ----------
     X : 2-D Dask array or DataFrame
     others : dict of str to 1-D Dask array or Series
-        The value of "sample_weight" may be None.
+        The value of "sample_weight" may be None. That of "y" may have several columns.
 
     Returns
     -------
@@ -37,22 +37,26 @@ def aligned_parts(X, others):
         if other is None and name == "sample_weight":
             out[name] = None
             continue
-        if isinstance(other, np.ndarray) and other.ndim == 1 and _is_known(X):
-            other = dask.array.from_array(other, chunks=len(other))
+        if isinstance(other, np.ndarray) and other.ndim in (1, 2) and _is_known(X):
+            other = dask.array.from_array(other, chunks=other.shape)
         if not hasattr(other, "dask"):
             raise TypeError(
                 f"{name} must be a Dask array or Series as X is, got {type(other).__name__}."
             )
         if other.ndim == 2 and other.shape[1] == 1:
             other = other.iloc[:, 0] if _is_frame(other) else other[:, 0]
-        if other.ndim != 1:
-            raise ValueError(f"{name} must be 1-D, (n_samples,), got {other.ndim} dimensions.")
+        has_columns = name == "y" and other.ndim == 2
+        if other.ndim != 1 and not has_columns:
+            shapes = "(n_samples,)" + " or (n_samples, n_classes)" * (name == "y")
+            raise ValueError(f"{name} must have shape {shapes}, got {other.ndim} dimensions.")
+        if has_columns and not _is_frame(other):
+            other = _joined(other)
         if _is_known(X) and _is_known(other):
             if other.shape[0] != X.shape[0]:
                 raise ValueError(
                     f"X has {X.shape[0]} rows, and {name} has {other.shape[0]}."
                 )
-            other = other.rechunk((X.chunks[0],))
+            other = other.rechunk((X.chunks[0], *other.chunks[1:]))
         elif other.npartitions != X.npartitions:
             raise ValueError(
                 f"X has {X.npartitions} partitions and {name} has {other.npartitions}, of "

@@ -63,7 +63,6 @@ class DeviceRows(Rows):
 
     # Rates of data-centre GPUs in float64, from data sheets, not measured. `factor` is the host's
     # rate, because factorisations run there.
-    has_X_on_host = False
     rates = Rates(
         product=3e13, sparse_product=1e10, factor=3e10, memory=2e12, softmax=2e10,
         pass_seconds=1e-3,
@@ -130,6 +129,15 @@ class DeviceRows(Rows):
             self.X.check_finite()    # does not raise if X is finite and only the sums overflow
         return total, ColumnRange(to_host(low), to_host(high))
 
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`; mixtures are moved to the device block by block."""
+        n_classes = sample.distributions.shape[1]
+        blocks = Blocks(self, shift, np.float64, 2 * n_classes)
+        sums = blocks.zeros(n_classes, blocks.width)
+        for part, design in blocks:
+            sums += _rest(sample, part, blocks.xp).T @ design
+        return np.ascontiguousarray(to_host(sums)[:, :self.n_features + 1])
+
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
         return self._value_grad(sample, shift, theta, with_hessian=False)[:3]
@@ -142,7 +150,7 @@ class DeviceRows(Rows):
         n_rows, width = theta.shape
         blocks = Blocks(self, shift, theta.dtype, 3 * n_rows)
         xp = blocks.xp
-        factor, (y, weight) = blocks.transposed(theta), map(xp.asarray, sample)
+        factor, (y, weight) = blocks.transposed(theta), map(xp.asarray, sample.labels)
         buffer = blocks.empty(n_rows)
         losses, wrong = xp.empty(self.n_samples), xp.empty(self.n_samples, dtype=np.int32)
         grad = blocks.zeros(n_rows, blocks.width)
@@ -220,16 +228,11 @@ class DeviceRows(Rows):
 
         The array is on the device if the rows are.
         """
-        n_rows = len(theta)
-        blocks = Blocks(self, np.zeros(self.n_features), theta.dtype, 2 * n_rows)
-        xp, factor = blocks.xp, blocks.transposed(theta)
-        shape = self.n_samples, max(2, n_rows)
+        xp = array_module()
+        shape = self.n_samples, max(2, len(theta))
         out = (xp if self.is_resident else np).empty(shape, dtype=theta.dtype)
         all_finite = True
-        for part, design in blocks:
-            logits = blocks.product(design, factor)
-            if n_rows == 1:
-                logits = xp.concatenate([xp.zeros_like(logits), logits], axis=1)
+        for part, logits in self._logits(theta):
             all_finite = all_finite and bool(xp.isfinite(logits).all())
             if kind != "logits":
                 logits -= logits.max(axis=1, keepdims=True)
@@ -240,6 +243,39 @@ class DeviceRows(Rows):
                     logits -= xp.log(total)
             out[part] = logits if self.is_resident else to_host(logits)
         return out, all_finite
+
+    def _logits(self, theta):
+        """Yield (slice of rows, their logits as predictions have them, on the device)."""
+        blocks = Blocks(self, np.zeros(self.n_features), theta.dtype, 2 * len(theta))
+        factor = blocks.transposed(theta)
+        for part, design in blocks:
+            logits = blocks.product(design, factor)
+            if len(theta) == 1:
+                logits = blocks.xp.concatenate([blocks.xp.zeros_like(logits), logits], axis=1)
+            yield part, logits
+
+    def _predicted_rest(self, sample, theta):
+        """See `Rows._predicted_rest`."""
+        if sample.distributions is None:
+            return 0.0
+        xp = array_module()
+        total = xp.zeros(1)
+        for part, logits in self._logits(theta):
+            logits -= logits.max(axis=1, keepdims=True)
+            total += (_rest(sample, part, xp) * logits).sum()
+        return float(to_host(total)[0])
+
+
+def _rest(sample, part, xp):
+    """Return `Sample.rest` of a slice of rows on the device, float64."""
+    target, weight = xp.asarray(sample.target[part]), xp.asarray(sample.weight[part])
+    if sample.is_mixed:
+        mixture = xp.asarray(sample.mixture[part])
+    else:
+        mixture = xp.asarray(sample.label_mixture)[target]
+    out = -weight[:, np.newaxis] * mixture
+    out[xp.arange(len(target)), target] += weight
+    return out
 
 
 def _launch(multinomial, binary, logits, *arrays):

@@ -52,11 +52,9 @@ class FileRows(Rows):
             self.X.check_finite()    # does not raise if X is finite and only the sums overflow
         return sums, ranges
 
-    def class_sums(self, shares, shift):
-        """See `Rows.class_sums`."""
-        return sum(
-            MemoryRows(block).class_sums(shares[part], shift) for part, block in self.X.blocks()
-        )
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`."""
+        return self._summed(MemoryRows.rest_sums, sample, shift)
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""

@@ -38,6 +38,7 @@ from . import by_column
 from .algebra import HOST_ALGEBRA
 from .assembly import assembled
 from .base import CPU_RATES, Rows, Sample, n_entries_of, some_columns
+from .sample import blocks_of
 
 _KINDS = {
     "logits": predict.LOGITS,
@@ -120,23 +121,31 @@ class MemoryRows(Rows):
         sums, ranges = zip(*launch(summary, bounds, work), strict=True)
         return add_up(np.array(sums)), functools.reduce(operator.add, ranges)
 
-    def class_sums(self, shares, shift):
-        """See `Rows.class_sums`."""
-        n_classes, totals = shares.shape[1], shares.sum(axis=0)
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`."""
         if self.is_sparse:
-            return np.column_stack([(self.X.T @ shares).T - np.outer(totals, shift), totals])
+            def sparse_sums(rows):
+                rest = sample.rest(rows)
+                totals = rest.sum(axis=0)
+                products = (self.X[rows].T @ rest).T
+                return np.column_stack([products - np.outer(totals, shift), totals])
+
+            return sum(map(sparse_sums, blocks_of(self.n_samples)))
+        n_classes, width = sample.distributions.shape[1], self.n_features + 1
         work = 2 * self.X.size * n_classes
-        bounds = chunk_bounds(self.n_samples, _BLOCK, 8 * n_classes * self.n_features, work)
+        bounds = chunk_bounds(self.n_samples, _BLOCK, 8 * n_classes * width, work)
 
         def sums(start, stop):
-            total = np.zeros((n_classes, self.n_features))
+            total = np.zeros((n_classes, width))
             for first in range(start, stop, _BLOCK):
                 rows = slice(first, min(first + _BLOCK, stop))
-                total += shares[rows].T @ (self.X[rows] - shift)
+                rest = sample.rest(rows)
+                total[:, :-1] += rest.T @ (self.X[rows] - shift)
+                total[:, -1] += rest.sum(axis=0)
             return total
 
         with HOST_ALGEBRA.one_blas_thread():
-            return np.column_stack([add_up(np.array(launch(sums, bounds, work))), totals])
+            return add_up(np.array(launch(sums, bounds, work)))
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
@@ -145,7 +154,7 @@ class MemoryRows(Rows):
         raw, n_classes = uncentred(theta, shift), count_classes(theta)
 
         def args_of(rows):
-            return *sample.take(rows), raw, n_classes, predict.LOSS
+            return sample.target[rows], sample.weight[rows], raw, n_classes, predict.LOSS
 
         flops = 4 * len(theta) * entries_per_row(self.matrix)
         grad_t, parts = self._sparse_sums(chunks_csr.evaluate_csr, args_of, theta, raw, flops)
@@ -193,7 +202,7 @@ class MemoryRows(Rows):
         n_rows, columns = padded_shape(theta)
         (grad, pairs), parts = dense_pass(
             self._kernels(theta).evaluate,
-            (*sample, shift, class_columns(theta), *_loss_of(theta)), self.matrix, theta,
+            (*sample.labels, shift, class_columns(theta), *_loss_of(theta)), self.matrix, theta,
             [(n_rows, columns), (n_pairs, width, columns)],
             4 * n_rows * entries_per_row(self.matrix) + n_pairs * width**2,
         )
@@ -284,14 +293,14 @@ class MemoryRows(Rows):
         args = n_classes, _KINDS[kind], told
         if self.is_sparse:
             block, kernel = chunks_csr.CSR_BLOCK, chunks_csr.evaluate_csr
-            args = self.matrix, *_NO_SAMPLE, class_columns(theta), *args
+            args = self.matrix, *_NO_SAMPLE.labels, class_columns(theta), *args
             ends = (np.empty((0, 0), dtype=theta.dtype),)
         else:
             _, width = padded_shape(theta)
             block = rows_per_block(width, n_classes, theta.itemsize)
             kernel = self._kernels(theta).evaluate
             shift = read_only(np.zeros(self.n_features))    # the type of the other passes' shift
-            args = self.matrix, *_NO_SAMPLE, shift, class_columns(theta), *args, block
+            args = self.matrix, *_NO_SAMPLE.labels, shift, class_columns(theta), *args, block
             ends = np.empty((0, width)), np.empty((0, 0, 0))
         work = 2 * n_classes * entries_per_row(self.matrix) * self.n_samples
         calls = [

@@ -93,9 +93,9 @@ class OffsetRows(Rows):
         some = slice(self.n_features)
         return sums[some], ColumnRange(ranges.low[some], ranges.high[some])
 
-    def class_sums(self, shares, shift):
-        """See `Rows.class_sums`."""
-        return self._of_x(self._inner.class_sums(shares, self._shift(shift)))
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`."""
+        return self._of_x(self._inner.rest_sums(sample, self._shift(shift)))
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""

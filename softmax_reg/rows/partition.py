@@ -16,6 +16,7 @@ from sklearn.utils.validation import column_or_1d
 from ..functional.narrow_floats import is_narrow
 from .algebra import HOST_ALGEBRA
 from .base import Sample
+from .distributions import checked_shares
 from .file import added
 from .memory import MemoryRows
 from .subsample import one_of_many
@@ -27,7 +28,7 @@ class Partition(NamedTuple):
     Attributes
     ----------
     X : ndarray (C-ordered) or CSR, float32 or float64, finite; may have no rows
-    y : ndarray of the user's labels
+    y : ndarray of the user's labels, or of float64 distributions or counts, (n_samples, n_classes)
     weight : ndarray of float64, non-negative
     fingerprint : int
         Checksum of X, y and weight: a different one means different rows.
@@ -47,9 +48,9 @@ class Summary(NamedTuple):
     n_entries: int
     is_sparse: bool
     dtype: np.dtype
-    classes: np.ndarray
+    classes: np.ndarray    # labels, or the numbers of the columns of y
     class_weights: np.ndarray    # total weight of each class
-    class_counts: np.ndarray    # number of rows of each class
+    class_counts: np.ndarray    # number of rows of each class; for distributions, their weight
     fingerprint: int
 
 
@@ -69,18 +70,20 @@ class Part(NamedTuple):
     worker: str
 
 
-def checked(X, y, weight, number):
+def checked(X, y, weight, number, n_columns=None):
     """Return a `Partition`; errors name it by its number.
 
     Parameters
     ----------
     X : array, DataFrame or CSR
-    y : array or Series
+    y : array, Series or DataFrame
     weight : array, Series or None
     number : int
+    n_columns : int, optional
+        Number of columns of y; None for labels.
     """
     name = f"partition {number}"
-    n_samples, lengths = X.shape[0], {"y": len(y)}
+    n_samples, lengths = X.shape[0], {"y": y.shape[0]}
     if weight is not None:
         lengths["sample_weight"] = len(weight)
     for other, length in lengths.items():
@@ -97,11 +100,6 @@ def checked(X, y, weight, number):
     if sparse.issparse(X):
         # Kernels do not check indices.
         X.check_format(full_check=True)
-    y = column_or_1d(np.asarray(y))
-    if y.dtype.kind in "fO" and np.any(y != y):    # only NaN differs from itself
-        raise ValueError(f"{name} of y contains NaN.")
-    if n_samples and y.dtype.kind not in "iu":
-        check_classification_targets(y)
     weight = np.ones(n_samples) if weight is None else check_array(
         np.asarray(weight), ensure_2d=False, dtype=np.float64, ensure_min_samples=0,
         input_name=f"{name} of sample_weight",
@@ -114,7 +112,22 @@ def checked(X, y, weight, number):
         raise ValueError(
             f"sample_weight must be non-negative, got {float(weight.min())} in {name}."
         )
+    if n_columns is None:
+        y = _checked_labels(y, name)
+    else:
+        y = checked_shares(y, weight, f"{name} of y")
+        if y.shape[1] != n_columns:
+            raise ValueError(f"{name} of y has {y.shape[1]} columns, expected {n_columns}.")
     return Partition(X, y, weight, _fingerprint(X, y, weight))
+
+
+def _checked_labels(y, name):
+    y = column_or_1d(np.asarray(y))
+    if y.dtype.kind in "fO" and np.any(y != y):    # only NaN differs from itself
+        raise ValueError(f"{name} of y contains NaN.")
+    if len(y) and y.dtype.kind not in "iu":
+        check_classification_targets(y)
+    return y
 
 
 def _fingerprint(X, y, weight):
@@ -128,31 +141,31 @@ def _fingerprint(X, y, weight):
 def summarised(partition):
     """Return the `Summary` of a partition."""
     X, y, weight, fingerprint = partition
-    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if y.ndim == 2:
+        classes = np.arange(y.shape[1])
+        with np.errstate(over="ignore"):
+            weights = counts = np.einsum("i,ik->k", weight, y)
+    else:
+        classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+        weights = np.bincount(index, weights=weight, minlength=len(classes))
     return Summary(
         *X.shape, X.nnz if sparse.issparse(X) else X.size, sparse.issparse(X), X.dtype, classes,
-        np.bincount(index, weights=weight, minlength=len(classes)), counts, fingerprint,
+        weights, counts, fingerprint,
     )
 
 
-def prepared(partition, classes, new_index, class_weights, columns):
+def prepared(partition, targets, columns):
     """Return the `Block` of a partition.
 
     Parameters
     ----------
     partition : Partition
-    classes : sorted array of all labels
-    new_index : array of int
-        Index of each label in the fit.
-    class_weights : array
-        Factor for each label that multiplies the weights of its rows.
+    targets : `LabelTargets` or `ColumnTargets` of `block_targets`
     columns : array of int, or slice
     """
     X, y, weight, fingerprint = partition
-    index = np.searchsorted(classes, y)
     X = X[:, columns] if sparse.issparse(X) else np.ascontiguousarray(X[:, columns])
-    sample = Sample(new_index[index].astype(np.int32), weight * class_weights[index])
-    return Block(MemoryRows(X), sample, fingerprint)
+    return Block(MemoryRows(X), targets.sample(y, weight), fingerprint)
 
 
 def restricted(block, columns):
@@ -162,13 +175,13 @@ def restricted(block, columns):
 
 def counts_of_sample(block, number, fraction, n_classes):
     """Return the number of rows of every class among one in `fraction` of the block's."""
-    target, weight = block.sample
+    target, weight = block.sample.labels
     return np.bincount(target[one_of_many(weight, fraction, seed=number)], minlength=n_classes)
 
 
 def sampled(block, number, fraction, is_rare):
     """Return (X, sample) of some rows: one in `fraction`, and all rows of the rare classes."""
-    target, weight = block.sample
+    target, weight = block.sample.labels
     rows = np.flatnonzero(one_of_many(weight, fraction, seed=number) | is_rare[target])
     return block.rows.X[rows], block.sample.take(rows)
 

@@ -51,9 +51,13 @@ class ReferenceRows(Rows):
         """See `Rows.column_summary`."""
         return sample.weight @ self.X, range_of(self.X, sample.weight)
 
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`."""
+        return sample.rest(slice(None)).T @ self._design(shift)
+
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
-        y, weight = sample
+        y, weight = sample.labels
         design = self._design(shift)
         logits = design @ theta.T
         index = np.arange(len(y))

@@ -70,10 +70,11 @@ class SmallRows(Rows):
         """See `Rows.column_summary`."""
         return dense_summary(self.X, sample.weight)
 
-    def class_sums(self, shares, shift):
-        """See `Rows.class_sums`."""
+    def rest_sums(self, sample, shift):
+        """See `Rows.rest_sums`."""
+        rest = sample.rest(slice(None))
         with HOST_ALGEBRA.one_blas_thread():
-            return np.column_stack([shares.T @ (self.X - shift), shares.sum(axis=0)])
+            return np.column_stack([rest.T @ (self.X - shift), rest.sum(axis=0)])
 
     @_silent
     def value_grad(self, sample, shift, theta):
@@ -87,7 +88,8 @@ class SmallRows(Rows):
     def predicted_loss(self, sample, theta):
         """See `Rows.predicted_loss`."""
         logits = _predicted_logits(theta, self._design(None, theta.dtype))
-        return cross_entropy(logits, self._labels(sample))[0]
+        loss = cross_entropy(logits, self._labels(sample))[0]
+        return loss + self._predicted_rest(sample, theta)
 
     @_silent
     def value_grad_hessian(self, sample, shift, theta):
@@ -195,7 +197,7 @@ class SmallRows(Rows):
         """Return the `Labels` of a sample; those of the last one are kept."""
         known, labels = self._known
         if known is not sample:
-            labels = Labels.of(*sample)
+            labels = Labels.of(*sample.labels)
             self._known = sample, labels
         return labels
 

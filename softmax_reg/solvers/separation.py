@@ -74,7 +74,7 @@ def is_separated(objective, point):
     is_free = np.broadcast_to(objective.penalty.weight, objective.n_features) == 0
     theta = point.theta.copy()
     theta[:, :-1][:, ~is_free] = 0.0
-    if objective.soft is not None and objective.soft.surely_overlap:
+    if objective.surely_overlap:
         return False
     data = objective.on_host(expanded=True)
     if data is None:    # rows are elsewhere: only the number of errors is known

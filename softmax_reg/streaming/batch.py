@@ -173,7 +173,7 @@ class Batch(NamedTuple):
         gram, change = dual
         logits = X @ theta.T
         in_logits = LogitObjective(
-            logits[:rows.n_samples], *sample, self.new_classes, logits[-1], deltas, gram
+            logits[:rows.n_samples], *sample.labels, self.new_classes, logits[-1], deltas, gram
         )
         found = minimise_dual(in_logits, (n, n_rows), _ENOUGH)
         if found is None:

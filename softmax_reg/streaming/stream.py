@@ -169,7 +169,7 @@ class Stream(NamedTuple):
 
     def _after(self, rows, sample):
         """Return the result of `after` for rows of positive weight."""
-        y, weight = sample
+        y, weight = sample.labels
         total = float(weight.sum())
         weight_seen = self.weight_seen + total
         if not np.isfinite(weight_seen):

@@ -26,6 +26,7 @@ from ..rows.rows_checks import (
     assert_close,
     check_column_summary,
     check_curvature,
+    check_distributions,
     check_hess_prod,
     check_value_grad,
 )
@@ -95,6 +96,11 @@ class TestAgainstReference:
         expected, _ = reference.predictions(theta, kind)
         assert finite
         assert_close(actual, expected, np.abs(reference.X).max() * np.abs(theta).sum())
+
+    def test_distributions(self, n_samples, n_features, n_rows, dtype):
+        """What mixtures of rows and of labels add to the loss of labels."""
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, dtype)
+        check_distributions(rows, reference, sample, shift, theta)
 
     def test_column_summary(self, n_samples, n_features, n_rows, dtype):
         """Weighted sums, and which columns are constant."""
@@ -181,6 +187,43 @@ def test_the_optimum_is_that_of_the_cpu(solver, n_classes, dtype):
     assert proba.dtype == dtype
     on_device.set_params(device="cpu")
     np.testing.assert_allclose(on_device.predict_proba(X), proba, rtol=64 * np.finfo(dtype).eps)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("targets, n_classes, dtype, is_resident", [
+    ("distributions", 2, np.float32, True), ("distributions", 3, np.float64, False),
+    ("smoothed labels", 3, np.float32, False), ("smoothed with zeros", 3, np.float32, True),
+])
+def test_targets_that_are_distributions(monkeypatch, targets, n_classes, dtype, is_resident):
+    """The optimum of the CPU; objective_ is that of predictions on the device."""
+    if not is_resident:
+        monkeypatch.setattr(device, "free_bytes", lambda: 0)
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((6, 2)) + 2**8).astype(dtype)    # logits lose digits in float32
+    y, weight = np.arange(6) % n_classes, rng.uniform(0.5, 2, 6)
+    weight[3] = 0
+    options, T, given = {"solver": "newton-cholesky"}, rng.dirichlet(np.ones(n_classes), 6), y
+    T[1] = np.eye(n_classes)[1]
+    if targets == "distributions":
+        given = T
+    else:
+        options |= {"label_smoothing": 0.2}
+        T = 0.8 * np.eye(n_classes)[y] + 0.2 / n_classes
+    if targets == "smoothed with zeros":
+        options |= {"class_weight": {1: 0.0}}
+        T[:, 1] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")    # of the class without weight
+        on_device = SoftmaxRegression(device="cuda", **options).fit(X, given, weight)
+        on_host = SoftmaxRegression(**options).fit(X, given, weight)
+    eps = float(np.finfo(dtype).eps)
+    difference = abs(on_device.objective_ - on_host.objective_)
+    assert difference <= max(on_device.dual_gap_, on_host.dual_gap_) + 2**11 * eps
+    told = on_device.predict_log_proba(X).astype(np.float64)
+    loss = -(weight[:, np.newaxis] * np.where(T > 0, T * told, 0)).sum()
+    penalty = (on_device.coef_.astype(np.float64) ** 2).sum() / 2
+    direct = (loss + penalty) / (weight @ T).sum()
+    assert on_device.objective_ == pytest.approx(direct, rel=8 * eps)
 
 
 def test_paths_and_searches_run_on_the_device():

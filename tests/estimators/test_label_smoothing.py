@@ -92,7 +92,7 @@ def test_the_objective_and_its_certificate(kind, n_classes, fit_intercept):
         "kind": kind, "n_classes": n_classes, "binary": n_classes == 2,
         "penalty": penalty_of(0.1), "fit_intercept": fit_intercept,
     }
-    objective = objective_of(X, y, weight, mixture=mixture, by_label=True, **options)
+    objective = objective_of(X, y, weight, label_mixture=mixture, **options)
     twin = objective_of(X, y, weight, mixture=mixture[y], **options)
     rng = np.random.default_rng(1)
     for scale in (0.0, 1e-3, 0.1):

@@ -150,7 +150,7 @@ def test_the_objective_and_its_derivatives(targets, fit_intercept, n_classes, ki
         options = {"mixture": T}
     elif targets == "by label":
         mixture = 0.9 * np.eye(n_classes) + 0.1 / n_classes
-        T, options = mixture[y], {"mixture": mixture, "by_label": True}
+        T, options = mixture[y], {"label_mixture": mixture}
     columns = offset[:, 1:] - offset[:, :1] if binary else offset
     objective = objective_of(
         X, y, weight, n_classes=n_classes, binary=binary, penalty=penalty_of(0.1),

@@ -21,6 +21,7 @@ from ..rows.rows_checks import (
     assert_close,
     check_column_summary,
     check_curvature,
+    check_distributions,
     check_hess_prod,
     check_value_grad,
 )
@@ -84,6 +85,11 @@ class TestAgainstReference:
         assert_close(np.asarray(others[0]), plain[0], logits)
         assert_close(others[1], plain[1], logits * size)
         assert others[2] == plain[2]
+
+    def test_distributions(self, n_samples, n_features, n_rows, dtype, form):
+        """What mixtures of rows and of labels add to the loss of labels."""
+        rows, reference, sample, shift, theta = both(n_samples, n_features, n_rows, form, dtype)
+        check_distributions(rows, reference, sample, shift, theta)
 
     def test_column_summary(self, n_samples, n_features, n_rows, dtype, form):
         """Weighted column sums, and which columns are constant."""

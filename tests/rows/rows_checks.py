@@ -5,6 +5,9 @@ those of the passes of `Rows`.
 """
 
 import numpy as np
+from scipy.special import log_softmax
+
+from softmax_reg.rows.base import Sample
 
 from ..problems import EPS
 
@@ -54,3 +57,22 @@ def check_column_summary(rows, reference, sample):
     np.testing.assert_array_equal(ranges.is_constant, expected.is_constant)
     constant = expected.is_constant
     np.testing.assert_array_equal(ranges.low[constant], expected.low[constant])
+
+
+def check_distributions(rows, reference, sample, shift, theta):
+    """Sums of the rest, and the loss of predictions, of mixtures of rows and of labels."""
+    X, n_classes = reference.X, max(2, len(theta))
+    rng = np.random.default_rng(3)
+    for n, name in ((len(X), "mixture"), (n_classes, "label_mixture")):
+        mixture = rng.dirichlet(np.ones(n_classes), n)
+        mixed = Sample(*sample.labels, **{name: mixture})
+        shares = mixture if name == "mixture" else mixture[sample.target]
+        rest = sample.weight[:, np.newaxis] * (np.eye(n_classes)[sample.target] - shares)
+        scale = np.abs(X).max() + np.abs(shift).max()
+        expected = np.column_stack([rest.T @ (X - shift), rest.sum(axis=0)])
+        for kind in (rows, reference):
+            assert_close(kind.rest_sums(mixed, shift), expected, scale)
+        logits, _ = reference.predictions(theta, "logits")
+        exact = -np.einsum("i,ik,ik", sample.weight, shares, log_softmax(logits, axis=1))
+        told = rows.predicted_loss(mixed, theta)
+        assert_close(np.asarray(told), exact, scale * np.abs(theta).sum())

@@ -180,7 +180,7 @@ def test_a_start_from_a_sample(client, monkeypatch, kind):
     start = sampled_start.start_from_sample
 
     def counted(objective, sampled, *rest):
-        samples.append((sampled.rows.X, *sampled.sample))
+        samples.append((sampled.rows.X, *sampled.sample.labels))
         return start(objective, sampled, *rest)
 
     monkeypatch.setattr(problem_module, "start_from_sample", counted)
@@ -282,7 +282,8 @@ class TestBadInput:
         (lambda X, y, w: (X, y + 0.5, w), ValueError, "Unknown label type"),
         (lambda X, y, w: (X, y.astype(object).map_blocks(lambda b: np.where(b, b, np.nan)), w),
          ValueError, "partition . of y contains NaN"),
-        (lambda X, y, w: (X, y[:, None] * da.ones((1, 2)), w), ValueError, "y must be 1-D"),
+        (lambda X, y, w: (X, y, w[:, None] * da.ones((1, 2))), ValueError,
+         r"sample_weight must have shape \(n_samples,\), got 2 dimensions"),
         (lambda X, y, w: (X[:0], y[:0], w[:0]), ValueError, "X has no rows"),
         (lambda X, y, w: (X.map_blocks(lambda block: np.full(block.shape, "a"), dtype="U1"), y, w),
          ValueError, "could not convert string"),

@@ -23,6 +23,7 @@ from .mixtures import agree
 from .rows_checks import (
     check_column_summary,
     check_curvature,
+    check_distributions,
     check_hess_prod,
     check_value_grad,
 )
@@ -69,6 +70,7 @@ class TestPasses:
         check_column_summary(rows, reference, sample)
         check_value_grad(rows, reference, sample, shift, theta)
         check_hess_prod(rows, reference, sample, shift, theta)
+        check_distributions(rows, reference, sample, shift, theta)
         for full in (True, False):
             check_curvature(rows, reference, sample, shift, theta, full, True)
         hessian = rows.value_grad_hessian(sample, shift, theta)[3]
