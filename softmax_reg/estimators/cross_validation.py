@@ -244,7 +244,7 @@ penalty_factor, groups, device, precision, label_smoothing
         X, y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (
             X, y, sample_weight
         ))
-        data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
+        data = check_training_data(self, X, y, sample_weight)
         Cs = self._grid()
         l1_ratios = np.array(self.l1_ratios, dtype=np.float64)
         options = problem_options(self, data)

@@ -133,7 +133,7 @@ device, precision, label_smoothing
         label_smoothing=label_smoothing,
     )
     estimator._validate_params()
-    data = check_training_data(estimator, X, y, sample_weight, takes_distributions=True)
+    data = check_training_data(estimator, X, y, sample_weight)
     if offset is not None:
         data = data._replace(offset=check_offset(offset, data.X, len(data.classes)))
     problem = Problem(data, C=1.0, l1_ratio=l1_ratio, **problem_options(estimator, data))

@@ -83,7 +83,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
     label_smoothing : float in [0, 1], default=0.0
         e: the target becomes (1 - e) times the label or distribution of a row plus e / n_classes
         for every class. `class_weight` multiplies its entries. The formula is that of PyTorch's
-        ``CrossEntropyLoss``. It takes no more time or memory than labels do.
+        ``CrossEntropyLoss``. It takes a fit no more time or memory than labels do.
 
     Attributes
     ----------
@@ -121,8 +121,9 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         Fields iteration, seconds, objective and gap: an entry for the start, and one after
         each iteration.
     weight_seen_ : float
-        Sum of the weights of all rows so far. Only after `partial_fit`, which sets none of the
-        attributes from `objective_` to `history_`.
+        Sum of the weights of all rows so far, of a row of y of shape (n_samples, n_classes) times
+        the sum of its entries. Only after `partial_fit`, which sets none of the attributes from
+        `objective_` to `history_`.
 
     See Also
     --------
@@ -226,7 +227,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         -------
         self : SoftmaxRegression
         """
-        data = check_training_data(self, X, y, sample_weight, takes_distributions=True)
+        data = check_training_data(self, X, y, sample_weight)
         if offset is not None:
             data = data._replace(offset=check_offset(offset, data.X, len(data.classes)))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}

@@ -13,7 +13,7 @@ class Distributions(NamedTuple):
     Attributes
     ----------
     classes : (n_classes,), names of the columns of y
-    index : (n_samples,) int, the class with the largest share
+    index : (n_samples,) int, the column with the largest share
     weight : (n_samples,), weight of a row times the sum of its targets
     mixture : (n_samples, n_classes), shares that sum to 1; None if all rows are labels
     """
@@ -34,14 +34,10 @@ def are_distributions(y):
     return len(y.shape) == 2 and y.shape[1] >= 2
 
 
-def refuse_distributions(estimator, y):
-    """Raise a ValueError if y has a column for each class."""
-    if are_distributions(y):
-        raise ValueError(
-            f"{type(estimator).__name__} takes one label for each row here: y should be a 1d "
-            f"array, got an array of shape {np.shape(y)} instead. The fits of SoftmaxRegression, "
-            "SoftmaxRegressionCV and softmax_path take distributions."
-        )
+def column_names(y):
+    """Return the names of the columns of a DataFrame, or None."""
+    names = getattr(y, "columns", None)
+    return None if names is None else np.asarray(names)
 
 
 def smoothed_labels(smoothing, weights):
@@ -87,8 +83,8 @@ def check_distributions(y, weight, weights_of_classes, smoothing):
     """
     if sparse.issparse(y):
         raise ValueError("y of shape (n_samples, n_classes) must be dense; got a sparse matrix.")
-    names = getattr(y, "columns", None)
-    classes = np.arange(np.shape(y)[1]) if names is None else np.asarray(names)
+    names = column_names(y)
+    classes = np.arange(np.shape(y)[1]) if names is None else names
     if len(np.unique(classes)) < len(classes):
         raise ValueError(f"The columns of y must have different names, got {classes.tolist()}.")
     shares = check_array(y, dtype=np.float64, copy=True, input_name="y")
@@ -115,8 +111,6 @@ def check_distributions(y, weight, weights_of_classes, smoothing):
         )
     index = shares.argmax(axis=1)
     counts = weight > 0
-    if not counts.any():
-        raise ValueError("class_weight leaves no row a non-zero weight.")
     if np.count_nonzero(shares[counts]) == np.count_nonzero(counts):
         return Distributions(classes, index, weight, None)
     shares[totals == 0, 0] = totals[totals == 0] = 1.0    # any distribution: the weight is 0

@@ -20,12 +20,7 @@ from ..rows.device_input import (
     is_on_device,
 )
 from ..rows.row_blocks import RowBlocks
-from .targets import (
-    are_distributions,
-    check_distributions,
-    refuse_distributions,
-    smoothed_labels,
-)
+from .targets import are_distributions, check_distributions, smoothed_labels
 
 # Smallest size in bytes of a memory-mapped array that is read block by block.
 LARGE_FILE = 2**30
@@ -176,15 +171,12 @@ def _classes_and_index(y):
     return classes, index
 
 
-def check_training_data(estimator, X, y, sample_weight, takes_distributions=False):
+def check_training_data(estimator, X, y, sample_weight):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
     An X on a device stays there and needs ``estimator.device == "cuda"``; y and weights are
     copied to the host. `RowBlocks` and large arrays in files are not read: the first pass over
     the rows checks that they are finite.
-
-    takes_distributions : bool
-        Whether y may have the shape (n_samples, n_classes).
 
     Returns
     -------
@@ -192,8 +184,6 @@ def check_training_data(estimator, X, y, sample_weight, takes_distributions=Fals
     """
     X = in_blocks(X)
     y = as_numpy(y) if is_on_device(y) else y
-    if not takes_distributions:
-        refuse_distributions(estimator, y)
     if sample_weight is not None and is_on_device(sample_weight):
         sample_weight = as_numpy(sample_weight)
     if is_on_device(X):
@@ -289,6 +279,8 @@ def _distributions(estimator, X, y, sample_weight, names):
 
     weight = check_sample_weight(sample_weight, X.shape[0])
     found = check_distributions(y, weight, weights_of_classes, estimator.label_smoothing)
+    if not np.any(found.weight):
+        raise ValueError("class_weight leaves no row a non-zero weight.")
     return TrainingData(
         X, np.asarray(y), found.classes, found.index, found.weight, names, found.mixture
     )

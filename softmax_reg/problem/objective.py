@@ -12,7 +12,7 @@ from .curvature import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, mean_an
 from .null_model import class_sums, null_theta
 from .penalty import add_gradient
 from .point import Passes, Point
-from .soft_targets import SoftTargets
+from .soft_targets import SoftTargets, scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class Objective:
         if by_label:
             null_shares = shares @ mixture
         elif mixture is not None:
-            soft = SoftTargets.of(rows, labels, mixture, coordinates)
+            soft = SoftTargets.of(rows, scaled(labels), mixture, coordinates)
             bare, shares, null_shares = replace(bare, soft=soft), soft.shares, soft.shares
             passes.n += 1
         plain = replace(bare, rows=rows.without_offset)
@@ -105,7 +105,7 @@ class Objective:
         sums = class_sums(null_point.loss_grad, shares, null_shares, row_sums, fit_intercept)
         if by_label:
             whole = np.stack([row_sums - sums[0], sums[0]]) if binary else sums
-            soft = SoftTargets.of_labels(labels, mixture, whole, coordinates)
+            soft = SoftTargets.of_labels(scaled(labels), mixture, whole, coordinates)
             bare, sums = replace(bare, soft=soft), sums - soft.tilt
             null_point = bare._completed(soft.tilted(null_point))
         offset = None

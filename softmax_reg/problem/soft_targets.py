@@ -32,7 +32,7 @@ class SoftTargets(NamedTuple):
         The distribution of each row, not all of them labels; or with `by_label` that of all rows
         of a label.
     target : (n_samples,) int, index of the row's label: of its most probable class, or as given
-    weight : (n_samples,), non-negative, sums to 1
+    weight : (n_samples,), non-negative
     tilt : (n_rows, n_features + 1)
         The linear function of theta that is added to the labels' loss: its gradient.
     by_label : bool
@@ -55,11 +55,11 @@ class SoftTargets(NamedTuple):
         ----------
         rows : Rows
         labels : Sample
-            The most probable class of each row, and its weight, as `Rows.place` takes them.
+            The most probable class of each row, and its weight in the objective.
         mixture : (n_samples, n_classes)
         coordinates : Centring
         """
-        bare = cls(mixture, labels.target, _scaled(labels.weight), None)
+        bare = cls(mixture, labels.target, labels.weight, None)
         sums = rows.class_sums(bare.rest(slice(None)), coordinates.shift)
         return bare._tilted(sums, coordinates)
 
@@ -70,13 +70,13 @@ class SoftTargets(NamedTuple):
         Parameters
         ----------
         labels : Sample
-            As `Rows.place` takes it.
+            Labels and their weights in the objective.
         mixture : (n_classes, n_classes)
         class_sums : (n_rows, n_features + 1)
             Sums of s_i [x_i - shift, 1] of the labels; for two classes those of the second.
         coordinates : Centring
         """
-        bare = cls(mixture, labels.target, _scaled(labels.weight), None, True)
+        bare = cls(mixture, labels.target, labels.weight, None, True)
         return bare._tilted(class_sums - mixture.T @ class_sums, coordinates)
 
     def _tilted(self, tilt, coordinates):
@@ -154,7 +154,7 @@ class SoftTargets(NamedTuple):
         return X[row], label.astype(np.int32), self.weight[row] * mixture[row, label]
 
 
-def _scaled(weight):
-    """Return weights scaled to a sum of 1, although their sum may overflow."""
-    weight = weight / weight.max()
-    return weight / weight.sum()
+def scaled(sample):
+    """Return a sample with weights scaled to a sum of 1, although their sum may overflow."""
+    weight = sample.weight / sample.weight.max()
+    return sample._replace(weight=weight / weight.sum())

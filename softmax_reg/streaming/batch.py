@@ -7,6 +7,7 @@ import numpy as np
 from ..problem.coordinates import Centring
 from ..problem.objective import Objective
 from ..problem.penalty import penalty_of
+from ..problem.soft_targets import SoftTargets
 from ..solvers.newton import newton, newton_cg
 from .dual import LogitObjective, dual_flops, minimise_dual
 from .terms import NewClasses, Past
@@ -96,25 +97,34 @@ class Batch(NamedTuple):
     new_classes: NewClasses | None
 
     @classmethod
-    def of(cls, rows, sample, shift, fit_intercept, past, new_classes):
+    def of(cls, rows, sample, shift, fit_intercept, past, new_classes, mixture=None):
         """Return the objective for new rows.
 
         Parameters
         ----------
-        rows : MemoryRows
+        rows : Rows
+            In memory; their offsets have a column for each row of theta.
         sample : Sample
             Weights as given: the loss is their sum, not their mean.
         shift : (n_features,)
         fit_intercept : bool
         past : Past
         new_classes : NewClasses or None
+        mixture : (n_samples, n_classes), optional
+            Distributions as targets, whose most probable classes are in `sample`.
         """
         no_column = np.zeros(rows.n_features, dtype=bool)
         coordinates = Centring(shift, no_column, fit_intercept, len(past.center))
         terms = (past,) if new_classes is None else (past, new_classes)
-        return cls(
-            Objective(rows, sample, penalty_of(0.0), coordinates, terms=terms), past, new_classes
+        soft = None
+        if mixture is not None:
+            soft = SoftTargets.of(rows, sample, mixture, coordinates)
+            if rows.offset is not None:
+                soft = soft._replace(constant=soft.of_offset(rows.offset))
+        objective = Objective(
+            rows, sample, penalty_of(0.0), coordinates, terms=terms, soft=soft
         )
+        return cls(objective, past, new_classes)
 
     def minimise(self):
         """Minimise by Newton's method; return a `Point` with its Hessian, and the excess."""
@@ -171,9 +181,13 @@ class Batch(NamedTuple):
         if dual is None:
             return None
         gram, change = dual
-        logits = X @ theta.T
+        logits, soft = X @ theta.T, self.objective.soft
+        of_batch = logits[:rows.n_samples]
+        if rows.offset is not None:
+            of_batch = of_batch + rows.offset
+        rest = None if soft is None else soft.rest(slice(None))[:, -n_rows:]
         in_logits = LogitObjective(
-            logits[:rows.n_samples], *sample, self.new_classes, logits[-1], deltas, gram
+            of_batch, *sample, rest, self.new_classes, logits[-1], deltas, gram
         )
         found = minimise_dual(in_logits, (n, n_rows), _ENOUGH)
         if found is None:
@@ -194,8 +208,9 @@ class Batch(NamedTuple):
     def _centred_rows(self):
         """Return [x - shift, 1] of every row, dense float64; 0 for 1 without an intercept."""
         rows, coordinates = self.objective.rows, self.objective.coordinates
+        given, _ = rows.on_host(self.objective.sample)
         X = np.full((rows.n_samples, rows.n_features + 1), float(coordinates.fit_intercept))
-        X[:, :-1] = rows.X.toarray() if rows.is_sparse else rows.X
+        X[:, :-1] = given.toarray() if rows.is_sparse else given
         X[:, :-1] -= coordinates.shift
         return X
 
