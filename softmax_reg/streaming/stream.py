@@ -169,7 +169,8 @@ class Stream(NamedTuple):
             Distributions as targets, whose most probable classes are in `y`.
         offset : (n_samples, n_classes), of two classes (n_samples, 1); optional
         """
-        counts = weight > 0
+        largest = 1.0 if mixture is None else mixture.max(axis=1)
+        counts = weight * largest > 0    # the class in y has weight, although products underflow
         if not counts.any():
             return self
         if not counts.all():

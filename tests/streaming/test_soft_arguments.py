@@ -7,6 +7,8 @@ import sklearn
 from scipy import sparse
 
 from softmax_reg import SoftmaxRegression
+from softmax_reg.estimators.batches import check_batch
+from softmax_reg.estimators.prediction import rounded
 
 from .problems import problem
 
@@ -34,7 +36,8 @@ def test_the_order_of_columns():
     second.partial_fit(X[45:], T[45:][:, sort])
     np.testing.assert_array_equal(first.coef_, second.coef_)
     weights = {"a": 2.0, "b": 0.5, "c": 1.0}
-    by_class = SoftmaxRegression(class_weight=weights).partial_fit(X, frame)
+    by_class = SoftmaxRegression(class_weight=weights)
+    by_class.partial_fit(X, frame[["c", "a", "b"]], classes=names)
     by_column = SoftmaxRegression().partial_fit(X, T * [0.5, 1.0, 2.0])
     np.testing.assert_allclose(by_class.coef_, by_column.coef_, rtol=1e-12)
 
@@ -71,6 +74,14 @@ def test_kinds_of_arguments(dtype):
         np.testing.assert_array_equal(array, copy)
 
 
+def test_coefficients_are_rounded_by_the_loss_with_the_offset():
+    """Rounding moves the logit 40 by 1e-6: much of a loss of exp(-40), little of one of 80."""
+    X, coef = np.array([[40.0]], dtype=np.float32), np.array([[1 + 2.0**-25]])
+    for offset, dtype in ((None, np.float64), (np.array([[-120.0]]), np.float32)):
+        found, _ = rounded(coef, np.zeros(1), X, np.array([1]), 3e-7, offset)
+        assert found.dtype == dtype
+
+
 def test_rows_that_weigh_nothing_change_nothing(form):
     """Class weights of 0 drop columns; a batch of such columns alone is a batch of weight 0."""
     X, T, _, _ = problem(3)
@@ -84,12 +95,25 @@ def test_rows_that_weigh_nothing_change_nothing(form):
     assert model.weight_seen_ == pytest.approx(T[:, 1:].sum(), rel=1e-14)
 
 
+def test_weights_of_shares_that_underflow():
+    """A row of the smallest weight, on classes that no other row has, counts as none."""
+    X, T, _, _ = problem(4)
+    T[:, :2], T[:, 2:] = 0, T[:, 2:] + 0.1
+    T[0] = 0.5, 0.5, 0, 0
+    weight = np.r_[5e-324, np.ones(89)]
+    model = SoftmaxRegression().partial_fit(X, T, sample_weight=weight)
+    expected = SoftmaxRegression().partial_fit(X[1:], T[1:])
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+
+
 def test_smoothing_with_classes_of_no_weight():
     """As the columns that it makes of labels."""
     X, T, weight, _ = problem(3)
     y, factors = T.argmax(axis=1), np.array([0.0, 1.0, 2.0])
     params = {"class_weight": dict(enumerate(factors)), "label_smoothing": 0.3}
     model = SoftmaxRegression(**params).partial_fit(X, y, range(3), weight)
+    data = check_batch(model, X, y, range(3), weight, None)
+    assert data.mixture[np.arange(len(y)), data.index].min() > 0    # labels are classes seen
     smoothed = (0.7 * np.eye(3)[y] + 0.1) * factors
     other = SoftmaxRegression().partial_fit(X, smoothed, sample_weight=weight)
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-9, atol=1e-12)

@@ -102,6 +102,11 @@ def test_batches_of_distributions_are_those_of_weighted_copies(
         np.testing.assert_allclose(model._stream.theta, other._stream.theta, atol=tight)
         np.testing.assert_allclose(model._stream.mean, other._stream.mean, rtol=1e-12)
         np.testing.assert_array_equal(model._stream.seen, other._stream.seen)
+        if with_offset:
+            some = slice(part.stop)
+            mean = np.average(offset[some], axis=0, weights=weight[some])
+            mean = mean[1:] - mean[:1] if n_classes == 2 else mean
+            np.testing.assert_allclose(model._stream.mean_offset, mean, rtol=1e-12)
         assert model.weight_seen_ == pytest.approx(other.weight_seen_, rel=1e-14)
 
 
