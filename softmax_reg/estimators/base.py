@@ -55,7 +55,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
-            Added to the logits. Needed if `fit` had one, and only then.
+            Added to the logits. Needed if the model was fitted with one, and only then.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
-            Added to the logits. Needed if `fit` had one, and only then.
+            Added to the logits. Needed if the model was fitted with one, and only then.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
-            Added to the logits. Needed if `fit` had one, and only then.
+            Added to the logits. Needed if the model was fitted with one, and only then.
 
         Returns
         -------
@@ -173,7 +173,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
-            Added to the logits. Needed if `fit` had one, and only then.
+            Added to the logits. Needed if the model was fitted with one, and only then.
 
         Returns
         -------

@@ -11,7 +11,7 @@ from .prediction import rounded
 
 # Attributes of `fit` that `partial_fit` removes, and of `partial_fit` that `fit` removes.
 OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
-          "n_evaluations_", "solver_", "history_", "has_offset_")
+          "n_evaluations_", "solver_", "history_")
 OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
 
 
@@ -19,7 +19,7 @@ class OnlineLearner:
     """`partial_fit` of an estimator with the parameters of `SoftmaxRegression`."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None):
         """Learn from one more batch of rows, in memory that does not grow with their number.
 
         A quadratic function stands for the batches so far: the second-order expansion of their
@@ -48,24 +48,34 @@ class OnlineLearner:
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Any number of rows.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels; or distributions or counts, as in `fit`. Batches of both may come in turn. A
+            DataFrame's columns are found by their names, other columns are in the order of
+            `classes` where the call has it, else of `classes_`.
         classes : array-like of shape (n_classes,), default=None
-            All labels that may come, in any order. Needed in the first call, unless after
-            `fit`; later calls may repeat it. A class that has not come yet is never predicted.
+            All labels that may come, in any order. The first call needs it for labels, unless
+            after `fit`; later calls may repeat it. A first y of shape (n_samples, n_classes)
+            keeps the order of `classes` for `classes_`, or without `classes` gives its columns'
+            names, or 0, 1, ... A class without weight so far, `label_smoothing` included, is
+            never predicted, but for a large offset.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Non-negative, not all zero.
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Added to the logits, as in `fit`; columns in the order of `classes_`. All batches
+            have one or none has.
 
         Returns
         -------
         self : SoftmaxRegression
-            With `coef_`, `intercept_`, `classes_`, `n_features_in_` and `weight_seen_`.
+            With `coef_`, `intercept_`, `classes_`, `n_features_in_`, `has_offset_` and
+            `weight_seen_`.
 
         Raises
         ------
         ValueError
-            With l1_ratio > 0, label_smoothing > 0, C=np.inf, an infinite penalty factor,
-            class_weight="balanced" or device="cuda"; if C, penalty_factor or fit_intercept change
-            between calls.
+            With l1_ratio > 0, C=np.inf, an infinite penalty factor, class_weight="balanced" or
+            device="cuda"; if C, penalty_factor or fit_intercept change between calls, or only
+            some batches have an offset.
 
         Warns
         -----
@@ -87,18 +97,22 @@ class OnlineLearner:
         0.90
         """
         self._validate_params()    # `_fit_context` validates in the first call only
-        data = check_batch(self, X, y, classes, sample_weight)
+        data = check_batch(self, X, y, classes, sample_weight, offset)
         factor = check_penalty_factor(self.penalty_factor, data.X.shape[1])
         stream = next_stream(
             vars(self).get("_stream"), data, C=self.C, fit_intercept=self.fit_intercept,
             penalty_factor=factor,
         )
-        coef, intercept = rounded(*stream.coef_and_intercept(), data.X, data.index, self.tol)
+        targets = data.index if data.mixture is None else data.mixture
+        coef, intercept = rounded(
+            *stream.coef_and_intercept(), data.X, targets, self.tol, data.offset
+        )
         learned = {
             "coef_": coef,
             "intercept_": intercept,
             "classes_": data.classes,
             **data.names,
+            "has_offset_": data.offset is not None,
             "weight_seen_": stream.weight_seen,
             "_stream": stream,
         }

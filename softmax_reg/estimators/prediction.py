@@ -73,7 +73,7 @@ def _native(block, dtype):
     return block.astype(dtype) if sparse.issparse(block) else np.ascontiguousarray(block, dtype)
 
 
-def rounded(coef, intercept, X, y, tol):
+def rounded(coef, intercept, X, y, tol, offset=None):
     """Round parameters to the dtype of X, unless this changes the loss by more than `tol`.
 
     Parameters
@@ -81,11 +81,12 @@ def rounded(coef, intercept, X, y, tol):
     coef : ndarray of shape (1 or n_classes, n_features), float64
     intercept : ndarray of shape (1 or n_classes,), float64
     X : ndarray or CSR of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,)
-        Class indices.
+    y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        Class indices, or distributions.
     tol : float
         Largest relative change of the mean loss, measured on at most 2,048 rows, that rounding
         may make.
+    offset : ndarray of shape (n_samples, 1 or n_classes), optional
 
     Returns
     -------
@@ -96,9 +97,10 @@ def rounded(coef, intercept, X, y, tol):
         return coef, intercept
     some = slice(None, None, -(-X.shape[0] // _SAMPLED_ROWS))
     X, y = X[some], y[some]
+    offset = 0.0 if offset is None else offset[some].astype(X.dtype)
 
     def loss(X, coef, intercept):
-        logits = X @ coef.T + intercept
+        logits = X @ coef.T + intercept + offset
         if logits.shape[1] == 1:
             logits = np.column_stack([np.zeros_like(logits), logits])
         return float(cross_entropy(y, logits))

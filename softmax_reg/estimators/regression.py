@@ -83,7 +83,7 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
     label_smoothing : float in [0, 1], default=0.0
         e: the target becomes (1 - e) times the label or distribution of a row plus e / n_classes
         for every class. `class_weight` multiplies its entries. The formula is that of PyTorch's
-        ``CrossEntropyLoss``. It takes no more time or memory than labels do.
+        ``CrossEntropyLoss``. It takes a fit no more time or memory than labels do.
     bounds : tuple (lower, upper), default=None
         Bounds of `coef_`, each a number or an array that broadcasts to its shape:
         ``(0, np.inf)`` for coefficients that are not negative. They hold 0: lower ones are at
@@ -127,8 +127,9 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         Fields iteration, seconds, objective and gap: an entry for the start, and one after
         each iteration.
     weight_seen_ : float
-        Sum of the weights of all rows so far. Only after `partial_fit`, which sets none of the
-        attributes from `objective_` to `history_`.
+        Sum of the weights of all rows so far, of a row of y of shape (n_samples, n_classes) times
+        the sum of its entries. Only after `partial_fit`, which sets none of the attributes from
+        `objective_` to `history_`.
 
     See Also
     --------

@@ -17,7 +17,7 @@ class Distributions(NamedTuple):
     Attributes
     ----------
     classes : (n_classes,), names of the columns of y
-    index : (n_samples,) int, the class with the largest share
+    index : (n_samples,) int, the column with the largest share
     weight : (n_samples,), weight of a row times the sum of its targets
     mixture : (n_samples, n_classes), shares that sum to 1; None if all rows are labels
     """
@@ -38,14 +38,10 @@ def are_distributions(y):
     return len(y.shape) == 2 and y.shape[1] >= 2
 
 
-def refuse_distributions(estimator, y):
-    """Raise a ValueError if y has a column for each class."""
-    if are_distributions(y):
-        raise ValueError(
-            f"{type(estimator).__name__} takes one label for each row here: y should be a 1d "
-            f"array, got an array of shape {np.shape(y)} instead. The fits of SoftmaxRegression, "
-            "SoftmaxRegressionCV, DaskSoftmaxRegression and softmax_path take distributions."
-        )
+def column_names(y):
+    """Return the names of the columns of a DataFrame, or None."""
+    names = getattr(y, "columns", None)
+    return None if names is None else np.asarray(names)
 
 
 def check_classes(classes):
@@ -114,9 +110,9 @@ def names_of_columns(y, classes=None):
 
     classes : array-like, as given to `fit`, or None
     """
-    n_classes, columns = np.shape(y)[1], getattr(y, "columns", None)
+    n_classes, columns = np.shape(y)[1], column_names(y)
     if classes is None:
-        names = np.arange(n_classes) if columns is None else np.asarray(columns)
+        names = np.arange(n_classes) if columns is None else columns
         if len(set(names.tolist())) < n_classes:
             raise ValueError(
                 f"The columns of y must have different names, got {names.tolist()}."
@@ -235,8 +231,6 @@ def check_distributions(y, weight, weights_of_classes, smoothing, classes=None):
     index, weight, mixture = weighed(shares, weight, factors)
     check_products(weight)
     counts = weight > 0
-    if not counts.any():
-        raise ValueError("class_weight leaves no row a non-zero weight.")
     n_positive = np.count_nonzero(mixture) - np.count_nonzero(mixture[~counts])
     if n_positive == np.count_nonzero(counts):
         mixture = None

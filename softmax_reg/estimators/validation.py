@@ -326,6 +326,8 @@ def _distributions(estimator, X, y, sample_weight, names, classes):
     found = check_distributions(
         y, weight, weights_of_classes, estimator.label_smoothing, classes
     )
+    if not np.any(found.weight):
+        raise ValueError("class_weight leaves no row a non-zero weight.")
     return TrainingData(
         X, np.asarray(y), classes, found.index, found.weight, names, found.mixture
     )

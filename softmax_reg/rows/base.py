@@ -95,6 +95,13 @@ class Rows(ABC):
         """The same rows, with nothing added to their logits."""
         return self
 
+    def for_classes(self, present):
+        """Return the same rows, for a theta of some of its rows only.
+
+        present : (n_rows,) bool
+        """
+        return self
+
     def place(self, sample, n_classes):
         """Scale weights to a sum of 1 and move the sample to where the passes run.
 

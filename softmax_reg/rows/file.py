@@ -60,6 +60,10 @@ class FileRows(Rows):
         """See `Rows.value_grad`."""
         return self._summed(MemoryRows.value_grad, sample, shift, theta)
 
+    def predicted_loss(self, sample, theta):
+        """See `Rows.predicted_loss`."""
+        return self._summed(MemoryRows.predicted_loss, sample, theta)
+
     def value_grad_hessian(self, sample, shift, theta):
         """See `Rows.value_grad_hessian`."""
         return self._summed(MemoryRows.value_grad_hessian, sample, shift, theta)

@@ -27,12 +27,6 @@ def with_columns(X, offset):
     return np.column_stack([X, offset])
 
 
-def with_identity(theta):
-    """Return the parameters of the columns [x, o, 1], from those of [x, 1], (n_rows, ...)."""
-    identity = np.eye(len(theta), dtype=theta.dtype)
-    return np.concatenate([theta[:, :-1], identity, theta[:, -1:]], axis=1)
-
-
 class OffsetRows(Rows):
     """Rows whose last columns but that of the intercept are offsets.
 
@@ -40,15 +34,18 @@ class OffsetRows(Rows):
     ----------
     inner : Rows
         Of `with_columns`.
-    offset : (n_samples, n_rows)
+    offset : (n_samples, n_classes or 1)
         The last columns of `inner`, in its dtype.
+    present : (n_classes or 1,) bool, optional
+        Columns of `offset` that belong to rows of theta. All by default.
     """
 
-    def __init__(self, inner, offset):
+    def __init__(self, inner, offset, present=None):
         n_samples, n_columns = inner.shape
         shape = n_samples, n_columns - offset.shape[1]
         super().__init__(shape, inner.dtype, inner.n_entries, inner.is_sparse)
-        self.offset = offset
+        self._given, self._present = offset, present
+        self.offset = offset if present is None else offset[:, present]
         self.rates, self.algebra = inner.rates, inner.algebra
         self._inner = inner
         self._shifts = None, None    # the last shift, and with zeros for the offsets
@@ -62,9 +59,15 @@ class OffsetRows(Rows):
     @property
     def without_offset(self):
         """The same rows, with logits without offsets."""
-        plain = OffsetRows(self._inner, self.offset)
+        plain = OffsetRows(self._inner, self._given, self._present)
         plain._factor = 0.0
         return plain
+
+    def for_classes(self, present):
+        """See `Rows.for_classes`."""
+        if self._present is None and present.all():
+            return self
+        return OffsetRows(self._inner, self._given, present)
 
     def place(self, sample, n_classes):
         """See `Rows.place`."""
@@ -78,14 +81,13 @@ class OffsetRows(Rows):
     def like(self, X):
         """See `Rows.like`; X holds the offsets."""
         offset = X[:, self.n_features:]
-        return OffsetRows(
-            self._inner.like(X), offset.toarray() if sparse.issparse(offset) else offset
-        )
+        offset = offset.toarray() if sparse.issparse(offset) else offset
+        return OffsetRows(self._inner.like(X), offset, self._present)
 
     def columns(self, index):
         """See `Rows.columns`."""
         kept = np.append(np.arange(self.n_features)[index], self._fixed)
-        return OffsetRows(self._inner.columns(kept), self.offset)
+        return OffsetRows(self._inner.columns(kept), self._given, self._present)
 
     def column_summary(self, sample):
         """See `Rows.column_summary`."""
@@ -145,9 +147,11 @@ class OffsetRows(Rows):
 
     def _theta(self, theta, factor=None):
         """Return the parameters of all columns, with `factor` times the identity."""
-        whole = with_identity(theta)
-        whole[:, self._fixed] *= self._factor if factor is None else factor
-        return whole
+        identity = np.eye(self._given.shape[1], dtype=theta.dtype)
+        if self._present is not None:
+            identity = identity[self._present]
+        identity *= self._factor if factor is None else factor
+        return np.concatenate([theta[:, :-1], identity, theta[:, -1:]], axis=1)
 
     def _shift(self, shift):
         """Return the shift of all columns: the same array for the same `shift`."""

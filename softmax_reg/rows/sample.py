@@ -66,6 +66,17 @@ class Sample(NamedTuple):
         mixture = None if self.mixture is None else self.mixture[index]
         return Sample(self.target[index], self.weight[index], mixture, self.label_mixture)
 
+    def of_classes(self, present):
+        """Return the sample with the classes of a mask only: all rows have one of them as label.
+
+        present : (n_classes,) bool
+        """
+        target = (np.cumsum(present) - 1)[self.target].astype(np.int32)
+        mixture = self.mixture
+        if mixture is not None and not present.all():
+            mixture = mixture[:, present]
+        return Sample(target, self.weight, mixture)
+
     def class_totals(self, n_classes):
         """Return the weight of every class, (n_classes,); with `label_mixture`, of every label."""
         if self.is_mixed:

@@ -7,6 +7,7 @@ import numpy as np
 from ..problem.coordinates import Centring
 from ..problem.objective import Objective
 from ..problem.penalty import penalty_of
+from ..problem.soft_targets import SoftTargets
 from ..solvers.newton import newton, newton_cg
 from .dual import LogitObjective, dual_flops, minimise_dual
 from .terms import NewClasses, Past
@@ -101,9 +102,11 @@ class Batch(NamedTuple):
 
         Parameters
         ----------
-        rows : MemoryRows
+        rows : Rows
+            In memory; their offsets have a column for each row of theta.
         sample : Sample
-            Weights as given: the loss is their sum, not their mean.
+            Weights as given: the loss is their sum, not their mean. Labels, or a mixture of each
+            row.
         shift : (n_features,)
         fit_intercept : bool
         past : Past
@@ -112,9 +115,16 @@ class Batch(NamedTuple):
         no_column = np.zeros(rows.n_features, dtype=bool)
         coordinates = Centring(shift, no_column, fit_intercept, len(past.center))
         terms = (past,) if new_classes is None else (past, new_classes)
-        return cls(
-            Objective(rows, sample, penalty_of(0.0), coordinates, terms=terms), past, new_classes
+        soft = None
+        if sample.is_mixed:
+            soft = SoftTargets.of(rows, sample, coordinates)
+            if rows.offset is not None:
+                constant = sample.times_rest(lambda some: rows.offset[some])
+                soft = soft._replace(constant=constant)
+        objective = Objective(
+            rows, sample, penalty_of(0.0), coordinates, terms=terms, soft=soft
         )
+        return cls(objective, past, new_classes)
 
     def minimise(self):
         """Minimise by Newton's method; return a `Point` with its Hessian, and the excess."""
@@ -172,8 +182,12 @@ class Batch(NamedTuple):
             return None
         gram, change = dual
         logits = X @ theta.T
+        of_batch = logits[:rows.n_samples]
+        if rows.offset is not None:
+            of_batch = of_batch + rows.offset
+        rest = sample.rest(slice(None))[:, -n_rows:] if sample.is_mixed else None
         in_logits = LogitObjective(
-            logits[:rows.n_samples], *sample.labels, self.new_classes, logits[-1], deltas, gram
+            of_batch, *sample.labels, rest, self.new_classes, logits[-1], deltas, gram
         )
         found = minimise_dual(in_logits, (n, n_rows), _ENOUGH)
         if found is None:
@@ -194,8 +208,9 @@ class Batch(NamedTuple):
     def _centred_rows(self):
         """Return [x - shift, 1] of every row, dense float64; 0 for 1 without an intercept."""
         rows, coordinates = self.objective.rows, self.objective.coordinates
+        given, _ = rows.on_host(self.objective.sample)
         X = np.full((rows.n_samples, rows.n_features + 1), float(coordinates.fit_intercept))
-        X[:, :-1] = rows.X.toarray() if rows.is_sparse else rows.X
+        X[:, :-1] = given.toarray() if rows.is_sparse else given
         X[:, :-1] -= coordinates.shift
         return X
 

@@ -91,8 +91,11 @@ class LogitObjective:
     Parameters
     ----------
     logits : (n_samples, n_rows)
-        Logits of the batch, before the change.
+        Logits of the batch with its offsets, before the change.
     y, weight : (n_samples,)
+    rest : (n_samples, n_rows), or None
+        With distributions as targets, the gradient of what they add to the labels' loss:
+        `SoftTargets.rest`.
     new_classes : NewClasses or None
         Loss of past rows from new classes: one row of J, after those of the batch.
     mean_logits : (n_rows,)
@@ -102,8 +105,8 @@ class LogitObjective:
     gram : (N n_rows, N n_rows), G
     """
 
-    def __init__(self, logits, y, weight, new_classes, mean_logits, deltas, gram):
-        self._logits, self._y, self._weight = logits, y, weight
+    def __init__(self, logits, y, weight, rest, new_classes, mean_logits, deltas, gram):
+        self._logits, self._y, self._weight, self._rest = logits, y, weight, rest
         self._new, self._mean_logits = new_classes, mean_logits
         n_rows = logits.shape[1]
         self._deltas = deltas
@@ -117,7 +120,11 @@ class LogitObjective:
     def evaluate(self, a, with_hessian=False):
         """Return the `Point` at `a`; `loss_grad` is f'(u), and `hessian` the blocks of B."""
         u, n = self.times_gram(a), len(self._y)
-        value, grad, blocks = cross_entropy_blocks(self._logits + u[:n], self._y, self._weight)
+        logits = self._logits + u[:n]
+        value, grad, blocks = cross_entropy_blocks(logits, self._y, self._weight)
+        if self._rest is not None:
+            value += inner(self._rest, logits)
+            grad += self._rest
         parts, curvatures = [grad], [blocks]
         if self._new is not None:
             more, grad, curvature = self._new.of_logits(self._mean_logits + u[n])

@@ -5,12 +5,15 @@ whose rows i have the weights s_i, gives
 
     theta_{t+1} = argmin  sum_i s_i CE_i(theta) + 1/2 (theta - theta_t)' P_t (theta - theta_t),
     P_{t+1}     = P_t + H_{t+1},
+    CE_i(theta) = logsumexp(z_i) - <T_i, z_i>,    z_i = theta [x_i, 1] + o_i,
 
-where H_{t+1} is the Hessian of the batch's loss at theta_{t+1}. The start is theta_0 = 0, with a
-P_0 of 1/C (times the penalty factor) on W and 0 on the intercept. So the first batch gives the
-optimum of the full objective. A later batch gives the optimum of its own loss plus the
-second-order Taylor expansion of all losses before. For a quadratic loss the method is recursive
-least squares. In Bayesian terms it is the online Laplace approximation.
+where T_i is the distribution of row i over the classes, all on its label or as given, and o_i is
+its offset or 0. Counts t_i T_i in place of a distribution multiply the weight by t_i.
+H_{t+1} is the Hessian of the batch's loss at theta_{t+1}. The start is theta_0 = 0, with a P_0 of
+1/C (times the penalty factor) on W and 0 on the intercept. So the first batch gives the optimum of
+the full objective. A later batch gives the optimum of its own loss plus the second-order Taylor
+expansion of all losses before. For a quadratic loss the method is recursive least squares. In
+Bayesian terms it is the online Laplace approximation.
 
 The expansion ignores that the curvatures of past rows change as theta moves. Mostly curvatures
 fall, because the model becomes more certain, and the sums of the old ones then hold theta back.
@@ -33,16 +36,17 @@ theta_t and theta_{t+1}. At theta_{t+1} alone they would be too small: few rows 
 are predicted with far too much certainty once they are fitted, and the factors cannot tell in
 which directions.
 
-Classes without a row so far are not in the model. Past rows would pull their intercepts to minus
-infinity, where no curvature is left to record this. When classes first appear, in a batch after
-past rows of weight n and mean row m, the objective gets the term
+Classes without weight so far are not in the model; the weight of class k in a batch is
+sum_i s_i T_ik. Past rows would pull their intercepts to minus infinity, where no curvature is left
+to record this. When classes first appear, in a batch after past rows of weight n, mean row m and
+mean offset o, the objective gets the term
 
-    n log(1 + sum_new exp(z_k - c)),    z = theta [m, 1],    c = H(p) + sum_old p_j z_j,
+    n log(1 + sum_new exp(z_k - c)),    z = theta [m, 1] + o,    c = H(p) + sum_old p_j z_j,
 
-where p is the old classes' softmax at m and H(p) its entropy. The term is the loss that the new
-classes add to n rows of old classes at m, with the logsumexp of the old logits replaced by its
-tangent at theta_t. So nothing that P_t contains is counted twice. The term is convex, and its
-Hessian is added to P_{t+1}.
+where p is the old classes' softmax of z at theta_t and H(p) its entropy. The term is the loss
+that the new classes add to n rows of old classes at m and o, with the logsumexp of the old logits
+replaced by its tangent at theta_t. So nothing that P_t contains is counted twice. The term is
+convex, and its Hessian is added to P_{t+1}.
 
 References
 ----------
@@ -62,6 +66,7 @@ from ..problem.coordinates import ABSENT_INTERCEPT
 from ..rows.algebra import HOST_ALGEBRA
 from ..rows.base import Sample
 from ..rows.choice import rows_of
+from ..rows.offset import OffsetRows, with_columns
 from ..solvers.kronecker import KroneckerTransform
 from .batch import Batch
 from .posterior import DensePosterior, KroneckerPosterior
@@ -86,8 +91,8 @@ class Stream(NamedTuple):
         theta_t, of rows x - shift; 0 for classes not seen.
     posterior : DensePosterior or KroneckerPosterior
     seen : (n_classes,) bool
-        Mask of the classes with a row of positive weight so far. Without an intercept all are
-        True: all classes are in the model from the start.
+        Mask of the classes of positive weight so far. Without an intercept all are True: all
+        classes are in the model from the start.
     shift : (n_features,)
         Weighted mean row of the first batch, 0 without an intercept.
     mean : (n_features,)
@@ -104,6 +109,8 @@ class Stream(NamedTuple):
         first intercepts in `before`.
     excess : float
         `LastStep.excess` of the last batch: 0 where its minimum was reached.
+    mean_offset : (n_classes,), of two classes (1,); or None
+        Weighted mean offset of all batches; None without offsets.
     """
 
     theta: np.ndarray
@@ -118,6 +125,7 @@ class Stream(NamedTuple):
     before: np.ndarray | None = None
     weight_before: float = 0.0
     excess: float = 0.0
+    mean_offset: np.ndarray | None = None
 
     @classmethod
     def start(cls, n_features, n_classes, *, C, fit_intercept, penalty_factor=1.0):
@@ -140,7 +148,7 @@ class Stream(NamedTuple):
             fit_intercept=fit_intercept,
         )
 
-    def after(self, X, y, weight):
+    def after(self, X, y, weight, mixture=None, offset=None):
         """Return the stream after one more batch.
 
         Cost for few rows: some 5 passes over the batch, Newton's method in its logits
@@ -157,37 +165,58 @@ class Stream(NamedTuple):
         X : ndarray or CSR of shape (n_samples, n_features), validated
         y : (n_samples,) integers in [0, n_classes)
         weight : (n_samples,) float64, non-negative
+        mixture : (n_samples, n_classes), rows sum to 1, optional
+            Distributions as targets, whose most probable classes are in `y`.
+        offset : (n_samples, n_classes), of two classes (n_samples, 1); optional
         """
-        counts = weight > 0
+        largest = 1.0 if mixture is None else mixture.max(axis=1)
+        counts = weight * largest > 0    # the class in y has weight, although products underflow
         if not counts.any():
             return self
         if not counts.all():
             X, y, weight = X[counts], y[counts], weight[counts]
+            mixture, offset = (None if a is None else a[counts] for a in (mixture, offset))
         with np.errstate(all="ignore"), HOST_ALGEBRA.one_blas_thread():
             # `Batch` raises ValueError for what overflows.
-            return self._after(rows_of(X, len(self.theta)), Sample(y, weight))
+            if offset is None:
+                rows = rows_of(X, len(self.theta))
+            else:
+                rows = rows_of(with_columns(X, offset), len(self.theta))
+                rows = OffsetRows(rows, offset.astype(X.dtype))
+            return self._after(rows, Sample(y, weight, mixture))
 
     def _after(self, rows, sample):
         """Return the result of `after` for rows of positive weight."""
-        y, weight = sample.labels
+        weight = sample.weight
         total = float(weight.sum())
         weight_seen = self.weight_seen + total
         if not np.isfinite(weight_seen):
             raise ValueError("The sum of all sample weights so far overflows float64.")
         share = weight / weight.max()
-        mean, _ = rows.column_summary(Sample(y, share / share.sum()))
+        share /= share.sum()
+        mean, _ = rows.column_summary(Sample(sample.target, share))
         past = self._drifted(rows, sample)
         if self.weight_seen == 0 and self.fit_intercept:
             past = self._replace(shift=mean)
-        of_classes = np.bincount(y, weights=weight, minlength=len(self.seen))
+        of_classes = sample.class_totals(len(self.seen))
         after = past._replace(
             seen=past.seen | (of_classes > 0),
             mean=past.mean + (mean - past.mean) * (total / weight_seen),
             weight_seen=weight_seen,
         )
+        if rows.offset is not None:
+            old = past._mean_offset(np.ones(len(past.theta), dtype=bool))
+            new = np.einsum("i,ik->k", share, rows.offset, dtype=np.float64)
+            after = after._replace(mean_offset=old + (new - old) * (total / weight_seen))
         if np.count_nonzero(after.seen) < 2:
             return after
         return past._solved(after, rows, sample, of_classes)
+
+    def _mean_offset(self, present):
+        """Return the mean offset of all batches for some rows of theta, a mask."""
+        if self.mean_offset is None:
+            return np.zeros(np.count_nonzero(present))
+        return self.mean_offset[present]
 
     def _solved(self, after, rows, sample, of_classes):
         """Fit the batch; return `after` with its theta and posterior.
@@ -195,20 +224,20 @@ class Stream(NamedTuple):
         Parameters
         ----------
         after : Stream
-            State with the batch in `seen`, `mean` and `weight_seen`.
+            State with the batch in `seen`, `weight_seen` and the means.
         rows, sample : the batch
         of_classes : (n_classes,)
             Weight of every class in the batch.
         """
         binary = len(self.theta) == 1
         present = np.ones(1, dtype=bool) if binary else after.seen
-        theta, new_classes = self._entered(after.seen, present, of_classes)
-        target = sample.target if binary else (np.cumsum(present) - 1)[sample.target]
+        theta, new_classes = self._entered(after, present, of_classes)
+        if not binary:
+            sample = sample.of_classes(present)
         is_free = np.broadcast_to(self.l2, rows.n_features) == 0
         batch = Batch.of(
-            rows, sample._replace(target=target.astype(np.int32)), self.shift,
-            self.fit_intercept, Past(theta, self.posterior.of_rows(present), is_free),
-            new_classes,
+            rows.for_classes(present), sample, self.shift, self.fit_intercept,
+            Past(theta, self.posterior.of_rows(present), is_free), new_classes,
         )
         point, transform, excess = batch.minimise_in_logits(), None, 0.0
         if self.posterior.is_dense:
@@ -235,7 +264,8 @@ class Stream(NamedTuple):
         share = self.weight_before / self.weight_seen if self.weight_seen > 0 else 0.0
         if share == 0:
             return self
-        present = self.seen if len(self.theta) > 1 else slice(None)
+        present = self.seen if len(self.theta) > 1 else np.ones(1, dtype=bool)
+        rows = rows.for_classes(present)
         before, now = (
             rows.curvature(sample, self.shift, theta[present], False, False)[1][0, -1]
             for theta in (self.before, self.theta)
@@ -245,34 +275,36 @@ class Stream(NamedTuple):
         ratio = np.clip(now / before, 1 / _MAX_DRIFT, _MAX_DRIFT)
         return self._replace(posterior=self.posterior.scaled(1 - (1 - ratio) * share))
 
-    def _entered(self, seen, present, of_classes):
+    def _entered(self, after, present, of_classes):
         """Return theta with first intercepts for new classes, and their `NewClasses` or None.
 
-        seen : (n_classes,) bool
-            Classes seen, with those of the batch.
+        after : Stream
+            State with the batch in `seen` and the means.
         present : (n_rows,) bool
             Rows of theta in the model.
         of_classes : (n_classes,)
             Weight of every class in the batch, on which the first intercepts depend.
         """
-        theta = self.theta[present]
+        theta, seen = self.theta[present], after.seen
         if not self.fit_intercept or np.array_equal(seen, self.seen):
             return theta, None
         is_new = (seen & ~self.seen)[seen]
         share = np.log(of_classes[seen] / of_classes.sum())
+        offset = self._mean_offset(present)    # of past rows
         if len(theta) == 1:
             others = of_classes + self.weight_seen * self.seen
-            theta[:, -1] = np.log(others[1] / others[0])
+            theta[:, -1] = np.log(others[1] / others[0]) - after._mean_offset(present)
         elif is_new.all():
+            share -= after._mean_offset(present)
             theta[:, -1] = share - share.mean()
         else:
-            old = theta[~is_new] @ np.append(self.mean - self.shift, 1.0)
+            old = (theta @ np.append(self.mean - self.shift, 1.0) + offset)[~is_new]
             level = old.max() + np.log(np.exp(old - old.max()).sum())
             level += np.log(of_classes.sum() / (of_classes.sum() + self.weight_seen))
-            theta[is_new, -1] = level + share[is_new]
+            theta[is_new, -1] = level + (share - offset)[is_new]
         if is_new.all():
             return theta, None
-        return theta, NewClasses.after(self, theta, is_new)
+        return theta, NewClasses.after(self, theta, is_new, offset)
 
     def _transform(self, after, posterior):
         """Return the last `transform`, or a new one if the weight or classes have grown enough."""
@@ -328,4 +360,4 @@ def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
             "C, penalty_factor and fit_intercept must be those of the first call to "
             "partial_fit. Use a clone of the estimator to start anew."
         )
-    return stream.after(data.X, data.index, data.weight)
+    return stream.after(data.X, data.index, data.weight, data.mixture, data.offset)

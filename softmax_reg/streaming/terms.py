@@ -42,16 +42,16 @@ class Past:
 
 
 class NewClasses:
-    """Loss of past rows from new classes: n log(1 + sum_k exp((L theta m)_k + o)).
+    """Loss of past rows from new classes: n log(1 + sum_k exp((L theta m)_k + o_k)).
 
-    This is the term of `stream` in matrix form: z = theta m, (L z)_k + o = z_k - c.
+    This is the term of `stream` in matrix form, (L theta m)_k + o_k = z_k - c.
 
     Parameters
     ----------
     rows : (number of new classes, n_rows), L
         1 for a new class k, and minus the softmax p of the old classes at m.
-    offset : float, o
-        Minus the entropy of p.
+    offset : (number of new classes,), o
+        Minus the entropy of p, plus L times the mean offset of past rows.
     mean : (n_features + 1,), m
         Mean past row, centred like the batch, and 1.
     weight : float, n
@@ -64,7 +64,7 @@ class NewClasses:
         self._rows, self._offset, self.mean, self._weight = rows, offset, mean, weight
 
     @classmethod
-    def after(cls, past, theta, is_new):
+    def after(cls, past, theta, is_new, mean_offset):
         """Return the term for the past rows of a stream.
 
         Parameters
@@ -74,14 +74,17 @@ class NewClasses:
             Parameters of all classes in the model, at the start of the batch.
         is_new : (n_rows,) bool
             Mask of the new classes. Not used for the binary model.
+        mean_offset : (n_rows,)
+            Mean offset of the past rows.
         """
         mean = np.append(past.mean - past.shift, 1.0)
         if len(theta) == 1:    # the one logit is that of class 1 minus that of class 0
-            return cls(np.array([[1.0 if past.seen[0] else -1.0]]), 0.0, mean, past.weight_seen)
-        proba = softmax(theta[~is_new] @ mean)
+            rows = np.array([[1.0 if past.seen[0] else -1.0]])
+            return cls(rows, rows @ mean_offset, mean, past.weight_seen)
+        proba = softmax((theta @ mean + mean_offset)[~is_new])
         rows = np.eye(len(theta))[is_new]
         rows[:, ~is_new] = -proba
-        return cls(rows, -entr(proba).sum(), mean, past.weight_seen)
+        return cls(rows, rows @ mean_offset - entr(proba).sum(), mean, past.weight_seen)
 
     def of_logits(self, logits):
         """Return value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits at m."""

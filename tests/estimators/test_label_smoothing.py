@@ -173,10 +173,3 @@ def test_bad_amounts(amount):
         SoftmaxRegression(label_smoothing=amount).fit(X, y)
     with pytest.raises(ValueError, match="label_smoothing"):
         SoftmaxRegressionCV(label_smoothing=amount).fit(X, y)
-
-
-def test_partial_fit_refuses():
-    """By name."""
-    X, y, _ = problem(3)
-    with pytest.raises(ValueError, match="label_smoothing=0.1"):
-        SoftmaxRegression(label_smoothing=0.1).partial_fit(X, y, classes=[0, 1, 2])

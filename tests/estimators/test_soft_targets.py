@@ -371,10 +371,3 @@ def test_scorers_of_labels_refuse_distributions():
     assert search.score(X, T) == pytest.approx(T[np.arange(60), search.predict(X)].sum() / 60)
     with pytest.raises(ValueError, match=r"y must have shape \(60, 3\)"):
         SoftmaxRegressionCV(Cs=2, cv=2).fit(X, T).score(X, T[:, :2])
-
-
-def test_partial_fit_refuses_distributions():
-    """By a message that says who takes them."""
-    X, T, _ = problem(50, 4, 3)
-    with pytest.raises(ValueError, match="1d array.*softmax_path take distributions"):
-        SoftmaxRegression().partial_fit(X, T, classes=[0, 1, 2])

@@ -22,8 +22,9 @@ def test_the_loss_of_new_classes_has_these_derivatives():
     past = past._replace(mean=rng.standard_normal(3), weight_seen=7.0)
     theta = rng.standard_normal((5, 4))
     is_new = np.array([False, True, False, True, False])
-    new = NewClasses.after(past, theta, is_new)
-    logits = theta @ np.append(past.mean, 1.0)
+    offset = rng.standard_normal(5)
+    new = NewClasses.after(past, theta, is_new, offset)
+    logits = theta @ np.append(past.mean, 1.0) + offset
     # At theta_t the tangent touches: the loss that new classes add to rows of old ones.
     exact = np.logaddexp.reduce(logits) - np.logaddexp.reduce(logits[~is_new])
     assert new.value_grad(theta)[0] == pytest.approx(7 * exact, rel=1e-13)
@@ -157,7 +158,7 @@ def test_terms_are_part_of_the_objective(n_classes):
     seen = np.arange(n_classes) < n_classes - 1
     past = past._replace(mean=rng.standard_normal(3), weight_seen=7.0, seen=seen)
     center, theta, direction = rng.standard_normal((3, n_rows, 4))
-    new = NewClasses.after(past, center, ~seen)
+    new = NewClasses.after(past, center, ~seen, np.zeros(n_rows))
     X, y = rng.standard_normal((20, 3)), rng.integers(0, n_classes, 20)
     sample = Sample(y.astype(np.int32), rng.uniform(1, 2, 20))
     quadratic = Past(center, past.posterior, np.zeros(3, dtype=bool))
