@@ -39,7 +39,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     client : distributed.Client, default=None
         None is the current default client.
     C, l1_ratio, tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, \
-warm_start, grouped, penalty_factor, groups, label_smoothing
+warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         As in `SoftmaxRegression`.
 
     Attributes
@@ -101,6 +101,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing
         penalty_factor=None,
         groups=None,
         label_smoothing=0.0,
+        bounds=None,
     ):
         self.client = client
         self.C = C
@@ -117,6 +118,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing
         self.penalty_factor = penalty_factor
         self.groups = groups
         self.label_smoothing = label_smoothing
+        self.bounds = bounds
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):

@@ -105,7 +105,11 @@ class Objective:
         offset = None
         if rows.offset is not None:
             bare, offset = bare._with_offset(labels)
-            null_point = bare.evaluate(null_point.theta)
+            theta = null_point.theta
+            if fit_intercept:    # balance the mean offset: probabilities of 0 and 1 have no slope
+                level = 0.0 if binary else offset.mean.mean()
+                theta[:, -1] -= offset.mean - level
+            null_point = bare.evaluate(theta)
         return replace(
             bare, null_point=null_point, _row_mean=row_mean, _class_sums=sums, _offset=offset
         )

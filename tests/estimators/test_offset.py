@@ -4,14 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-import sklearn
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from softmax_reg import (
     RowBlocks,
@@ -350,46 +346,21 @@ def test_arguments_stay_as_they_were_and_rows_of_other_kinds():
         np.testing.assert_array_equal(offset, kept)
 
 
-def routed():
-    """A model whose requests ask for the offset."""
-    model = SoftmaxRegression().set_fit_request(offset=True).set_score_request(offset=True)
-    return model.set_predict_request(offset=True)
-
-
-def test_searches_and_pipelines_route_it():
-    """By metadata requests; scoring=None is `score`, which gets the offset, too."""
-    X, y, _, offset = problem(3, n=90)
-    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        search = GridSearchCV(routed(), {"C": [0.01, 1.0]}, cv=3).fit(X, y, offset=offset)
-        best = SoftmaxRegression(C=search.best_params_["C"]).fit(X, y, offset=offset)
-        np.testing.assert_array_equal(search.best_estimator_.coef_, best.coef_)
-        assert search.score(X, y, offset=offset) == best.score(X, y, offset=offset)
-        pipeline = make_pipeline(StandardScaler(), routed()).fit(X, y, offset=offset)
-        X = StandardScaler().fit_transform(X)
-        alone = SoftmaxRegression().fit(X, y, offset=offset)
-        np.testing.assert_array_equal(pipeline[-1].coef_, alone.coef_)
-
-
-@pytest.mark.skipif(
-    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8),
-    reason="in searches over pipelines, this scikit-learn's score gets no metadata",
-)
-def test_searches_over_pipelines_route_it():
-    """To the fits and to the scores."""
-    X, y, _, offset = problem(3, n=90)
-    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pipeline = make_pipeline(StandardScaler(), routed())
-        search = GridSearchCV(pipeline, {"softmaxregression__C": [0.01, 1.0]}, cv=3)
-        search.fit(X, y, offset=offset)
-        predicted = search.best_estimator_.predict(X, offset=offset)
-        assert np.mean(predicted == y) == search.score(X, y, offset=offset)
-
-
 def test_an_offset_of_zeros_changes_nothing():
     """As scikit-learn's optimum."""
     X, y = bundled("wine", standardised=True)
     model = SoftmaxRegression(tol=1e-10).fit(X, y, offset=np.zeros((len(y), 3)))
     reference = LogisticRegression(tol=1e-10, max_iter=10_000).fit(X, y)
     np.testing.assert_allclose(model.coef_, reference.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("level", [100.0, 1e4])
+def test_offsets_far_from_zero(level, n_classes):
+    """Fits start from intercepts that balance the mean offset, not where probabilities are 0."""
+    X, y, weight, offset = problem(n_classes)
+    plain = SoftmaxRegression(tol=1e-8).fit(X, y, sample_weight=weight, offset=offset)
+    far = offset + level * (np.arange(n_classes) == 1)
+    model = SoftmaxRegression(tol=1e-8).fit(X, y, sample_weight=weight, offset=far)
+    np.testing.assert_allclose(model.coef_, plain.coef_, atol=1e-4 * np.abs(plain.coef_).max())
+    assert model.objective_ == pytest.approx(plain.objective_, rel=2e-8)

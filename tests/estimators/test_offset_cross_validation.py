@@ -1,4 +1,4 @@
-"""Offsets in `SoftmaxRegressionCV`: fits, scores, warm starts and the refit."""
+"""Offsets in `SoftmaxRegressionCV`, and in scikit-learn's searches and pipelines."""
 
 import warnings
 
@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from scipy import sparse
 from sklearn.metrics import get_scorer, log_loss, make_scorer
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -72,7 +73,7 @@ def test_as_a_loop_over_folds(n_classes, targets, options, form):
 @pytest.mark.parametrize("scoring", [
     "accuracy", None, "roc_auc_ovr", "f1_macro", "neg_brier_score",
     lambda model, X, y: float(np.mean(model.predict(X) == y)),
-], ids=str)
+])
 def test_scorers_get_models_with_the_offset(scoring):
     """scikit-learn's and callables, in folds and in `score`."""
     X, y, _, offset = problem(3)
@@ -209,3 +210,40 @@ def test_metadata_routing():
                 alone.score(scaled, y, offset=offset), rel=1e-9
             )
     assert set(seen) == {(40, 3), (120, 3)}
+
+
+def routed():
+    """A model whose requests ask for the offset."""
+    model = SoftmaxRegression().set_fit_request(offset=True).set_score_request(offset=True)
+    return model.set_predict_request(offset=True)
+
+
+def test_searches_and_pipelines_route_it():
+    """By metadata requests; scoring=None is `score`, which gets the offset, too."""
+    X, y, _, offset = problem(3, n=90)
+    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search = GridSearchCV(routed(), {"C": [0.01, 1.0]}, cv=3).fit(X, y, offset=offset)
+        best = SoftmaxRegression(C=search.best_params_["C"]).fit(X, y, offset=offset)
+        np.testing.assert_array_equal(search.best_estimator_.coef_, best.coef_)
+        assert search.score(X, y, offset=offset) == best.score(X, y, offset=offset)
+        pipeline = make_pipeline(StandardScaler(), routed()).fit(X, y, offset=offset)
+        X = StandardScaler().fit_transform(X)
+        alone = SoftmaxRegression().fit(X, y, offset=offset)
+        np.testing.assert_array_equal(pipeline[-1].coef_, alone.coef_)
+
+
+@pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8),
+    reason="in searches over pipelines, this scikit-learn's score gets no metadata",
+)
+def test_searches_over_pipelines_route_it():
+    """To the fits and to the scores."""
+    X, y, _, offset = problem(3, n=90)
+    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipeline = make_pipeline(StandardScaler(), routed())
+        search = GridSearchCV(pipeline, {"softmaxregression__C": [0.01, 1.0]}, cv=3)
+        search.fit(X, y, offset=offset)
+        predicted = search.best_estimator_.predict(X, offset=offset)
+        assert np.mean(predicted == y) == search.score(X, y, offset=offset)

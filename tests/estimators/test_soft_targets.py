@@ -247,7 +247,7 @@ def test_paths_and_files(tmp_path):
 def test_rows_in_blocks(options, n_classes, by_label, tmp_path, monkeypatch):
     """X in a file, in more than one block: objective_ is that of predict_log_proba."""
     monkeypatch.setattr("softmax_reg.rows.row_blocks.BLOCK_BYTES", 8 * 5 * 64)
-    monkeypatch.setattr("softmax_reg.problem.soft_targets._ROWS", 25)
+    monkeypatch.setattr("softmax_reg.rows.sample._ROWS", 25)
     X, T, weight = problem(200, 5, n_classes)
     T = np.eye(n_classes)[T.argmax(axis=1)] if by_label else T
     options = options | {"tol": 1e-8, "C": 0.5}

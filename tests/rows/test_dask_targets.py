@@ -68,7 +68,7 @@ def assert_same(model, local):
     {"class_weight": {0: 2.0, 1: 0.5}}, {"class_weight": "balanced"},
     {"class_weight": "balanced", "label_smoothing": 0.2},
     {"penalty_factor": [1.0, np.inf, 0.5, 2.0]},
-    {"l1_ratio": 1.0, "grouped": True, "groups": [0, 1, 0, 1]},
+    {"l1_ratio": 1.0, "grouped": True, "groups": [0, 1, 0, 1]}, {"bounds": (-0.1, np.inf)},
 ], ids=str)
 def test_distributions_have_the_optimum_of_one_machine(client, options, n_classes, kind):
     """The same within the certificates, with weights of zero and an empty partition."""

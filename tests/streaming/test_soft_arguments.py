@@ -163,7 +163,7 @@ def test_metadata_routing_has_an_offset():
     ({"offset": lambda o: np.where(o == o.max(), np.nan, o)}, "offset contains NaN"),
     ({"offset": lambda o: o[:-1]}, r"offset must have shape \(90, 3\)"),
     ({"offset": lambda o: np.full(o.shape, 1e308)}, "overflow"),
-], ids=str)
+])
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_bad_batches_change_nothing(change, match, goes_on):
     """A ValueError, and the estimator as it was."""
