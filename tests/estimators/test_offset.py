@@ -1,6 +1,5 @@
 """Offsets: known numbers added to the logits, in fits and in predictions."""
 
-import warnings
 
 import numpy as np
 import pytest
