@@ -75,6 +75,10 @@ def problem(rng):
         "class_weight": rng.choice([None, "balanced"]),
         "label_smoothing": float(rng.choice([0.0, 0.0, 0.0, 0.1])),
     }
+    if rng.random() < 0.2:    # distributions, some rows of them labels
+        soft = rng.dirichlet(np.ones(n_classes), n_samples)
+        soft[rng.random(n_samples) < 0.3] = 0.0
+        y = soft + np.eye(n_classes)[y]
     return (sparse.csr_array(X) if rng.random() < 0.4 else X), y, given, parameters
 
 
@@ -96,7 +100,12 @@ def main():
         solver = (SOLVERS + SPARSE_SOLVERS)[fit % 6]
         best_solver, best_tol = "newton-cholesky", 0.0
         if solver in SPARSE_SOLVERS:
-            parameters |= {"l1_ratio": rng.choice([0.1, 0.5, 1.0]), "grouped": rng.random() < 0.4}
+            parameters["l1_ratio"] = rng.choice([0.0, 0.1, 0.5, 1.0])
+            if parameters["l1_ratio"] == 0 or rng.random() < 0.2:
+                width = 10.0 ** rng.uniform(-3, 1)
+                parameters["bounds"] = (-width, width) if rng.random() < 0.5 else (0, np.inf)
+            else:
+                parameters["grouped"] = rng.random() < 0.4
             regression.choose_solver = lambda objective, solver=solver: solver
             solver = best_solver = "auto"
             best_tol = 1e-10    # far from the floor, which takes grouped fits long to reach

@@ -317,6 +317,17 @@ def test_votes_have_the_optimum_of_copies():
     assert float(rows["votes"][3]) < float(rows["most frequent"][3])
 
 
+@pytest.mark.compiled
+def test_nonnegative_text():
+    """Most coefficients at 0, words for every class, predictions as votes; certified."""
+    text = output(ROOT / "examples" / "nonnegative_text.py")
+    rows = {line[:12].strip(): line[12:].split() for line in text.splitlines()[3:5]}
+    loss, accuracy, at_zero, gap, _ = rows["(0, inf)"]
+    assert float(loss) < 0.5 and float(accuracy) > 0.9 and float(gap) <= 1e-4
+    assert float(at_zero.rstrip("%")) > 50 > float(rows["none"][2].rstrip("%"))
+    assert re.search(r"predicted as \S+: \w+ \d\.\d\d, \w+ \d", text)
+
+
 def test_offsets():
     """The offset gives the priors of all rows; the forest improves by the columns it lacks."""
     text = output(ROOT / "examples" / "offsets.py", "--rows", "20000")
