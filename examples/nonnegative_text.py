@@ -1,7 +1,7 @@
 """Bounds on coefficients: words that speak for classes, and none against.
 
-With coefficients that are not negative, a word adds to the logits of the classes that it speaks for,
-and a prediction is a sum of such votes that can be listed. Counts of words in the texts of
+With coefficients that are not negative, a word adds to the logits of the classes that it speaks
+for, and a prediction is a sum of such votes that can be listed. Counts of words in the texts of
 `text_classification.py`, with and without the bounds.
 
     python examples/nonnegative_text.py

@@ -56,8 +56,9 @@ def client():
 
 @pytest.fixture
 def by_kernels(monkeypatch):
-    """Kernels for dense rows of any size, small ones too."""
+    """Kernels for rows of any number, few ones too."""
     monkeypatch.setattr("softmax_reg.rows.small.MAX_LOGITS", 0)
+    monkeypatch.setattr("softmax_reg.rows.small.MAX_SPARSE_LOGITS", 0)
 
 
 @pytest.fixture(autouse=True)

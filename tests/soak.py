@@ -95,7 +95,7 @@ def main():
     for fit in range(arguments.fits):
         n_threads = int(rng.integers(1, 5))
         launch.n_threads = lambda n_threads=n_threads: n_threads
-        small.MAX_LOGITS = int(rng.choice([0, 20_000]))
+        small.MAX_LOGITS, small.MAX_SPARSE_LOGITS = map(int, rng.choice([0, 20_000], 2))
         X, y, given, parameters = problem(rng)
         solver = (SOLVERS + SPARSE_SOLVERS)[fit % 6]
         best_solver, best_tol = "newton-cholesky", 0.0

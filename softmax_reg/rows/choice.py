@@ -20,8 +20,8 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
     ----------
     X : validated array or sparse matrix
     n_rows : int
-        Number of rows of theta. Small dense rows run in NumPy. This choice depends on shapes
-        alone, so results have the same bits whether or not kernels are compiled already.
+        Number of rows of theta. Few rows run in NumPy. This choice depends on shapes and numbers
+        of entries alone, so results have the same bits whether or not kernels are compiled.
     device : {"cpu", "cuda"}
     has_kinks : bool
         Whether the penalty has an L1 part or bounds. Such a fit runs on the CPU; with "cuda", a
@@ -50,7 +50,7 @@ def rows_of(X, n_rows, device="cpu", *, has_kinks=False, precision="auto"):
 
         return FileRows(X)
     X = as_numpy(X)    # a copy if X is on a device, for an L1 fit, which runs on the CPU
-    if not sparse.issparse(X) and are_small(*X.shape, n_rows):
+    if are_small(X, n_rows):
         return SmallRows(X)
     from .memory import MemoryRows
 

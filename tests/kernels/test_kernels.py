@@ -36,6 +36,7 @@ def call_product(left, right, out, address, n_bytes):
 # The forms of rows in memory, from a dense array.
 KINDS = {
     "dense": MemoryRows, "csr": lambda X: MemoryRows(sparse.csr_array(X)), "small": SmallRows,
+    "small csr": lambda X: SmallRows(sparse.csr_array(X)),
 }
 # No multiple of a block or a tile; one row; fewer rows than features; more features, or more
 # classes, than `kernels.tall` takes.
@@ -49,7 +50,7 @@ def both(n_samples, n_features, n_rows, form, dtype, seed=0):
     return KINDS[form](X), ReferenceRows(X), Sample(y, weight), shift, theta
 
 
-@pytest.mark.parametrize("form", ["dense", "csr", "small"])
+@pytest.mark.parametrize("form", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 class TestAgainstReference:
@@ -117,7 +118,7 @@ def test_constant_columns_are_found_in_parts(monkeypatch, dtype, form):
     assert ranges.is_constant.tolist() == [True, True, True, False, False, True, True, False]
 
 
-@pytest.mark.parametrize("form", ["dense", "csr", "small"])
+@pytest.mark.parametrize("form", KINDS)
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_float32_arithmetic(n_samples, n_features, n_rows, form):
     """theta in float32: value, gradient and products to float32's eps; results float64."""
@@ -138,7 +139,7 @@ def test_float32_arithmetic(n_samples, n_features, n_rows, form):
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
-@pytest.mark.parametrize("form", ["dense", "csr", "small"])
+@pytest.mark.parametrize("form", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_samples, n_features, n_rows", SIZES)
 def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
@@ -154,7 +155,7 @@ def test_predictions(n_samples, n_features, n_rows, dtype, form, kind):
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
-@pytest.mark.parametrize("form", ["dense", "csr", "small"])
+@pytest.mark.parametrize("form", KINDS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("n_rows", [1, 2, 5])
 def test_values_that_are_not_finite_are_seen_in_the_logits(n_rows, value, form, kind):
@@ -172,7 +173,7 @@ def test_values_that_are_not_finite_are_seen_in_the_logits(n_rows, value, form, 
                 assert not ReferenceRows(X).predictions(theta, kind)[1]
 
 
-@pytest.mark.parametrize("form", ["dense", "csr", "small"])
+@pytest.mark.parametrize("form", KINDS)
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 20])
 def test_loss_is_accurate_near_certainty(n_rows, form):
     """Rows all but sure of their class: each loss, down to 1e-13, to a few eps of itself."""

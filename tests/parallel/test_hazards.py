@@ -25,7 +25,7 @@ import numpy as np
 from softmax_reg import SoftmaxRegression
 from softmax_reg.parallel import launch
 from softmax_reg.rows import small
-small.MAX_LOGITS = 0
+small.MAX_LOGITS = small.MAX_SPARSE_LOGITS = 0
 launch.SERIAL_WORK = 0
 launch.MIN_CHUNK_WORK = 1
 rng = np.random.default_rng(0)

@@ -1,9 +1,10 @@
-"""Small dense data: no kernels, the same models."""
+"""Small data: no kernels, the same models."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV
 from softmax_reg.rows import small
@@ -13,6 +14,7 @@ from ..processes import ROOT, run_new
 
 FITS = """
 import sys
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 for load in (load_iris, load_breast_cancer, load_digits):
@@ -23,6 +25,12 @@ for load in (load_iris, load_breast_cancer, load_digits):
     model.predict_proba(X), model.predict_log_proba(X.astype("float32")), model.score(X, y)
     softmax_path(X, y, l1_ratio=0.0, n_Cs=3)
     SoftmaxRegressionCV(Cs=2, cv=2).fit(X, y)
+    SoftmaxRegression().partial_fit(X, y, range(y.max() + 1)).predict(X)
+    X = sparse.csr_array(X)
+    for solver in ("auto", "lbfgs", "newton-cholesky", "newton-cg"):
+        model = SoftmaxRegression(solver=solver).fit(X, y)
+        assert 0 <= model.dual_gap_ <= model.tol * model.objective_
+    SoftmaxRegression(label_smoothing=0.1).fit(X, y).predict_proba(X)
     SoftmaxRegression().partial_fit(X, y, range(y.max() + 1)).predict(X)
 assert "numba" not in sys.modules and "llvmlite" not in sys.modules
 """
@@ -36,16 +44,18 @@ def test_numba_is_not_imported():
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 1e4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("name", [
     "iris", "wine", "breast_cancer", pytest.param("digits", marks=pytest.mark.compiled)
 ])
-def test_the_model_is_that_of_the_kernels(name, dtype, C, monkeypatch):
+def test_the_model_is_that_of_the_kernels(name, form, dtype, C, monkeypatch):
     """Objectives within both certificates; the same probabilities for the same coefficients."""
     X, y = bundled(name)
-    X = X.astype(dtype)
+    X = form(X.astype(dtype))
     model = SoftmaxRegression(C=C, tol=1e-10).fit(X, y)
     proba = model.predict_proba(X)
     monkeypatch.setattr(small, "MAX_LOGITS", 0)
+    monkeypatch.setattr(small, "MAX_SPARSE_LOGITS", 0)
     other = SoftmaxRegression(C=C, tol=1e-10).fit(X, y)
     eps = np.finfo(model.coef_.dtype).eps
     terms = np.abs(X @ np.abs(model.coef_.T)).max() + np.abs(model.intercept_).max()
@@ -55,11 +65,23 @@ def test_the_model_is_that_of_the_kernels(name, dtype, C, monkeypatch):
 
 
 def test_the_shape_alone_decides():
-    """At most MAX_LOGITS logits, and MAX_SIZE of these times the columns of [x, 1]."""
-    assert small.are_small(small.MAX_LOGITS // 5, 3, 5)
-    assert not small.are_small(small.MAX_LOGITS // 5 + 1, 3, 5)
+    """At most MAX_LOGITS logits, and MAX_SIZE entries of [x, 1] times rows of theta."""
+    assert small.are_small(np.empty((small.MAX_LOGITS // 5, 3)), 5)
+    assert not small.are_small(np.empty((small.MAX_LOGITS // 5 + 1, 3)), 5)
     most = small.MAX_SIZE // (100 * 10) - 1
-    assert small.are_small(100, most, 10) and not small.are_small(100, most + 1, 10)
+    assert small.are_small(np.empty((100, most)), 10)
+    assert not small.are_small(np.empty((100, most + 1)), 10)
+    def rows(n_samples, n_features, n_entries):
+        indptr = np.full(n_samples + 1, n_entries)
+        indptr[0] = 0
+        csr = np.ones(n_entries), np.arange(n_entries) % n_features, indptr
+        return sparse.csr_array(csr, (n_samples, n_features))
+
+    assert small.are_small(rows(1000, 100, 9000), 50)
+    assert not small.are_small(rows(1001, 100, 9000), 50)
+    assert not small.are_small(rows(1000, 100, 24_001), 50)
+    assert not small.are_small(rows(5000, 4000, 9000), 1)    # its dense columns would not be few
+    assert small.are_small(rows(5000, 4000, 9000), 10)    # 8,192 parameters are 819 columns
     readme = (Path(ROOT) / "README.md").read_text()
     assert f"{small.MAX_LOGITS:,}" in readme and f"{small.MAX_SIZE:,}" in readme
 
