@@ -255,7 +255,8 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         a penalty (C=np.inf) the estimates are those of maximum likelihood. With an L2 penalty
         they are shrunken, and `cov_type` says in which sense errors are meant. Other penalties,
         bounds, `label_smoothing` and `class_weight` are refused. The Hessian takes a pass of
-        n_samples t^2 flops and 8 t^2 bytes for t = (n_classes - 1) (n_features + 1) parameters.
+        n_samples t^2 flops, and a few arrays of t^2 numbers, for the
+        t = (n_classes - 1) (n_features + 1) parameters.
 
         Parameters
         ----------

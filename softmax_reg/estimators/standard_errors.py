@@ -127,7 +127,7 @@ def _clusters(groups, weight):
     Raises
     ------
     ValueError
-        If there are fewer than two clusters of positive weight.
+        If names are missing or cannot be sorted, or fewer than two clusters have weight.
     """
     if groups is None:
         return None
@@ -138,7 +138,13 @@ def _clusters(groups, weight):
             f"{groups.shape}."
         )
     cluster = np.full(len(weight), -1)
-    names, cluster[weight > 0] = np.unique(groups[weight > 0], return_inverse=True)
+    try:
+        names, cluster[weight > 0] = np.unique(groups[weight > 0], return_inverse=True)
+        is_missing = bool(np.any(names != names))
+    except TypeError as error:
+        raise ValueError(f"groups must be numbers or names that can be sorted: {error}") from error
+    if is_missing:
+        raise ValueError("groups must not hold NaN: name the cluster of every row.")
     if len(names) < 2:
         raise ValueError(
             f"groups must hold at least 2 clusters of positive weight, got {len(names)}."

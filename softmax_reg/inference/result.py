@@ -269,6 +269,24 @@ class InferenceResult:
         df = int(np.count_nonzero(kept))
         return WaldTest(statistic, float(chi2.sf(statistic, df)), df)
 
+    def wald_test_terms(self):
+        """Test for each column of `params` that it is 0 in all rows.
+
+        For a feature this is the test that it has no effect on any class, the same in every
+        coding.
+
+        Returns
+        -------
+        tests : dict of str to WaldTest
+            In the order of `feature_names`.
+        """
+        n_rows, n_columns = self.params.shape
+        columns = np.eye(n_columns)
+        return {
+            name: self.wald_test(np.kron(np.eye(n_rows), columns[j]))
+            for j, name in enumerate(self.feature_names)
+        }
+
     def summary(self, alpha=0.05):
         """Return a table of the estimates as text.
 

@@ -135,6 +135,20 @@ def test_wald_test(length):
         result.wald_test(np.zeros(4))
 
 
+def test_wald_tests_of_terms():
+    """A column is zero in all rows: the same statistic in every coding, of n_classes - 1 df."""
+    model = fitted(X, Y)
+    symmetric, against = (model.inference(X, Y, reference=label) for label in (None, "c"))
+    tests, same = symmetric.wald_test_terms(), against.wald_test_terms()
+    assert list(tests) == ["Intercept", "x0", "x1"]
+    for j, name in enumerate(tests):
+        index = [j, 3 + j]
+        b = against.params.ravel()[index]
+        expected = b @ np.linalg.solve(against.cov_params()[np.ix_(index, index)], b)
+        for test in (tests[name], same[name]):
+            assert test.statistic == pytest.approx(expected, rel=1e-7) and test.df == 2
+
+
 def test_results_do_not_change_and_can_be_pickled(length):
     """Attributes and arrays are read-only; a pickle has the same numbers."""
     result = infer(length)

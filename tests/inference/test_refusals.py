@@ -60,6 +60,8 @@ def test_arguments():
         ({"groups": np.arange(178)}, "only then"),
         ({"groups": np.arange(3), "cov_type": "cluster"}, r"shape \(178,\)"),
         ({"groups": np.zeros(178), "cov_type": "cluster"}, "at least 2 clusters"),
+        ({"groups": np.append(np.nan, np.ones(177)), "cov_type": "cluster"}, "NaN"),
+        ({"groups": np.array([None, *"a" * 177]), "cov_type": "cluster"}, "sorted"),
         ({"reference": 7}, r"classes \[0, 1, 2\], got 7"),
         ({"offset": np.zeros((178, 3))}, "fitted without an offset"),
     ):
