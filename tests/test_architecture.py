@@ -16,7 +16,7 @@ LAYERS = [
     ["kernels", "cuda"],
     ["rows"],
     ["solvers"],
-    ["problem", "streaming"],
+    ["problem", "streaming", "inference"],
     ["estimators", "display", ""],
 ]
 FOLDERS = [folder for layer in LAYERS for folder in layer]
@@ -42,8 +42,8 @@ ONLY_HERE = {
                 "rows/partition.py",
                 *(f"estimators/{name}" for name in (
                     "base.py", "callbacks.py", "cross_validation.py", "export.py", "outcome.py",
-                    "online.py", "parameters.py", "regression.py", "scoring.py", "targets.py",
-                    "validation.py"))},
+                    "online.py", "parameters.py", "regression.py", "scoring.py",
+                    "standard_errors.py", "targets.py", "validation.py"))},
 }
 MAX_LINES = 400
 

@@ -201,7 +201,7 @@ class Problem:
                 "coefficients. Scale these columns up, or leave them out."
             )
 
-    def _whole(self):
+    def whole(self):
         """Return the objective on X itself, with the present penalty."""
         if self._row_space is None:
             return self.objective
@@ -218,7 +218,7 @@ class Problem:
         """
         if self.objective is None:
             return 1.0
-        objective = self._whole()
+        objective = self.whole()
         factor = np.broadcast_to(self._penalty["factor"], objective.n_features)
         free = np.flatnonzero(factor == 0)
         theta, margin = objective.null_point.theta, _MARGIN
@@ -307,7 +307,7 @@ class Problem:
         if self._row_space is None:
             return objective, result
         # The certificate must hold on X itself, including directions that `RowSpace` left out.
-        whole = self._whole()
+        whole = self.whole()
         coef, intercept = self._row_space.to_coef(*objective.to_coef(result.theta))
         point = whole.evaluate(whole.from_coef(coef, intercept))
         gap = monitor.transferred(whole, point)

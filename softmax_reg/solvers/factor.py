@@ -41,12 +41,17 @@ class HessianTransform:
         self._scale = scale
 
     @property
+    def pivots(self):
+        """Squared diagonal of R: the share of each parameter that those before it leave open."""
+        return self._factor.diagonal() ** 2
+
+    @property
     def least_pivot(self):
         """Smallest squared diagonal entry of R.
 
         The scaled Hessian, whose diagonal is 1, is singular to rounding where this is a few eps.
         """
-        return float((self._factor.diagonal() ** 2).min())
+        return float(self.pivots.min())
 
     def apply(self, v):
         """Compute T v: a change of theta from a change of the new variables."""
@@ -62,6 +67,12 @@ class HessianTransform:
         """Compute T' C for a matrix C, (m, n); C' H^-1 C is the Gram matrix of the result."""
         solution, _ = dtrtrs(self._factor, self._scale[:, np.newaxis] * columns, trans=1)
         return solution
+
+    def solve_columns(self, columns):
+        """Compute H^-1 C for a matrix C, (m, n)."""
+        scale = self._scale[:, np.newaxis]
+        solution, _ = dpotrs(self._factor, scale * columns, lower=False)
+        return scale * solution
 
     def solve(self, grad):
         """Compute H^-1 g."""

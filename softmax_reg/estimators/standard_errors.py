@@ -1,0 +1,184 @@
+"""Arguments of `SoftmaxRegression.inference`: what has standard errors, and what is refused."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from ..exceptions import warn
+from ..inference.covariance import PENALISED, UNPENALISED, inference_at
+from ..problem.problem import Problem
+from ..rows.device_input import as_numpy
+from .offsets import with_offset
+from .parameters import problem_options
+from .validation import check_training_data
+
+# Largest distance from the optimum, in standard errors, without a warning, and without an error.
+# A distance of 0.1 takes the coverage of a 95 % interval to 94.9 %. Rows drawn anew from the same
+# population give one of the order of sqrt(2 t) for t parameters.
+_CLOSE, _FAR = 0.1, 0.5
+
+
+def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference):
+    """Return the `InferenceResult` of a fitted model; arguments of `inference`."""
+    check_is_fitted(model)
+    _check_model(model)
+    _check_cov_type(model.C, cov_type, groups)
+    if hasattr(X, "dask"):
+        raise ValueError(
+            "inference takes no Dask collections. Use to_local().inference with arrays in memory."
+        )
+    data = check_training_data(model, X, y, sample_weight, model.classes_)
+    _check_columns(model, data)
+    data = with_offset(data, model._offset_for(offset))
+    problem = Problem(
+        data, C=model.C, **problem_options(model, data) | {"grouped": False, "groups": None}
+    )
+    if problem.weightless.any():
+        raise ValueError(
+            f"The classes {data.classes[problem.weightless].tolist()} have no rows of positive "
+            "weight here, so their parameters have no estimates. Fit the model without them."
+        )
+    coef = as_numpy(model.coef_)
+    coef = coef.toarray() if sparse.issparse(coef) else coef
+    n_features = data.X.shape[1]
+    names = data.names.get("feature_names_in_", [f"x{j}" for j in range(n_features)])
+    result = inference_at(
+        problem.whole(), coef.astype(np.float64), as_numpy(model.intercept_).astype(np.float64),
+        total_weight=float(data.weight.sum()), cov_type=cov_type,
+        cluster=_clusters(groups, data.weight), reference=_position(reference, data.classes),
+        classes=data.classes.tolist(), features=[str(name) for name in names], C=float(model.C),
+    )
+    _check_distance(result.newton_decrement)
+    return result
+
+
+def _check_model(model):
+    """Raise a ValueError if the parameters of the estimator leave no likelihood or L2 penalty."""
+    model._validate_params()
+    if model.C < np.inf and model.l1_ratio > 0:
+        raise ValueError(
+            f"inference needs a fit without an L1 part, got l1_ratio={model.l1_ratio!r} with "
+            f"C={model.C!r}: the data have chosen the nonzero coefficients, which ordinary "
+            "standard errors ignore. Refit the chosen features with C=np.inf on other rows, or "
+            "use the bootstrap."
+        )
+    for name, default, why in (
+        ("bounds", None, "estimates at a bound are not normal. Refit without"),
+        ("label_smoothing", 0, "smoothed labels have no likelihood. Refit without"),
+        ("class_weight", None, "with it the objective is no likelihood of the rows. Refit "
+         "without, or pass frequencies of rows as sample_weight"),
+    ):
+        given = getattr(model, name)
+        if given is not None and given != default:
+            raise ValueError(f"inference refuses {name}={given!r}: {why}.")
+    factor = model.penalty_factor
+    if model.C < np.inf and factor is not None and not np.isfinite(
+        np.asarray(factor, dtype=np.float64)
+    ).all():
+        raise ValueError(
+            "inference needs finite penalty factors, got infinite ones. Leave the columns out."
+        )
+
+
+def _check_cov_type(C, cov_type, groups):
+    known = (*UNPENALISED, *PENALISED)
+    if cov_type not in known:
+        raise ValueError(f"cov_type must be one of {list(known)}, got {cov_type!r}.")
+    allowed = UNPENALISED if C == np.inf else PENALISED
+    if cov_type not in allowed:
+        why = (
+            "there is no penalty" if C == np.inf else
+            "the penalty shrinks the estimates, so standard errors of maximum likelihood do not "
+            "hold. Refit with C=np.inf for these"
+        )
+        raise ValueError(
+            f"cov_type={cov_type!r} does not exist for C={C!r}: {why}. Or use one of "
+            f"{list(allowed)}."
+        )
+    if (cov_type == "cluster") != (groups is not None):
+        raise ValueError(
+            "groups must be given with cov_type='cluster', and only then; got "
+            f"cov_type={cov_type!r} and {'no groups' if groups is None else 'groups'}."
+        )
+
+
+def _check_columns(model, data):
+    """Raise a ValueError if X has other columns than in `fit`."""
+    expected = model.n_features_in_
+    if data.X.shape[1] != expected:
+        raise ValueError(
+            f"X has {data.X.shape[1]} features, but {type(model).__name__} is expecting "
+            f"{expected} features as input."
+        )
+    known, names = (
+        names.get("feature_names_in_") for names in (vars(model), data.names)
+    )
+    if known is not None and names is not None and list(known) != list(names):
+        raise ValueError(
+            f"The feature names should match those that were passed during fit, {list(known)}, "
+            f"got {list(names)}."
+        )
+
+
+def _clusters(groups, weight):
+    """Return the cluster of each row, counted from 0, -1 for rows of weight 0; or None.
+
+    Raises
+    ------
+    ValueError
+        If names are missing or cannot be sorted, or fewer than two clusters have weight.
+    """
+    if groups is None:
+        return None
+    groups = np.asarray(groups)
+    if groups.shape != weight.shape:
+        raise ValueError(
+            f"groups must have shape {weight.shape}, a cluster for each row of X, got "
+            f"{groups.shape}."
+        )
+    cluster = np.full(len(weight), -1)
+    try:
+        names, cluster[weight > 0] = np.unique(groups[weight > 0], return_inverse=True)
+        is_missing = bool(np.any(names != names))
+    except TypeError as error:
+        raise ValueError(f"groups must be numbers or names that can be sorted: {error}") from error
+    if is_missing:
+        raise ValueError("groups must not hold NaN: name the cluster of every row.")
+    if len(names) < 2:
+        raise ValueError(
+            f"groups must hold at least 2 clusters of positive weight, got {len(names)}."
+        )
+    return cluster
+
+
+def _position(reference, classes):
+    """Return the position of the reference among the classes, or None."""
+    if reference is None:
+        return None
+    found = [k for k, label in enumerate(classes.tolist()) if label == reference]
+    if not found:
+        raise ValueError(
+            f"reference must be one of the classes {classes.tolist()}, got {reference!r}."
+        )
+    return found[0]
+
+
+def _check_distance(distance):
+    """Raise a ValueError, or warn, if the model is not at its optimum.
+
+    distance : float
+        `InferenceResult.newton_decrement`.
+    """
+    if not distance <= _FAR:
+        raise ValueError(
+            "The model is not at its optimum for this X, y, sample_weight and offset: estimates "
+            f"may be {distance:.2g} standard errors away from it (sqrt(g' H^-1 g)). Pass the data "
+            "and parameters of the fit, or fit with a smaller tol."
+        )
+    if distance > _CLOSE:
+        warn(
+            f"Estimates may be {distance:.2g} standard errors away from the optimum for these "
+            "data. Fit with a smaller tol, on float64, if these are the data of the fit.",
+            ConvergenceWarning,
+        )

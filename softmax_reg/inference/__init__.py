@@ -1,0 +1,8 @@
+"""Standard errors, tests and intervals of a fitted model: `InferenceResult`.
+
+`SoftmaxRegression.inference` checks the arguments and calls `inference_at`.
+"""
+
+from .result import InferenceResult
+
+__all__ = ["InferenceResult"]

@@ -1,0 +1,111 @@
+"""Covariances of the estimates, and the `InferenceResult` that holds them.
+
+With H the Hessian of the mean loss, P that of the penalty on it, S the total weight and M the sum
+of outer products of scores:
+
+    nonrobust      H^-1 / S
+    HC0, HC1       H^-1 M H^-1 / S, M by rows; HC1 times n / (n - t) for t parameters
+    cluster        H^-1 M H^-1 G / (G - 1), M by G clusters
+    bayes          (H + P)^-1 / S
+    frequentist    (H + P)^-1 H (H + P)^-1 / S
+
+References
+----------
+White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50(1). Gray
+(1992), Flexible methods for analyzing survival data using splines, JASA 87(420), for both
+covariances of penalised estimates and their degrees of freedom.
+"""
+
+import numpy as np
+
+from .coding import classes_coded, columns_uncentred, user_parameters
+from .information import information_at
+from .result import InferenceResult
+from .scores import Scores
+
+# Values of cov_type without a penalty, and with an L2 penalty.
+UNPENALISED = ("nonrobust", "HC0", "HC1", "cluster")
+PENALISED = ("bayes", "frequentist")
+
+
+def inference_at(
+    objective, coef, intercept, *, total_weight, cov_type, cluster, reference, classes, features,
+    C,
+):
+    """Return the `InferenceResult` of fitted parameters.
+
+    Parameters
+    ----------
+    objective : Objective
+        On the columns of X, with the penalty of the fit (L2 or none).
+    coef, intercept : as `coef_` and `intercept_`, float64
+    total_weight : float
+    cov_type : str, of `UNPENALISED` or `PENALISED` as the penalty is
+    cluster : (n_samples,) int from 0, or None
+        Cluster of each row; -1 for rows of weight 0.
+    reference : int or None
+        Index of the reference class.
+    classes, features : lists of names
+    C : float
+
+    Raises
+    ------
+    ValueError
+        See `information_at` and `Scores`.
+    """
+    with objective.algebra.one_blas_thread():
+        point = objective.evaluate(objective.from_coef(coef, intercept))
+        found = information_at(objective, point, total_weight, (classes, features))
+        to_user = np.kron(
+            classes_coded(len(classes), reference),
+            columns_uncentred(objective.coordinates.shift, objective.fit_intercept),
+        )
+        covariance = _covariance(
+            objective, point, found, to_user.T, total_weight, cov_type, cluster
+        )
+    fit_intercept = objective.fit_intercept
+    if len(classes) == 2 and reference is None:
+        reference = 0
+    rows = [label for k, label in enumerate(classes) if k != reference]
+    return InferenceResult(
+        params=user_parameters(coef, intercept, fit_intercept, reference),
+        covariance=covariance,
+        class_names=tuple(rows),
+        feature_names=(("Intercept",) if fit_intercept else ()) + tuple(features),
+        reference=None if reference is None else classes[reference],
+        cov_type=cov_type,
+        C=C,
+        llf=-total_weight * point.loss,
+        llnull=-total_weight * objective.null_point.loss,
+        nobs=total_weight,
+        n_clusters=None if cluster is None else int(cluster.max()) + 1,
+        edf=found.edf,
+        n_intercepts=(len(classes) - 1) * fit_intercept,
+        newton_decrement=found.newton_decrement,
+    )
+
+
+def _covariance(objective, point, found, columns, total_weight, cov_type, cluster):
+    """Return the covariance of the user's parameters; `columns` (t, n) maps to them."""
+    if cov_type in ("nonrobust", "bayes"):
+        root = found.factor.half_solve(columns)
+        return root.T @ root / total_weight
+    bread = found.factor.solve_columns(columns)
+    if cov_type == "frequentist":
+        middle, factor = found.hessian, 1 / total_weight
+    elif cov_type == "cluster":
+        n_clusters = int(cluster.max()) + 1
+        middle = Scores(objective, point.theta).by_cluster(cluster)
+        factor = n_clusters / (n_clusters - 1)
+    else:
+        middle, factor = Scores(objective, point.theta).by_row(), 1 / total_weight
+        if cov_type == "HC1":
+            n_parameters = len(columns)
+            if not total_weight > n_parameters:
+                raise ValueError(
+                    f"cov_type='HC1' needs more observations than parameters, got {total_weight:g}"
+                    f" and {n_parameters}. Use 'HC0' or 'nonrobust'."
+                )
+            factor *= total_weight / (total_weight - n_parameters)
+    out = bread.T @ (middle @ bread) * factor
+    return (out + out.T) / 2

@@ -1,0 +1,318 @@
+"""`InferenceResult`: estimates with their covariance, tests and intervals."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.stats import chi2, norm
+
+from .summary import frame_of, text_of
+
+# Share of the largest eigenvalue, of a covariance scaled by bounds of its diagonal, below which
+# rounding explains it.
+_SINGULAR = 1e-12
+# Deviation from a linear restriction without variance, in bounds of its standard error, up to
+# which rounding explains it.
+_ROUNDING = 1e-6
+
+
+class OddsRatios(NamedTuple):
+    """Exponentials of the parameters and of their intervals, each (n_rows, n_columns)."""
+
+    ratio: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+class WaldTest(NamedTuple):
+    """A chi-squared statistic, its p-value and its degrees of freedom."""
+
+    statistic: float
+    pvalue: float
+    df: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InferenceResult:
+    """Standard errors, tests and intervals of a fitted model; made by `inference`.
+
+    Names are those of statsmodels. Arrays are read-only, of shape (n_rows, n_columns): a row for
+    each of `class_names`, a column for each of `feature_names`, the intercept first. The flat
+    order of `cov_params` and `wald_test` is that of ``params.ravel()``, row by row.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_rows, n_columns)
+        Estimates, in logits (nats) per unit of the feature. Without `reference` those of
+        `coef_` and `intercept_`: of two classes the log-odds of the second; of more, a row for
+        each class, with a sum of zero over the classes. With `reference`: contrasts, the
+        class's row minus that of the reference.
+    covariance : ndarray of shape (params.size, params.size)
+        What `cov_params` returns.
+    class_names, feature_names : tuples
+        Of the rows and columns. With a reference, its row is left out.
+    reference : label or None
+        Class that rows are contrasts against; None for the coding that sums to zero.
+    cov_type : str
+    C : float
+        Inverse strength of the penalty; inf for none.
+    llf : float
+        Log-likelihood in nats, without the penalty: of counts without the multinomial
+        coefficient.
+    llnull : float
+        That of the model with intercepts and offsets alone; without an intercept, of offsets
+        alone.
+    nobs : float
+        Number of observations: the sum of the weights, each times the sum of the row's counts.
+    n_clusters : int or None
+        For cov_type="cluster".
+    edf : float
+        Number of free parameters; with a penalty the effective degrees of freedom, the trace of
+        (H + P)^-1 H.
+    n_intercepts : int
+    newton_decrement : float
+        To second order, no estimate is further from the optimum than this many standard errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from softmax_reg import SoftmaxRegression
+    >>> iris = load_iris()
+    >>> X, y = iris.data[:, :1], iris.target_names[iris.target]
+    >>> model = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X, y)
+    >>> result = model.inference(X, y, reference="setosa")
+    >>> result.bse.round(3)
+    array([[4.889, 0.907],
+           [5.691, 1.022]])
+    >>> result.wald_test([[0, 1, 0, -1]]).df    # the same slope for both classes?
+    1
+    """
+
+    params: np.ndarray
+    covariance: np.ndarray
+    class_names: tuple
+    feature_names: tuple
+    reference: object
+    cov_type: str
+    C: float
+    llf: float
+    llnull: float
+    nobs: float
+    n_clusters: int | None
+    edf: float
+    n_intercepts: int
+    newton_decrement: float
+
+    def __post_init__(self):
+        """Make the arrays read-only."""
+        self.params.flags.writeable = False
+        self.covariance.flags.writeable = False
+
+    def __repr__(self):
+        """Return the class with sizes, not the arrays."""
+        return (
+            f"<InferenceResult: {len(self.class_names)} x {len(self.feature_names)} parameters, "
+            f"cov_type={self.cov_type!r}>"
+        )
+
+    def cov_params(self):
+        """Return the covariance of ``params.ravel()``.
+
+        In the coding that sums to zero its rank is (n_classes - 1) n_columns at most.
+
+        Returns
+        -------
+        covariance : ndarray of shape (params.size, params.size), read-only
+        """
+        return self.covariance
+
+    @property
+    def is_penalised(self):
+        """Whether the estimates are shrunken by a penalty."""
+        return self.C < np.inf
+
+    @property
+    def bse(self):
+        """Standard errors, in the units of `params`."""
+        variances = np.maximum(self.covariance.diagonal(), 0.0)
+        return np.sqrt(variances).reshape(self.params.shape)
+
+    @property
+    def zvalues(self):
+        """Estimates over their standard errors."""
+        with np.errstate(divide="ignore", invalid="ignore"):    # fewer clusters than parameters
+            return self.params / self.bse
+
+    @property
+    def pvalues(self):
+        """Two-sided p-values of the normal approximation, that a parameter is 0."""
+        return 2 * norm.sf(np.abs(self.zvalues))
+
+    def conf_int(self, alpha=0.05):
+        """Return intervals of the normal approximation.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            The intervals cover with a probability of about 1 - alpha.
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_rows, n_columns, 2)
+            Lower and upper ends.
+        """
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha must be between 0 and 1, got {alpha!r}.")
+        half = norm.isf(alpha / 2) * self.bse
+        return np.stack([self.params - half, self.params + half], axis=-1)
+
+    def odds_ratios(self, alpha=0.05):
+        """Return exponentials of the estimates and of their intervals.
+
+        Against a reference class: by how much the odds of the class against it are multiplied
+        with a unit more of the feature (relative risk ratios in Stata). In the coding that sums
+        to zero the odds are against the geometric mean of all classes.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+
+        Returns
+        -------
+        OddsRatios
+            Named tuple (ratio, lower, upper); inf where the exponential overflows.
+        """
+        ends = self.conf_int(alpha)
+        with np.errstate(over="ignore"):
+            return OddsRatios(np.exp(self.params), *np.exp(np.moveaxis(ends, -1, 0)))
+
+    @property
+    def df_model(self):
+        """Degrees of freedom beyond the intercepts."""
+        return self.edf - self.n_intercepts
+
+    @property
+    def df_resid(self):
+        """Number of observations minus `edf`."""
+        return self.nobs - self.edf
+
+    @property
+    def llr(self):
+        """Likelihood-ratio statistic against the model of `llnull`."""
+        return 2 * (self.llf - self.llnull)
+
+    @property
+    def llr_pvalue(self):
+        """P-value of `llr` (chi-squared, `df_model`); NaN with a penalty, which it ignores."""
+        return np.nan if self.is_penalised else float(chi2.sf(self.llr, self.df_model))
+
+    @property
+    def prsquared(self):
+        """McFadden's pseudo R-squared, 1 - llf / llnull."""
+        return 1 - self.llf / self.llnull
+
+    @property
+    def aic(self):
+        """Akaike's criterion, -2 llf + 2 edf."""
+        return 2 * (self.edf - self.llf)
+
+    @property
+    def bic(self):
+        """Bayesian criterion, -2 llf + log(nobs) edf."""
+        return np.log(self.nobs) * self.edf - 2 * self.llf
+
+    def wald_test(self, R, value=0.0):
+        """Test the linear restrictions R params.ravel() = value.
+
+        Parameters
+        ----------
+        R : array-like of shape (m, params.size) or (params.size,)
+        value : float or array-like of shape (m,), default=0.0
+
+        Returns
+        -------
+        WaldTest
+            Named tuple (statistic, pvalue, df); df is the rank of the covariance of R
+            params.ravel(), which restrictions that follow from others do not increase.
+
+        Raises
+        ------
+        ValueError
+            If shapes are wrong, or the covariance is singular and the estimates differ from
+            `value` where it has no variance: restrictions contradict each other, or there are
+            fewer clusters than restrictions.
+        """
+        R = np.atleast_2d(np.asarray(R, dtype=np.float64))
+        size = self.params.size
+        if R.ndim != 2 or R.shape[1] != size or not np.isfinite(R).all() or not R.size:
+            raise ValueError(
+                f"R must be finite, of shape (m, {size}), a column for each entry of "
+                f"params.ravel(), got shape {R.shape}."
+            )
+        deviation = R @ self.params.ravel() - np.broadcast_to(value, len(R))
+        scale = np.abs(R) @ self.bse.ravel()
+        if not scale.all():
+            raise ValueError("R must not hold rows of zeros.")
+        deviation /= scale
+        values, vectors = eigh(R @ self.covariance @ R.T / scale / scale[:, np.newaxis])
+        kept = values > _SINGULAR * max(values[-1], 1e-3)
+        deviation = deviation @ vectors
+        if not kept.any() or np.any(np.abs(deviation[~kept]) > _ROUNDING):
+            raise ValueError(
+                f"The covariance of the {len(R)} restrictions has rank {np.count_nonzero(kept)}, "
+                "and the estimates differ from the values where it has none. Leave restrictions "
+                "out: they contradict each other, or are more than there are clusters."
+            )
+        statistic = float((deviation[kept] ** 2 / values[kept]).sum())
+        df = int(np.count_nonzero(kept))
+        return WaldTest(statistic, float(chi2.sf(statistic, df)), df)
+
+    def wald_test_terms(self):
+        """Test for each column of `params` that it is 0 in all rows.
+
+        For a feature this is the test that it has no effect on any class, the same in every
+        coding.
+
+        Returns
+        -------
+        tests : dict of str to WaldTest
+            In the order of `feature_names`.
+        """
+        n_rows, n_columns = self.params.shape
+        columns = np.eye(n_columns)
+        return {
+            name: self.wald_test(np.kron(np.eye(n_rows), columns[j]))
+            for j, name in enumerate(self.feature_names)
+        }
+
+    def summary(self, alpha=0.05):
+        """Return a table of the estimates as text.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            Of the intervals.
+
+        Returns
+        -------
+        text : str
+        """
+        return text_of(self, alpha)
+
+    def summary_frame(self, alpha=0.05):
+        """Return a table of the estimates as a DataFrame; needs pandas.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            Of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows by (class, feature), in the order of ``params.ravel()``; columns "coef",
+            "std err", "z", "P>|z|", and the lower and upper ends of the intervals.
+        """
+        return frame_of(self, alpha)
