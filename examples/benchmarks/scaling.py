@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.kernels import passes
-from softmax_reg.parallel import algebra, elementwise, launch
+from softmax_reg.parallel import algebra, cholesky, elementwise, launch
 from softmax_reg.rows import by_column, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
@@ -145,7 +145,7 @@ def traced_fit(shape, n_samples, iterations):
     fit(X, y, iterations)    # compiles or loads all kernels that this fit takes
     trace = Trace(shape.n_samples / n_samples)
     with threadpool_limits(1, user_api="blas"), ExitStack() as stack:
-        for module in (passes, memory, algebra, elementwise):
+        for module in (passes, memory, algebra, cholesky, elementwise):
             stack.enter_context(patch.object(module, "launch", trace.launch))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))
