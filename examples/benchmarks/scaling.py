@@ -1,7 +1,7 @@
 """How a fit speeds up with cores: predicted from a trace on one thread, and measured.
 
     python examples/benchmarks/scaling.py [--shapes NAME ...] [--cores N ...] [--measure]
-        [--iterations N] [--plot FILE] [--launches]
+        [--iterations N] [--plot FILE] [--launches] [--factors SIZE ...]
 
 Fits a slice of the rows by L-BFGS on one thread and times every launch of kernel calls. Then
 lays out the calls of the whole shape on so many cores: each core takes the next call as soon as
@@ -11,7 +11,7 @@ prediction takes memory to be as fast for each of many cores as for one.
 
 With --measure, the same slice is also fitted on 1, 2, 4, ... threads, as many as there are cores.
 --launches prints what it takes to start and end a launch on many threads that only wait, whatever
-the number of cores here.
+the number of cores here. --factors does for Cholesky factors by tiles what else is done for fits.
 """
 
 import argparse
@@ -25,11 +25,12 @@ from unittest.mock import patch
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.lapack import dpotrf
 from threadpoolctl import threadpool_limits
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.kernels import passes
-from softmax_reg.parallel import algebra, elementwise, launch
+from softmax_reg.parallel import algebra, cholesky, elementwise, launch
 from softmax_reg.rows import by_column, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
@@ -145,7 +146,7 @@ def traced_fit(shape, n_samples, iterations):
     fit(X, y, iterations)    # compiles or loads all kernels that this fit takes
     trace = Trace(shape.n_samples / n_samples)
     with threadpool_limits(1, user_api="blas"), ExitStack() as stack:
-        for module in (passes, memory, algebra, elementwise):
+        for module in (passes, memory, algebra, cholesky, elementwise):
             stack.enter_context(patch.object(module, "launch", trace.launch))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))
@@ -192,6 +193,67 @@ def launch_seconds(n_threads, wait=0.01):
     return float(np.median(seconds[1:]))    # the first starts the threads
 
 
+def seconds_of(function, *args, **options):
+    """Seconds of a call, best of three."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        function(*args, **options)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def traced_factor(matrix):
+    """(Launches of a Cholesky factor by tiles on one thread, processor seconds outside them)."""
+    launches = []
+
+    def timed(kernel, calls, work):
+        seconds, results = [], []
+        for args in calls:
+            started = time.thread_time()
+            results.append(kernel(*args))
+            seconds.append(time.thread_time() - started)
+        total = sum(seconds)
+        launches.append(Launch(total, [one / total for one in seconds], work, False))
+        return results
+
+    with patch.object(cholesky, "launch", timed), patch.object(elementwise, "launch", timed):
+        started = time.thread_time()
+        cholesky.cholesky(matrix)
+        seconds = time.thread_time() - started
+    return launches, seconds - sum(one.seconds for one in launches)
+
+
+def factors(size, cores):
+    """Seconds of a Cholesky factor: (LAPACK's on one thread, predicted, measured on threads)."""
+    matrix = np.full((size, size), 0.5) + np.diag(np.linspace(1.0, 2.0, size))
+    cholesky.cholesky(matrix)
+    measured = {}
+    for n in [n for n in cores if n <= launch.n_threads()]:
+        with threadpool_limits(n, user_api="blas"):
+            measured[n] = seconds_of(cholesky.cholesky, matrix)
+    with threadpool_limits(1, user_api="blas"):
+        theirs = seconds_of(dpotrf, matrix.T)
+        traces = [traced_factor(matrix) for _ in range(3)]
+    predicted = {
+        n: min(serial + sum(makespan(one, n) for one in launches) for launches, serial in traces)
+        for n in cores
+    }
+    return theirs, predicted, measured
+
+
+def print_factors(sizes, cores):
+    """Print three lines a size."""
+    titles = "".join(f" {n:>6}" for n in cores)
+    print(f"{'seconds of a Cholesky factor on threads':40}{titles}")
+    for size in sizes:
+        theirs, *ours = factors(size, cores)
+        print(f"{f'{size}, LAPACK':40} {theirs:6.3f}")
+        for kind, seconds in zip(("predicted", "measured"), ours, strict=True):
+            line = "".join(f" {one:6.3f}" for one in seconds.values())
+            print(f"{f'{size}, by tiles, {kind}':40}{line}", flush=True)
+
+
 def plot(curves, path):
     """Speed-up against cores, a line for each shape."""
     import matplotlib
@@ -217,8 +279,12 @@ def main(arguments=None):
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--plot", metavar="FILE", help="needs matplotlib")
     parser.add_argument("--launches", action="store_true")
+    parser.add_argument("--factors", nargs="+", type=int, metavar="SIZE")
     arguments = parser.parse_args(arguments)
     cores = sorted({1, *arguments.cores})
+    if arguments.factors:
+        print_factors(arguments.factors, cores)
+        return
     if arguments.launches:
         for n in cores:
             print(f"a launch on {n:3} threads: {1e3 * launch_seconds(n):.2f} ms")

@@ -1,7 +1,10 @@
 """The dense Hessian: its null space, its Cholesky factor and a change of variables."""
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
+from scipy.linalg.lapack import dpotrs, dtrtrs
+
+from ..parallel.cholesky import cholesky
+from ..parallel.elementwise import elementwise
 
 # Ridges to add in turn to the Hessian, scaled to a unit diagonal, until it factorises. A ridge
 # slows convergence only along directions of less curvature than itself.
@@ -90,15 +93,19 @@ def factorisations(hessian):
     is_positive = diagonal > 0
     scale = 1 / np.sqrt(np.where(is_positive, diagonal, 1.0))
     with np.errstate(invalid="ignore"):    # callers check steps from a Hessian that overflowed
-        scaled = hessian * scale
-        scaled *= scale[:, np.newaxis]
+        scaled = elementwise(_scaled, hessian, scale, scale[:, np.newaxis])
     for ridge in _RIDGES:
         np.einsum("ii->i", scaled)[:] = 1.0 + ridge    # also for parameters without effect
-        # Call LAPACK itself: SciPy's wrappers take as long as a small factor. The transpose is in
-        # Fortran's order, so it is not copied; the matrix is symmetric.
-        factor, failed = dpotrf(scaled.T, lower=False, clean=False)
+        factor, failed = cholesky(scaled)
         if not failed and np.isfinite(factor.diagonal()).all():
             yield HessianTransform(factor, scale)
+
+
+def _scaled(matrix, row, column):
+    """Compute matrix * row * column, by two products in this order."""
+    out = matrix * row
+    out *= column
+    return out
 
 
 def newton_step(hessian, grad):

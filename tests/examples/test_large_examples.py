@@ -93,6 +93,16 @@ def test_scaling_prints_a_line_a_shape():
     assert one == 1.0 <= two <= 2.0 and two <= eight <= 8.0
 
 
+def test_scaling_of_factors():
+    """LAPACK's seconds, those predicted for tiles, and those measured."""
+    header, theirs, ours, measured = printed(
+        "benchmarks/scaling", "--factors", "1100", "--cores", "2", "8"
+    ).splitlines()
+    assert header.split()[-3:] == ["1", "2", "8"] and float(theirs.split()[-1]) > 0
+    one, two, eight = map(float, ours.split()[-3:])
+    assert one / 2 <= two + 1e-3 and two <= one and eight <= two and "measured" in measured
+
+
 def test_a_killed_probe_goes_on(tmp_path):
     """kill -9 after a checkpoint, then --resume: the figures and the model of a whole run."""
     command = [sys.executable, EXAMPLES / "benchmarks" / "probe_protocol.py", "--folder"]

@@ -124,8 +124,8 @@ def work_of_batches(monkeypatch, n_features, n_classes, n_batches=4):
     for name in ("value_grad", "value_grad_hessian", "hess_prod", "curvature"):
         counting = counted(getattr(MemoryRows, name), lambda rows: 1, 0)
         monkeypatch.setattr(MemoryRows, name, counting)
-    factor = counted(factor_module.dpotrf, lambda matrix: len(matrix) ** 3 / 3, 1)
-    monkeypatch.setattr(factor_module, "dpotrf", factor)
+    factor = counted(factor_module.cholesky, lambda matrix: len(matrix) ** 3 / 3, 1)
+    monkeypatch.setattr(factor_module, "cholesky", factor)
     model = SoftmaxRegression()
     for X, y in batches(n_features, n_classes, n_batches):
         work.append([0, 0.0])
