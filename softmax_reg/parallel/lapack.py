@@ -29,11 +29,15 @@ _dgemm = _routine(cython_blas, "dgemm", 13)
 _dsyrk = _routine(cython_blas, "dsyrk", 10)
 _dtrsm = _routine(cython_blas, "dtrsm", 11)
 _dpotrf = _routine(cython_lapack, "dpotrf", 5)
+# SciPy may be built for integers of 64 bits; the capsule's name is the routine's signature.
+_int = ctypes.c_int if b" int *" in _name_of(cython_lapack.__pyx_capi__["dpotrf"]) else (
+    ctypes.c_int64
+)
 _ONE, _MINUS_ONE = (ctypes.byref(ctypes.c_double(number)) for number in (1.0, -1.0))
 
 
 def _integer(number):
-    return ctypes.byref(ctypes.c_int(number))
+    return ctypes.byref(_int(number))
 
 
 def _matrix(view):
@@ -43,7 +47,7 @@ def _matrix(view):
 
 def factorise(matrix):
     """Overwrite the upper triangle of A, (n, n), by R with A = R'R; return whether it failed."""
-    info = ctypes.c_int()
+    info = _int()
     _dpotrf(b"U", _integer(len(matrix)), *_matrix(matrix), ctypes.byref(info))
     return info.value != 0
 
