@@ -14,6 +14,7 @@ from .algebra import HOST_ALGEBRA
 from .assembly import assembled, class_pairs
 from .base import CPU_RATES, Rows, some_columns
 from .softmax import Labels, cross_entropy, log_probabilities, probabilities, spread
+from .stacked import Part, predicted_logits
 
 # Largest number of rows times rows of theta, and of that times the columns of [x, 1]. Up to these
 # sizes, fits take at most about twice as long as with kernels, which take seconds to compile.
@@ -87,9 +88,14 @@ class SmallRows(Rows):
     @_silent
     def predicted_loss(self, sample, theta):
         """See `Rows.predicted_loss`."""
-        logits = _predicted_logits(theta, self._design(None, theta.dtype))
+        logits = predicted_logits(theta, self._design(None, theta.dtype))
         loss = cross_entropy(logits, self._labels(sample))[0]
         return loss + self._predicted_rest(sample, theta)
+
+    def as_part(self, sample, shift):
+        """See `Rows.as_part`."""
+        design, raw = self._design(shift, np.float64), self._design(None, self.dtype)
+        return Part.of(design, raw, self._labels(sample))
 
     @_silent
     def value_grad_hessian(self, sample, shift, theta):
@@ -183,7 +189,7 @@ class SmallRows(Rows):
     @_silent
     def predictions(self, theta, kind):
         """See `Rows.predictions`."""
-        logits = _predicted_logits(theta, self._design(None, theta.dtype))
+        logits = predicted_logits(theta, self._design(None, theta.dtype))
         if len(logits) == 1:
             logits = np.concatenate([np.zeros_like(logits), logits])
         finite = bool(np.isfinite(logits).all())
@@ -218,15 +224,6 @@ class SmallRows(Rows):
         design.flags.writeable = False
         self._last = shift, design
         return design
-
-
-def _predicted_logits(theta, design):
-    """Return the logits of predictions, (n_rows, n_samples).
-
-    With einsum, unlike BLAS, the logits of a row have the same bits whatever other rows are in X.
-    So the certified objective is that of the predictions' own logits, rounding errors included.
-    """
-    return np.einsum("kj,ji->ki", theta, design)
 
 
 def _moments(design, weight):
