@@ -162,7 +162,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
     Cs : ndarray
         In any order; fitted from the smallest to the largest.
     score : callable
-        rows -> (model -> float).
+        rows -> (models -> list of float).
     options : dict
         Arguments of `Problem` that all folds share.
     fits : list of Fit, optional
@@ -172,7 +172,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
     -------
     FoldPath
     """
-    score_model = score(test)
+    score_models = score(test)
     order = np.argsort(Cs, kind="stable")
     path = fits
     if fits is None:
@@ -180,19 +180,19 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
             training_rows(data, train), C=Cs[order[0]], l1_ratio=l1_ratio, **options
         )
         path = path_fits(problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter)
-    fits, coefs, scores = ([None] * len(Cs) for _ in range(3))
+    fits, coefs, models = ([None] * len(Cs) for _ in range(3))
     for j, fit in zip(order, path, strict=True):
         model = model_of(estimator, Cs[j], l1_ratio)
         set_coefficients(model, fit.coef, fit.intercept, data)
         joined = fit.coef
         if estimator.fit_intercept:
             joined = np.column_stack([fit.coef, fit.intercept])
-        fits[j], coefs[j], scores[j] = fit, joined, score_model(model)
+        fits[j], coefs[j], models[j] = fit, joined, model
     values = np.array([fit.value for fit in fits])
     gaps = np.array([fit.gap for fit in fits])
     return FoldPath(
         coefs=np.array(coefs),
-        scores=np.array(scores, dtype=np.float64),
+        scores=np.array(score_models(models), dtype=np.float64),
         gaps=np.divide(gaps, values, out=gaps, where=values > 0),
         n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         results=fits,

@@ -286,7 +286,7 @@ class Problem:
         pair = self.coef_and_intercept(theta, self._dtype)
         return pair, self._selection.rows_of(*pair)
 
-    def finished(self, C, found, rounded, *, tol, max_iter):
+    def finished(self, C, penalty, found, rounded, *, tol, max_iter):
         """Return the `Fit` of a `Minimum` at C; `fit` goes on where it has not converged.
 
         rounded : (coef_, intercept_, value)
@@ -297,7 +297,7 @@ class Problem:
             start = self.coef_and_intercept(found.theta)
             fit = self.fit("auto", [start], tol=tol, max_iter=max_iter - found.n_iter)
             return fit.after(found.n_iter, found.history)
-        objective = self.objective.with_penalty(self._penalty_of(C))
+        objective = self.objective.with_penalty(penalty)
         delivered = self._delivered(objective, found, tol, rounded)
         found.history[-1]["objective"], found.history[-1]["gap"] = delivered[2:]
         return Fit.of(

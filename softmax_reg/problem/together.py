@@ -42,19 +42,23 @@ def fit_together(problems, Cs, *, tol, max_iter):
     fits = [[] for _ in problems]
     for tasks in _tasks(problems, Cs):
         family = Family([member for _, _, member in tasks])
-        owners = [(i, C) for i, some, _ in tasks for C in some]
+        owners = [
+            (i, C, penalty)
+            for i, some, (_, _, own) in tasks for C, penalty in zip(some, own, strict=True)
+        ]
         first = problems[tasks[0][0]]
         with first.objective.algebra.one_blas_thread():
             minima = newton_together(family, tol * first.solvers_share)
             pairs, rows = zip(*(
                 problems[i].rounded(found.theta)
-                for (i, _), found in zip(owners, minima, strict=True)
+                for (i, _, _), found in zip(owners, minima, strict=True)
             ), strict=True)
             values = family.delivered_values(rows)
-            for (i, C), found, pair, value in zip(owners, minima, pairs, values, strict=True):
+            for owner, found, pair, value in zip(owners, minima, pairs, values, strict=True):
+                i, *strength = owner
                 rounded = *pair, value
                 fits[i].append(
-                    problems[i].finished(C, found, rounded, tol=tol, max_iter=max_iter)
+                    problems[i].finished(*strength, found, rounded, tol=tol, max_iter=max_iter)
                 )
     return [own or None for own in fits]
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
 
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
-from softmax_reg.estimators import folds, path
+from softmax_reg.estimators import folds, path, scoring
 from softmax_reg.estimators.validation import check_training_data
 from softmax_reg.problem import together
 from softmax_reg.problem.certificate import duality_gap
@@ -284,3 +284,14 @@ def test_the_unit_of_columns_has_no_effect(scale):
     assert_array_equal(scaled.n_iters, usual.n_iters)
     assert_allclose(scaled.objectives, usual.objectives, rtol=1e-9)
     assert np.all(scaled.dual_gaps <= 1e-4 * scaled.objectives)
+
+
+@pytest.mark.parametrize("weight", [None, 1.0 + ROWS % 3])
+@pytest.mark.parametrize("case", ["iris", "two classes", "float32"])
+def test_log_losses_of_all_models_at_once_have_the_bits_of_single_ones(case, weight, monkeypatch):
+    """neg_log_loss of all C from one product equals that of every model on its own."""
+    X, y, _ = CASES[case]
+    several = SoftmaxRegressionCV(Cs=CS, cv=3).fit(X, y, weight)
+    monkeypatch.setattr(scoring, "are_small", lambda *shape: False)
+    single = SoftmaxRegressionCV(Cs=CS, cv=3).fit(X, y, weight)
+    assert_array_equal(several.scores_, single.scores_)
