@@ -4,14 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..rows.small import are_small
 from ..rows.stacked import StackedPasses
 from .certificate import duality_gaps
 
-# Largest number of parameters of a model, and of rows times its square: up to about these sizes
-# a fit takes as long as its calls of NumPy, and warm starts save less than a stack of models.
+# Largest number of parameters of a model, of its logits, and of products of two entries of a row
+# and pairs of classes that its Hessian sums: up to about these sizes a fit takes as long as its
+# calls of NumPy, and warm starts save less than a stack of models.
 _MAX_SIZE = 64
-_MAX_WORK = 1_000_000
+_MAX_LOGITS_EACH = 8_000
+_MAX_PRODUCTS = 600_000
 # Largest number of logits of all models together, whose arrays stay in a core's cache.
 MAX_LOGITS = 2**17
 
@@ -21,9 +22,9 @@ def suits_family(n_samples, n_features, n_rows):
 
     n_rows : number of rows of theta
     """
-    size = n_rows * (n_features + 1)
-    is_small = size <= _MAX_SIZE and n_samples * size**2 <= _MAX_WORK
-    return is_small and are_small(n_samples, n_features, n_rows)
+    width, n_pairs = n_features + 1, max(1, n_rows * (n_rows - 1) // 2)
+    is_small = n_rows * width <= _MAX_SIZE and n_samples * n_rows <= _MAX_LOGITS_EACH
+    return is_small and n_samples * n_pairs * width**2 <= _MAX_PRODUCTS
 
 
 class Points(NamedTuple):

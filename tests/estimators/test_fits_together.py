@@ -273,6 +273,7 @@ def test_only_small_shapes_are_fitted_together():
     assert suits_family(150, 4, 3) and suits_family(178, 13, 3) and suits_family(569, 30, 1)
     assert not suits_family(1797, 64, 10)
     assert not suits_family(10_000, 10, 3)
+    assert not suits_family(1040, 30, 1)
 
 
 @pytest.mark.parametrize("scale", [1e-120, 1e-20, 1e20, 1e120])
