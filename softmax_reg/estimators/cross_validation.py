@@ -25,6 +25,7 @@ from .folds import (
     best_of,
     class_totals,
     classes_lacking,
+    fits_together,
     fold_path,
     mean_of_best,
     model_of,
@@ -49,8 +50,8 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     """Softmax regression whose C and l1_ratio are chosen by cross-validation.
 
     Every fold fits the grid of C from the most to the least regularised, each fit with a warm
-    start from the last. Quantities that do not depend on C are computed once for each fold and
-    l1_ratio. The model is then fitted on all rows with the values chosen.
+    start from the last; small models with l1_ratio 0 are fitted for all C and folds at once. The
+    model is then fitted on all rows with the values chosen.
 
     Parameters
     ----------
@@ -378,9 +379,10 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         ]
         hook_data = {"X": data.X, "y": data.y, "metadata": None}
         progress = FitProgress(self, hook_data, "path", lambda theta: None, len(tasks))
+        together = fits_together(self, data, tasks, Cs, options)
         outcomes = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
-            delayed(fold_path)(self, data, train, test, l1_ratio, Cs, score, options)
-            for _, train, test, l1_ratio in tasks
+            delayed(fold_path)(self, data, *task[1:], Cs, score, options, fits)
+            for task, fits in zip(tasks, together, strict=True)
         )
         paths = []
         for (k, _, _, l1_ratio), path in zip(tasks, outcomes, strict=True):

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..problem.family import MAX_LOGITS, suits_family
 from ..problem.problem import Problem
+from ..problem.together import fit_together, suits_together
 from .parameters import SHARED
 from .path import path_fits
 from .regression import SoftmaxRegression
@@ -97,7 +99,56 @@ def set_coefficients(model, coef, intercept, data):
     model.n_features_in_, model.has_offset_ = coef.shape[1], data.offset is not None
 
 
-def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
+def training_rows(data, train):
+    """Return the `TrainingData` of some rows."""
+    is_by_row = data.mixture is not None and not data.by_label
+    return data._replace(
+        X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train],
+        mixture=data.mixture[train] if is_by_row else data.mixture,
+        offset=None if data.offset is None else data.offset[train],
+    )
+
+
+def fits_together(estimator, data, tasks, Cs, options):
+    """Fit small models of all folds together; return what `fold_path` takes for each task.
+
+    Parameters
+    ----------
+    estimator, data, Cs, options : as in `fold_path`
+    tasks : list of (index of the fold, train, test, l1_ratio)
+
+    Returns
+    -------
+    list of (list of Fit, or None)
+        Fits in ascending order of C, for every task; None where `fold_path` has to fit.
+    """
+    fits, ascending = [None] * len(tasks), np.sort(Cs)
+    n_rows = 1 if len(data.classes) == 2 else len(data.classes)
+    suits = (
+        isinstance(data.X, np.ndarray) and options["device"] == "cpu"
+        and data.offset is None and options["bounds"] is None
+        and suits_family(*data.X.shape, n_rows)
+        and suits_together(estimator.solver, Cs, estimator.tol, estimator.max_iter)
+    )
+    if not suits:
+        return fits
+    smooth = [i for i, task in enumerate(tasks) if task[-1] == 0]
+    # Few enough to keep the rows of all their folds in memory.
+    n_tasks = max(1, MAX_LOGITS // (len(data.X) * n_rows * len(Cs)))
+    for start in range(0, len(smooth), n_tasks):
+        some = smooth[start:start + n_tasks]
+        problems = [
+            Problem(training_rows(data, tasks[i][1]), C=ascending[0], **options) for i in some
+        ]
+        of_some = fit_together(
+            problems, ascending, tol=estimator.tol, max_iter=estimator.max_iter
+        )
+        for i, own in zip(some, of_some, strict=True):
+            fits[i] = own
+    return fits
+
+
+def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=None):
     """Fit one fold at one l1_ratio for all Cs, and score the rows left out.
 
     Parameters
@@ -111,37 +162,37 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options):
     Cs : ndarray
         In any order; fitted from the smallest to the largest.
     score : callable
-        rows -> (model -> float).
+        rows -> (models -> list of float).
     options : dict
         Arguments of `Problem` that all folds share.
+    fits : list of Fit, optional
+        The fits, in ascending order of C, if they are known.
 
     Returns
     -------
     FoldPath
     """
-    is_by_row = data.mixture is not None and not data.by_label
-    fold = data._replace(
-        X=data.X[train], y=data.y[train], index=data.index[train], weight=data.weight[train],
-        mixture=data.mixture[train] if is_by_row else data.mixture,
-        offset=None if data.offset is None else data.offset[train],
-    )
-    score_model = score(test)
+    score_models = score(test)
     order = np.argsort(Cs, kind="stable")
-    problem = Problem(fold, C=Cs[order[0]], l1_ratio=l1_ratio, **options)
-    path = path_fits(problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter)
-    fits, coefs, scores = ([None] * len(Cs) for _ in range(3))
+    path = fits
+    if fits is None:
+        problem = Problem(
+            training_rows(data, train), C=Cs[order[0]], l1_ratio=l1_ratio, **options
+        )
+        path = path_fits(problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter)
+    fits, coefs, models = ([None] * len(Cs) for _ in range(3))
     for j, fit in zip(order, path, strict=True):
         model = model_of(estimator, Cs[j], l1_ratio)
         set_coefficients(model, fit.coef, fit.intercept, data)
         joined = fit.coef
         if estimator.fit_intercept:
             joined = np.column_stack([fit.coef, fit.intercept])
-        fits[j], coefs[j], scores[j] = fit, joined, score_model(model)
+        fits[j], coefs[j], models[j] = fit, joined, model
     values = np.array([fit.value for fit in fits])
     gaps = np.array([fit.gap for fit in fits])
     return FoldPath(
         coefs=np.array(coefs),
-        scores=np.array(scores, dtype=np.float64),
+        scores=np.array(score_models(models), dtype=np.float64),
         gaps=np.divide(gaps, values, out=gaps, where=values > 0),
         n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         results=fits,

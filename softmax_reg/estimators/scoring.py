@@ -11,6 +11,8 @@ from sklearn.utils.validation import _check_method_params
 
 from ..exceptions import warn
 from ..rows.device_input import as_numpy
+from ..rows.small import are_small
+from ..rows.softmax import probabilities
 from .offsets import bound, joined
 from .prediction import predictions
 from .targets import are_distributions, share_right
@@ -90,7 +92,7 @@ _OF_DISTRIBUTIONS = {
 
 
 def fold_scorer(scoring, data, params):
-    """Return a function that maps rows to a function, model -> score of the model on these rows.
+    """Return a function that maps rows to a function, models -> scores of them on these rows.
 
     Parameters
     ----------
@@ -114,13 +116,47 @@ def fold_scorer(scoring, data, params):
         X, y, index = data.X[rows], data.y[rows], data.index[rows]
         offset = None if data.offset is None else data.offset[rows]
 
-        def score(model):
-            value = _neg_log_loss(model, X, index, weight, offset) if is_log_loss else None
-            return scorer(bound(model, offset), X, y, **some) if value is None else value
+        def scores(models):
+            values = [None] * len(models)
+            if is_log_loss:
+                values = _neg_log_losses(models, X, index, weight, offset)
+            return [
+                scorer(bound(model, offset), X, y, **some) if value is None else value
+                for model, value in zip(models, values, strict=True)
+            ]
 
-        return score
+        return scores
 
     return on_rows
+
+
+def _neg_log_losses(models, X, index, weight, offset):
+    """Compute the `_neg_log_loss` of every model; with few rows, of all models at once."""
+    n_rows, n_samples = len(models[0].coef_), len(index)
+    dtypes = {(model.coef_.dtype, model.intercept_.dtype) for model in models}
+    if (
+        offset is None and len(models) > 1 and len(dtypes) == 1 and models[0].device == "cpu"
+        and isinstance(X, np.ndarray) and are_small(*X.shape, n_rows * len(models))
+    ):
+        coef, intercept = (
+            np.concatenate([getattr(model, name) for model in models])
+            for name in ("coef_", "intercept_")
+        )
+        logits, all_finite = predictions(X, coef, intercept, "logits")
+        if all_finite:
+            logits = logits.T.reshape(-1, n_rows, n_samples).swapaxes(0, 1).reshape(n_rows, -1)
+            if n_rows == 1:
+                logits = np.concatenate([np.zeros_like(logits), logits])
+            columns = np.arange(logits.shape[1])
+            own = probabilities(logits)[np.tile(index, len(models)), columns]
+            return _mean_log(own.reshape(-1, n_samples), weight).tolist()
+    return [_neg_log_loss(model, X, index, weight, offset) for model in models]
+
+
+def _mean_log(own, weight):
+    """Return the means of the logarithms along the last axis, clipped as scikit-learn does."""
+    eps = np.finfo(own.dtype).eps
+    return np.average(np.log(np.clip(own, eps, 1 - eps)), axis=-1, weights=weight)
 
 
 def _neg_log_loss(model, X, index, weight, offset):
@@ -140,9 +176,7 @@ def _neg_log_loss(model, X, index, weight, offset):
     proba, all_finite = predictions(X, coef, model.intercept_, "probabilities", device)
     if not all_finite:
         return None
-    own = as_numpy(proba)[np.arange(len(index)), index]
-    eps = np.finfo(own.dtype).eps    # scikit-learn clips, too
-    return float(np.average(np.log(np.clip(own, eps, 1 - eps)), weights=weight))
+    return float(_mean_log(as_numpy(proba)[np.arange(len(index)), index], weight))
 
 
 def knowing_classes(scorer, classes):

@@ -177,3 +177,49 @@ def _feasible(theta, loss, loss_grad, class_sums, row_mean):
         product = r @ times_vector(coef, row_mean) - inner(class_sums[:, :-1], coef)    # <M, W>
         constant += t * (loss - product - entr(whole).sum())
     return t, r, constant
+
+
+def duality_gaps(curvatures, thetas, losses, loss_grads, class_sums, row_mean, fit_intercept):
+    """Compute the `duality_gap` of several thetas at once, under L2 penalties, without offsets.
+
+    Parameters
+    ----------
+    curvatures : (n_thetas, 1, n_features), all positive
+        `L2Penalty.curvature` of the penalty of each theta.
+    thetas, loss_grads : (n_thetas, n_rows, n_features + 1)
+    losses : (n_thetas,)
+    class_sums, row_mean : (n_thetas, n_rows, n_features + 1), (n_thetas, n_features)
+        Those of `duality_gap` for each theta, which may have rows of its own.
+    fit_intercept : bool
+
+    Returns
+    -------
+    gaps : (n_thetas,)
+    """
+    coef, grad, constant = thetas[..., :-1], loss_grads[..., :-1], 0.0
+    if fit_intercept:
+        n_rows, excess, shares = thetas.shape[1], loss_grads[..., -1], class_sums[..., -1]
+        bound = np.einsum("bk,bk->b", excess, thetas[..., -1])
+        if n_rows == 1:
+            excess, shares = np.append(-excess, excess, 1), np.append(1 - shares, shares, 1)
+        t, whole = _repairs(excess, shares)
+        r = whole[:, -n_rows:]
+        means = row_mean[:, np.newaxis]
+        other = r[..., np.newaxis] * means - class_sums[..., :-1]    # M
+        product = np.einsum("bkj,bkj->b", other, coef)
+        constant = (1 - t) * bound + t * (losses - product - entr(whole).sum(axis=1))
+        t = t[:, np.newaxis, np.newaxis]
+        grad = (1 - t) * grad + t * other
+    # Divide first: squares could underflow where the sum does not.
+    scaled = (grad + curvatures * coef) / np.sqrt(2 * curvatures)
+    return np.einsum("bkj,bkj->b", scaled, scaled) + constant
+
+
+def _repairs(excess, frequencies):
+    """Return the `_repair` of each row of `excess`: t, (n,), and r, (n, n_classes)."""
+    excess = excess - np.add.reduce(excess, axis=1, keepdims=True) / excess.shape[1]
+    predicted = frequencies + excess
+    t = (excess / np.where(excess > 0, predicted, np.inf)).max(axis=1)
+    t = np.clip(t, 0.0, 1.0)
+    r = np.maximum(predicted - excess / np.where(t > 0, t, np.inf)[:, np.newaxis], 0.0)
+    return t, r / r.sum(axis=1, keepdims=True)

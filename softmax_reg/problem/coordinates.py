@@ -347,3 +347,12 @@ class Selection:
         if centre_classes:
             coef = coef - coef.mean(axis=0)
         return coef, intercept - intercept.mean()
+
+
+def order_of(penalty_factor, groups, n_features):
+    """Return the index of the allowed features, groups contiguous; slice(None) if unchanged."""
+    order = np.arange(n_features)
+    if groups is not None:
+        order = np.argsort(groups, kind="stable")
+    order = order[np.isfinite(np.broadcast_to(penalty_factor, n_features)[order])]
+    return slice(None) if np.array_equal(order, np.arange(n_features)) else order

@@ -4,6 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Largest relative change of the objective, by rounding the result, that gives no warning: half of
+# the digits of float64.
+_SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
+
 
 class Fit(NamedTuple):
     """The result of a fit, and its history.
@@ -40,3 +44,35 @@ class Fit(NamedTuple):
     solver: str
     history: np.ndarray
     n_evaluations: int
+
+    @classmethod
+    def of(cls, delivered, result, tol, *, loss, history, n_evaluations, absent_loss):
+        """Return the fit of a result of a solver.
+
+        Parameters
+        ----------
+        delivered : (coef, intercept, value, gap)
+            Coefficients as stored, and the objective and the gap that these have.
+        result : SolverResult or Minimum
+        tol : float
+        loss, history, n_evaluations
+            As the attributes.
+        absent_loss : float
+            Upper bound on the part of the loss from absent classes, in nats.
+        """
+        coef, intercept, value, gap = delivered
+        is_rounded = not abs(value - result.value) <= max(tol, _SILENT_CHANGE) * value
+        return cls(
+            coef, intercept, value, gap + absent_loss, loss, result.newton_decrement,
+            result.n_iter,
+            "rounded" if is_rounded and result.status == "converged" else result.status,
+            result.solver, history, n_evaluations,
+        )
+
+    def after(self, n_iter, history):
+        """Return the fit with the iterations that led to its start, and their history."""
+        own = self.history.copy()
+        own["iteration"] += n_iter
+        own["seconds"] += history["seconds"][-1]
+        history = np.concatenate([history[:-1], own])
+        return self._replace(n_iter=self.n_iter + n_iter, history=history)

@@ -17,6 +17,11 @@ class Point(NamedTuple):
     n_errors: int    # rows of positive weight whose class is not strictly the most probable
     hessian: np.ndarray | None = None
 
+    @property
+    def rank(self):
+        """The value, or inf for NaN, to order points by."""
+        return np.inf if np.isnan(self.value) else self.value
+
 
 @dataclass
 class Passes:

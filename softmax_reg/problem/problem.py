@@ -7,7 +7,7 @@ from ..rows.choice import rows_of
 from ..rows.offset import OffsetRows, with_columns
 from ..solvers import HISTORY_DTYPE, Monitor, minimise
 from .blocks import Blocks
-from .coordinates import Centring, RowSpace, Selection, reduction_pays
+from .coordinates import Centring, RowSpace, Selection, order_of, reduction_pays
 from .fit import Fit
 from .objective import Objective, Passes
 from .penalty import penalty_of
@@ -19,9 +19,6 @@ _MARGIN = 16 * np.finfo(np.float64).eps
 _MARGIN_OF_OPTIMUM = 1e-6
 # Fraction of tol that solvers get where coef_ is float32. The rest is left for the rounding.
 _SHARE_OF_SOLVER = 0.9
-# Largest relative change of the objective, by rounding the result, that gives no warning: half of
-# the digits of float64.
-_SILENT_CHANGE = np.sqrt(np.finfo(np.float64).eps)
 
 
 class Problem:
@@ -50,6 +47,8 @@ class Problem:
     ----------
     objective : Objective, or None if a single class carries all the weight
         Objective of the next fit.
+    solvers_share : float
+        Fraction of tol that solvers get.
     weightless : ndarray of bool, (n_classes,)
         Mask of the classes whose rows all have weight 0. With an intercept they are absent.
     """
@@ -60,8 +59,9 @@ class Problem:
     ):
         n_features = data.X.shape[1]
         self._dtype = np.dtype(data.X.dtype)
+        self.solvers_share = _SHARE_OF_SOLVER if self._dtype == np.float32 else 1.0
         groups = groups if l1_ratio > 0 else None
-        allowed = _order_of(penalty_factor, groups, n_features)
+        allowed = order_of(penalty_factor, groups, n_features)
         if np.ndim(penalty_factor):
             penalty_factor = penalty_factor[allowed]
         weights = self._weigh(data)
@@ -255,35 +255,76 @@ class Problem:
             coef, intercept = self._nothing(self._dtype)
             return Fit(coef, intercept, 0.0, self.absent_loss, 0.0, np.nan, 0, "converged",
                        solver, np.empty(0, dtype=HISTORY_DTYPE), 0)
-        asked = tol * (_SHARE_OF_SOLVER if self._dtype == np.float32 else 1.0)
-        monitor = Monitor(self.objective, tol=asked, max_iter=max_iter, callbacks=callbacks)
+        asked = {"tol": tol * self.solvers_share, "max_iter": max_iter}
+        monitor = Monitor(self.objective, **asked, callbacks=callbacks)
         with self.objective.algebra.one_blas_thread():    # once for all passes of the fit
             objective, result = self._solved(solver, starts, monitor, goes_on)
-            coef, intercept, value, gap = self._delivered(objective, result, tol)
-        monitor.delivered(value, gap)
-        is_rounded = not abs(value - result.value) <= max(tol, _SILENT_CHANGE) * value
-        return Fit(
-            coef, intercept, value, gap + self.absent_loss, result.point.loss,
-            result.newton_decrement, result.n_iter,
-            "rounded" if is_rounded and result.status == "converged" else result.status,
-            result.solver, monitor.history, objective.passes.n,
+            delivered = self._delivered(objective, result, tol)
+        monitor.delivered(*delivered[2:])
+        return Fit.of(
+            delivered, result, tol, loss=result.point.loss, history=monitor.history,
+            n_evaluations=objective.passes.n, absent_loss=self.absent_loss,
         )
 
-    def _delivered(self, objective, result, tol):
+    def member(self, Cs):
+        """Return (objective, part, penalties) for a `Family` with a penalty for each C, or None.
+
+        None unless the rows are few, the penalty is smooth and on every feature, and two classes
+        have weight.
+        """
+        objective = self.objective
+        if objective is None or self._row_space is not None or self._penalty["l1_ratio"] > 0:
+            return None
+        penalties = [self._penalty_of(C) for C in Cs]
+        if not all(penalty.is_strict and not penalty.has_kinks for penalty in penalties):
+            return None
+        part = objective.rows.as_part(objective.sample, objective.coordinates.shift)
+        return None if part is None else (objective, part, penalties)
+
+    def rounded(self, theta):
+        """Return (coef_, intercept_) in the dtype of X, and those of the fitted classes."""
+        pair = self.coef_and_intercept(theta, self._dtype)
+        return pair, self._selection.rows_of(*pair)
+
+    def finished(self, C, penalty, found, rounded, *, tol, max_iter):
+        """Return the `Fit` of a `Minimum` at C; `fit` goes on where it has not converged.
+
+        rounded : (coef_, intercept_, value)
+            Those in the dtype of X, and what they deliver, or None if this is not known.
+        """
+        if found.status != "converged":
+            self.set_C(C)
+            start = self.coef_and_intercept(found.theta)
+            fit = self.fit("auto", [start], tol=tol, max_iter=max_iter - found.n_iter)
+            return fit.after(found.n_iter, found.history)
+        objective = self.objective.with_penalty(penalty)
+        delivered = self._delivered(objective, found, tol, rounded)
+        found.history[-1]["objective"], found.history[-1]["gap"] = delivered[2:]
+        return Fit.of(
+            delivered, found, tol, loss=found.loss, history=found.history,
+            n_evaluations=objective.passes.n, absent_loss=self.absent_loss,
+        )
+
+    def _delivered(self, objective, result, tol, rounded=None):
         """Return the rounded (coef, intercept, value, gap) for the user.
 
         The dtype is that of X if this keeps within the tolerance, else float64.
 
         objective : Objective
-            Objective on X.
-        result : SolverResult
-            Result for `objective`.
+            That on X, with the penalty of the result.
+        result : SolverResult or Minimum
+        rounded : (coef, intercept, value or None), optional
+            Those in the dtype of X, if known.
         """
         for dtype in (self._dtype, np.float64):
-            coef, intercept = self._selection.to_user(*objective.to_coef(result.theta, dtype))
-            value = objective.delivered_value(
-                *self._selection.rows_of(coef, intercept), self._selection.users_order
+            coef, intercept, value = rounded or (
+                *self._selection.to_user(*objective.to_coef(result.theta, dtype)), None
             )
+            rounded = None
+            if value is None:
+                value = objective.delivered_value(
+                    *self._selection.rows_of(coef, intercept), self._selection.users_order
+                )
             change = abs(value - result.value)    # rounding may also lower the value
             proven = result.gap if result.gap <= tol * result.value else 0.0
             if proven + change <= tol * value:
@@ -298,7 +339,7 @@ class Problem:
         points = [self._point(*start) for start in starts]
         if goes_on and self._last is not None:
             points.append(objective.repenalised(self._last))
-        start = min(points, key=lambda point: _comparable(point.value), default=None)
+        start = min(points, key=lambda point: point.rank, default=None)
         if start is None or not start.value <= objective.null_point.value:
             start = self._sampled(solver, monitor.max_iter)
         carry, self._carry = self._carry, None    # possibly large, and overwritten by the solver
@@ -357,17 +398,3 @@ class Problem:
         """Return coef_ and intercept_ where a single class carries all the weight."""
         coef = np.zeros((1, self._selection.n_features), dtype)[:, self._selection.features]
         return self._selection.to_user(coef, np.zeros(1, dtype))
-
-
-def _order_of(penalty_factor, groups, n_features):
-    """Return the index of the allowed features, groups contiguous; slice(None) if unchanged."""
-    order = np.arange(n_features)
-    if groups is not None:
-        order = np.argsort(groups, kind="stable")
-    order = order[np.isfinite(np.broadcast_to(penalty_factor, n_features)[order])]
-    return slice(None) if np.array_equal(order, np.arange(n_features)) else order
-
-
-def _comparable(value):
-    """Return `value`, or inf for NaN."""
-    return np.inf if np.isnan(value) else value

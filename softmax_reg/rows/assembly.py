@@ -16,20 +16,20 @@ def assembled(pairs, n_rows):
 
     Parameters
     ----------
-    pairs : (n_pairs, width, width)
+    pairs : (..., n_pairs, width, width)
         Symmetric blocks in the order of `class_pairs`, overwritten. In the binary model, the
-        single block is the Hessian itself.
+        single block is the Hessian itself. Leading dimensions give a stack of Hessians.
     n_rows : int
     """
-    width = pairs.shape[-1]
+    *stack, _, _, width = pairs.shape
     if n_rows == 1:
-        return pairs[0]
+        return pairs[..., 0, :, :]
     first, second = class_pairs(n_rows)
-    out = np.zeros((n_rows, width, n_rows, width))
-    blocks = out.swapaxes(1, 2)    # a view
+    out = np.zeros((*stack, n_rows, width, n_rows, width))
+    blocks = out.swapaxes(-3, -2)    # a view
     np.negative(pairs, out=pairs)
-    blocks[first, second] = pairs
-    blocks[second, first] = pairs
+    blocks[..., first, second, :, :] = pairs
+    blocks[..., second, first, :, :] = pairs
     # The blocks of each row of blocks sum to zero, which gives (k, k), still zero in this sum.
-    np.einsum("kikj->kij", out)[:] = -np.add.reduce(out, axis=2)
-    return out.reshape(n_rows * width, n_rows * width)
+    np.einsum("...kikj->...kij", out)[:] = -np.add.reduce(out, axis=-2)
+    return out.reshape(*stack, n_rows * width, n_rows * width)

@@ -194,6 +194,10 @@ class Rows(ABC):
 
         return sample.times_rest(logits)
 
+    def as_part(self, sample, shift):
+        """Return the rows as a `Part` of `StackedPasses`; None for rows of other kinds."""
+        return None
+
     @abstractmethod
     def value_grad_hessian(self, sample, shift, theta):
         """Compute `value_grad`, and the Hessian of the loss in theta.ravel().

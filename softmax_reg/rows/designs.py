@@ -35,12 +35,8 @@ class DenseDesign:
         return theta @ self.array
 
     def predicted_logits(self, theta):
-        """Return the logits of predictions, whose bits do not depend on what other rows are in X.
-
-        With einsum, unlike BLAS. So the certified objective is that of the predictions' own
-        logits, rounding errors included.
-        """
-        return np.einsum("kj,ji->ki", theta, self.array)
+        """Return the logits of predictions: those of a row do not depend on other rows."""
+        return predicted_logits(theta, self.array)
 
     def sums(self, residuals):
         """Return sum_i r_i [x_i - shift, 1]' of columns r_i, (n_rows, n_features + 1)."""
@@ -132,6 +128,15 @@ class SparseDesign:
         for start in range(0, n_samples, size):
             rows = slice(start, min(start + size, n_samples))
             yield rows, DenseDesign(self._X[rows].toarray(), self._shift, self.dtype).array
+
+
+def predicted_logits(theta, array):
+    """Return the logits of predictions, (n_rows, n_samples), for a design as an array.
+
+    With einsum, unlike BLAS, the logits of a row have the same bits whatever other rows are in X.
+    So the certified objective is that of the predictions' own logits, rounding errors included.
+    """
+    return np.einsum("kj,ji->ki", theta, array)
 
 
 def weighted_moments(array, weight):

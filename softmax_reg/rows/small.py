@@ -16,6 +16,7 @@ from .assembly import assembled, class_pairs
 from .base import CPU_RATES, Rows, n_entries_of, some_columns
 from .designs import DenseDesign, SparseDesign, weighted_moments
 from .softmax import Labels, cross_entropy, log_probabilities, probabilities, spread
+from .stacked import Part
 
 # Largest number of rows times rows of theta, and of entries of [x, 1] times rows of theta. Up to
 # these sizes, fits take at most about twice as long as with kernels, which compile for seconds.
@@ -110,6 +111,13 @@ class SmallRows(Rows):
         logits = self._design(None, theta.dtype).predicted_logits(theta)
         loss = cross_entropy(logits, self._labels(sample))[0]
         return loss + self._predicted_rest(sample, theta)
+
+    def as_part(self, sample, shift):
+        """See `Rows.as_part`."""
+        if self.is_sparse:
+            return None
+        design, raw = self._design(shift, np.float64), self._design(None, self.dtype)
+        return Part.of(design.array, raw.array, self._labels(sample))
 
     @_silent
     def value_grad_hessian(self, sample, shift, theta):

@@ -51,6 +51,23 @@ def cross_entropy(logits, labels, with_curvature=False):
     q : (n_rows, n_samples), (n_samples,) or None
         Probabilities; in the binary model q (1 - q).
     """
+    losses, residuals, is_right, q = cross_entropies(logits, labels, with_curvature)
+    n_errors = int(np.count_nonzero(~is_right & (labels.weight > 0)))
+    return float(labels.weight @ losses), residuals, n_errors, q
+
+
+def cross_entropies(logits, labels, with_curvature=False):
+    """Compute the cross-entropy of every column, without its weight; the rest as `cross_entropy`.
+
+    Returns
+    -------
+    losses : (n_samples,)
+    residuals : (n_rows, n_samples)
+        Gradient in the logits, of the weighted cross-entropies.
+    is_right : (n_samples,) bool
+        Whether the class of the label is strictly the most probable.
+    q : as in `cross_entropy`
+    """
     q, weight = None, labels.weight
     if len(logits) == 1:
         is_one = labels.target == 1
@@ -79,8 +96,7 @@ def cross_entropy(logits, labels, with_curvature=False):
         if with_curvature:
             exponentials.put(labels.own, term)
             q = np.divide(exponentials, total, out=exponentials)
-    n_errors = int(np.count_nonzero(~is_right & (weight > 0)))
-    return float(weight @ losses), np.atleast_2d(residuals), n_errors, q
+    return losses, np.atleast_2d(residuals), is_right, q
 
 
 def probabilities(logits):

@@ -34,7 +34,7 @@ MAX_PROOFS = 2
 # Largest tolerance that asks for digits: exact Newton takes one more step if the relative duality
 # gap is still above the second number. A step squares the gap, and the coefficients gain half as
 # many digits as the gap.
-_POLISHES, _POLISHED = 1e-5, 1e-12
+POLISHES, POLISHED = 1e-5, 1e-12
 # Half the squared Newton decrement, as a fraction of the tolerance, above which the step does not
 # take the gap to the tolerance: steps square the decrement at best, and gaps are larger.
 _FAR = 1e3
@@ -97,7 +97,7 @@ class Monitor:
         self._n_attempts = 0
         self._tried_at = np.inf
         self._idle_steps = 0
-        self._may_polish = tol <= _POLISHES
+        self._may_polish = tol <= POLISHES
         self._best_gap = np.inf
         self._seen = self._far = None    # last point whose gap was, or was not, computed
         self._bound = 0.0    # on the optimum, which is not negative
@@ -120,7 +120,7 @@ class Monitor:
             return False
         self._look(point)
         if point is self._seen and self.gap <= self.certify_tol * self._scale(point):
-            rough = self.gap > _POLISHED * point.value and self.n_iter < self.max_iter
+            rough = self.gap > POLISHED * point.value and self.n_iter < self.max_iter
             if polish and rough and self._may_polish:
                 self._may_polish = False
             else:
@@ -146,13 +146,8 @@ class Monitor:
         return True
 
     def _scale(self, point):
-        """Return what the tolerance of the gap is relative to.
-
-        The objective, or a hundred times its decrease from the null model, if this is smaller. So
-        a model of weak effects is told from none, down to the rounding errors of a decrease.
-        """
-        decrease = self.objective.null_point.value - point.value
-        return min(point.value, max(100 * decrease, _LEAST_DECREASE * point.value))
+        """Return what the tolerance of the gap is relative to, as `scale_of`."""
+        return scale_of(point.value, self.objective.null_point.value)
 
     def gap_at(self, point):
         """Return the duality gap of `point`, computed once for calls with the same `Point`."""
@@ -280,7 +275,7 @@ class Monitor:
         self.half_decrement = half_decrement
         if self.status is None and half_decrement <= self.tol * point.value:
             self._at_floor = True
-            certified = self.gap <= max(self.tol, _POLISHED) * point.value
+            certified = self.gap <= max(self.tol, POLISHED) * point.value
             is_certified = certified or not self.objective.is_penalised
             # Try another solver first: with other rounding errors it may reach the gap.
             if is_certified or self.is_last:
@@ -341,3 +336,12 @@ class Monitor:
         self._bound = 0.0    # the last solver may have worked in float32
         self._idle_steps = 0
         self._slow_steps = 0
+
+
+def scale_of(value, null_value):
+    """Return what the tolerance of the gap is relative to, for a number or an array of values.
+
+    The objective, or a hundred times its decrease from the null model, if this is smaller. So
+    a model of weak effects is told from none, down to the rounding errors of a decrease.
+    """
+    return np.minimum(value, np.maximum(100 * (null_value - value), _LEAST_DECREASE * value))

@@ -1,0 +1,85 @@
+"""Fits of several small problems at once, each for several C."""
+
+import numpy as np
+
+from ..solvers.newton_together import MAX_PASSES, newton_together
+from .family import MAX_LOGITS, Family, suits_family
+
+# Smallest tolerance that fits together are asked for.
+_LEAST_TOL = 1e-12
+# Smallest number of fits that take less time together, with starts from the null model, than one
+# after another, with warm starts.
+_FEWEST = 3
+
+
+def suits_together(solver, Cs, tol, max_iter):
+    """Return whether these arguments let small problems be fitted together."""
+    in_time = max_iter >= MAX_PASSES and tol >= _LEAST_TOL
+    return solver == "auto" and in_time and bool(np.all(np.isfinite(Cs)))
+
+
+def fit_together(problems, Cs, *, tol, max_iter):
+    """Minimise several problems for all C at once, each from its null model.
+
+    All fits share the calls of NumPy, which on few rows take longer than the arithmetic. The
+    choice of problems for it depends on shapes and parameters alone. The result of a fit depends
+    on the others by rounding alone, so within its tolerance.
+
+    Parameters
+    ----------
+    problems : list of Problem
+    Cs : (n_Cs,), finite
+    tol, max_iter : as in `Problem.fit`
+
+    Returns
+    -------
+    list of (list of Fit, or None)
+        For every problem a `Fit` for each C; None where its size, its rows or its penalty need
+        `Problem.fit`. A fit that does not converge goes on there, too.
+    """
+    if len(problems) * len(Cs) < _FEWEST:
+        return [None] * len(problems)
+    fits = [[] for _ in problems]
+    for tasks in _tasks(problems, Cs):
+        family = Family([member for _, _, member in tasks])
+        owners = [
+            (i, C, penalty)
+            for i, some, (_, _, own) in tasks for C, penalty in zip(some, own, strict=True)
+        ]
+        first = problems[tasks[0][0]]
+        with first.objective.algebra.one_blas_thread():
+            minima = newton_together(family, tol * first.solvers_share)
+            pairs, rows = zip(*(
+                problems[i].rounded(found.theta)
+                for (i, _, _), found in zip(owners, minima, strict=True)
+            ), strict=True)
+            values = family.delivered_values(rows)
+            for owner, found, pair, value in zip(owners, minima, pairs, values, strict=True):
+                i, *strength = owner
+                rounded = *pair, value
+                fits[i].append(
+                    problems[i].finished(*strength, found, rounded, tol=tol, max_iter=max_iter)
+                )
+    return [own or None for own in fits]
+
+
+def _tasks(problems, Cs):
+    """Yield lists of (index of the problem, some of the C, `Problem.member`) for a `Family`."""
+    groups = {}
+    for i, problem in enumerate(problems):
+        member = problem.member(Cs)
+        if member is None or not suits_family(*member[0].rows.shape, member[0].n_rows):
+            continue
+        objective, part, penalties = member
+        n_logits = objective.n_samples * objective.n_rows
+        most = max(1, MAX_LOGITS // n_logits)
+        key = objective.shape, objective.soft is None, problem.solvers_share
+        for start in range(0, len(Cs), most):
+            some = slice(start, start + most)
+            size, tasks = groups.get(key, (0, []))
+            size += n_logits * len(penalties[some])
+            if tasks and size > MAX_LOGITS:
+                yield tasks
+                size, tasks = n_logits * len(penalties[some]), []
+            groups[key] = size, [*tasks, (i, Cs[some], (objective, part, penalties[some]))]
+    yield from (tasks for _, tasks in groups.values())
