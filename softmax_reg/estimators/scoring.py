@@ -136,7 +136,7 @@ def _neg_log_losses(models, X, index, weight, offset):
     dtypes = {(model.coef_.dtype, model.intercept_.dtype) for model in models}
     if (
         offset is None and len(models) > 1 and len(dtypes) == 1 and models[0].device == "cpu"
-        and isinstance(X, np.ndarray) and are_small(*X.shape, n_rows * len(models))
+        and isinstance(X, np.ndarray) and are_small(X, n_rows * len(models))
     ):
         coef, intercept = (
             np.concatenate([getattr(model, name) for model in models])
