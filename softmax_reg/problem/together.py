@@ -67,8 +67,10 @@ def _tasks(problems, Cs):
     """Yield lists of (index of the problem, some of the C, `Problem.member`) for a `Family`."""
     groups = {}
     for i, problem in enumerate(problems):
-        member = problem.member(Cs)
-        if member is None or not suits_family(*member[0].rows.shape, member[0].n_rows):
+        one = problem.objective
+        is_small = one is not None and suits_family(*one.rows.shape, one.n_rows)
+        member = problem.member(Cs) if is_small else None
+        if member is None:
             continue
         objective, part, penalties = member
         n_logits = objective.n_samples * objective.n_rows
