@@ -8,7 +8,7 @@ import pytest
 
 import softmax_reg
 from softmax_reg import SoftmaxRegression
-from softmax_reg.inference import InferenceResult
+from softmax_reg.inference import InferenceResult, MarginalEffects
 from softmax_reg.rows.base import CPU_RATES
 from softmax_reg.solvers.costs import MAX_NEWTON_SIZE, formulas
 
@@ -22,7 +22,7 @@ DISPLAYS = [obj for obj in PUBLIC if obj.__name__.endswith("Display")]
 CLASSES = [SoftmaxRegression, softmax_reg.SoftmaxRegressionCV, *DISPLAYS]
 METHODS = {
     method
-    for cls in (*CLASSES, InferenceResult)
+    for cls in (*CLASSES, InferenceResult, MarginalEffects)
     for name, method in inspect.getmembers(cls, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("softmax_reg")
 }
@@ -63,7 +63,9 @@ def test_documented_attributes_are_the_fitted_ones():
     assert set(documented(SoftmaxRegression, "Attributes")) == fitted
 
 
-@pytest.mark.parametrize("obj", [*PUBLIC, InferenceResult], ids=lambda obj: obj.__name__)
+@pytest.mark.parametrize(
+    "obj", [*PUBLIC, InferenceResult, MarginalEffects], ids=lambda obj: obj.__name__
+)
 def test_public_names_have_docstrings(obj):
     """A first line, and for functions and estimators an example."""
     assert inspect.getdoc(obj).splitlines()[0].strip()

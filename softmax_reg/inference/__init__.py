@@ -3,6 +3,7 @@
 `SoftmaxRegression.inference` checks the arguments and calls `inference_at`.
 """
 
+from .margins import MarginalEffects
 from .result import InferenceResult
 
-__all__ = ["InferenceResult"]
+__all__ = ["InferenceResult", "MarginalEffects"]

@@ -19,6 +19,7 @@ covariances of penalised estimates and their degrees of freedom.
 import numpy as np
 
 from .coding import classes_coded, columns_uncentred, user_parameters
+from .contrasts import Contrasts
 from .information import information_at
 from .result import InferenceResult
 from .scores import Scores
@@ -60,16 +61,16 @@ def inference_at(
             classes_coded(len(classes), reference),
             columns_uncentred(objective.coordinates.shift, objective.fit_intercept),
         )
-        covariance = _covariance(
-            objective, point, found, to_user.T, total_weight, cov_type, cluster
-        )
+        of_contrasts = _covariance(objective, point, found, total_weight, cov_type, cluster)
+        covariance = to_user @ of_contrasts @ to_user.T
+    theta = point.theta[1:] - point.theta[0] if len(point.theta) > 1 else point.theta.copy()
     fit_intercept = objective.fit_intercept
     if len(classes) == 2 and reference is None:
         reference = 0
     rows = [label for k, label in enumerate(classes) if k != reference]
     return InferenceResult(
         params=user_parameters(coef, intercept, fit_intercept, reference),
-        covariance=covariance,
+        covariance=(covariance + covariance.T) / 2,
         class_names=tuple(rows),
         feature_names=(("Intercept",) if fit_intercept else ()) + tuple(features),
         reference=None if reference is None else classes[reference],
@@ -82,11 +83,18 @@ def inference_at(
         edf=found.edf,
         n_intercepts=(len(classes) - 1) * fit_intercept,
         newton_decrement=found.newton_decrement,
+        classes=tuple(classes),
+        contrasts=Contrasts(
+            theta if fit_intercept else theta[:, :-1], of_contrasts,
+            np.array(objective.coordinates.shift), tuple(features),
+            objective.rows.offset is not None,
+        ),
     )
 
 
-def _covariance(objective, point, found, columns, total_weight, cov_type, cluster):
-    """Return the covariance of the user's parameters; `columns` (t, n) maps to them."""
+def _covariance(objective, point, found, total_weight, cov_type, cluster):
+    """Return the covariance of the contrasts, (t, t)."""
+    columns = np.eye(len(found.hessian))
     if cov_type in ("nonrobust", "bayes"):
         root = found.factor.half_solve(columns)
         return root.T @ root / total_weight

@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
-from .summary import frame_of, text_of
+from .contrasts import Contrasts
+from .response import ProbabilityMethods
+from .summary import text_of
+from .table import EstimateTable
 
 # Share of the largest eigenvalue, of a covariance scaled by bounds of its diagonal, below which
 # rounding explains it.
@@ -34,7 +37,7 @@ class WaldTest(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InferenceResult:
+class InferenceResult(ProbabilityMethods, EstimateTable):
     """Standard errors, tests and intervals of a fitted model; made by `inference`.
 
     Names are those of statsmodels. Arrays are read-only, of shape (n_rows, n_columns): a row for
@@ -73,6 +76,10 @@ class InferenceResult:
     n_intercepts : int
     newton_decrement : float
         To second order, no estimate is further from the optimum than this many standard errors.
+    classes : tuple
+        All labels, in the order of `classes_`.
+    contrasts : Contrasts
+        The estimates in the parameters of the computation, for probabilities of rows.
 
     Examples
     --------
@@ -104,6 +111,8 @@ class InferenceResult:
     edf: float
     n_intercepts: int
     newton_decrement: float
+    classes: tuple
+    contrasts: Contrasts
 
     def __post_init__(self):
         """Make the arrays read-only."""
@@ -140,33 +149,12 @@ class InferenceResult:
         return np.sqrt(variances).reshape(self.params.shape)
 
     @property
-    def zvalues(self):
-        """Estimates over their standard errors."""
-        with np.errstate(divide="ignore", invalid="ignore"):    # fewer clusters than parameters
-            return self.params / self.bse
+    def _estimates(self):
+        return self.params
 
     @property
-    def pvalues(self):
-        """Two-sided p-values of the normal approximation, that a parameter is 0."""
-        return 2 * norm.sf(np.abs(self.zvalues))
-
-    def conf_int(self, alpha=0.05):
-        """Return intervals of the normal approximation.
-
-        Parameters
-        ----------
-        alpha : float in (0, 1), default=0.05
-            The intervals cover with a probability of about 1 - alpha.
-
-        Returns
-        -------
-        intervals : ndarray of shape (n_rows, n_columns, 2)
-            Lower and upper ends.
-        """
-        if not 0 < alpha < 1:
-            raise ValueError(f"alpha must be between 0 and 1, got {alpha!r}.")
-        half = norm.isf(alpha / 2) * self.bse
-        return np.stack([self.params - half, self.params + half], axis=-1)
+    def _name_of_estimates(self):
+        return "coef"
 
     def odds_ratios(self, alpha=0.05):
         """Return exponentials of the estimates and of their intervals.
@@ -300,19 +288,3 @@ class InferenceResult:
         text : str
         """
         return text_of(self, alpha)
-
-    def summary_frame(self, alpha=0.05):
-        """Return a table of the estimates as a DataFrame; needs pandas.
-
-        Parameters
-        ----------
-        alpha : float in (0, 1), default=0.05
-            Of the intervals.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Rows by (class, feature), in the order of ``params.ravel()``; columns "coef",
-            "std err", "z", "P>|z|", and the lower and upper ends of the intervals.
-        """
-        return frame_of(self, alpha)

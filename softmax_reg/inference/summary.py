@@ -1,4 +1,4 @@
-"""Tables of an `InferenceResult`: text, and a DataFrame."""
+"""Tables of estimates: text of an `InferenceResult`, and DataFrames."""
 
 import numpy as np
 
@@ -16,19 +16,21 @@ _OF_TYPE = {
 def _columns(result, alpha):
     """Return the names and the flat values of the table's columns."""
     ends = result.conf_int(alpha)
-    names = "coef", "std err", "z", "P>|z|", f"[{alpha / 2:.3g}", f"{1 - alpha / 2:.3g}]"
-    values = (result.params, result.bse, result.zvalues, result.pvalues, ends[..., 0],
+    names = (result._name_of_estimates, "std err", "z", "P>|z|", f"[{alpha / 2:.3g}",
+             f"{1 - alpha / 2:.3g}]")
+    values = (result._estimates, result.bse, result.zvalues, result.pvalues, ends[..., 0],
               ends[..., 1])
     return names, [value.ravel() for value in values]
 
 
 def frame_of(result, alpha):
-    """Return the table as a pandas DataFrame; see `InferenceResult.summary_frame`."""
+    """Return the table as a pandas DataFrame; see `EstimateTable.summary_frame`."""
     try:
         import pandas as pd
     except ImportError:
         raise ImportError(
-            "summary_frame needs pandas: python -m pip install pandas. summary() does without."
+            "summary_frame needs pandas: python -m pip install pandas. The attributes, and "
+            "InferenceResult.summary(), do without."
         ) from None
     names, values = _columns(result, alpha)
     index = pd.MultiIndex.from_product(

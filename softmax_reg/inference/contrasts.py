@@ -1,0 +1,217 @@
+"""Estimates in the parameters of the computation, and rows to compute probabilities of.
+
+These are the contrasts of all classes but the first against the first, on columns shifted to the
+means of the fit. So rounding does not grow with the means, and every coding of the user's
+parameters gives the same numbers.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ..functional import log_softmax
+from ..rows.device_input import is_on_device
+from ..rows.row_blocks import RowBlocks
+
+
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """Estimates, and the names that X and offsets of new rows are checked against.
+
+    Attributes
+    ----------
+    theta : (n_classes - 1, m)
+        A row (W_1, ..., W_p, c) for each class but the first, without c if there is no intercept.
+    covariance : (t, t)
+        Of ``theta.ravel()``.
+    shift : (n_features,)
+        Subtracted from the columns of X.
+    features : tuple of str
+    has_offset : bool
+    """
+
+    theta: np.ndarray
+    covariance: np.ndarray
+    shift: np.ndarray
+    features: tuple
+    has_offset: bool
+
+    def __post_init__(self):
+        """Make the arrays read-only."""
+        for array in (self.theta, self.covariance, self.shift):
+            array.flags.writeable = False
+
+    @property
+    def n_classes(self):
+        """Number of classes, the first among them."""
+        return len(self.theta) + 1
+
+    @property
+    def slopes(self):
+        """Coefficients of all classes, (n_classes, n_features), of the first class zeros."""
+        slopes = self.theta[:, :len(self.features)]
+        return np.vstack([np.zeros(slopes.shape[1]), slopes])
+
+    def design(self, columns):
+        """Return [x - shift, 1], (n, m), of some rows; without 1 if there is no intercept."""
+        out = np.ones((len(columns), self.theta.shape[1]))
+        np.subtract(columns, self.shift, out=out[:, :columns.shape[1]])
+        return out
+
+    def logits(self, design, offset=0.0):
+        """Return logits of all classes, (n, n_classes), 0 for the first; plus the offset."""
+        out = np.zeros((len(design), self.n_classes))
+        out[:, 1:] = design @ self.theta.T
+        return out + offset
+
+
+class NewRows(NamedTuple):
+    """Checked rows: not those of the fit, or not all of them.
+
+    Attributes
+    ----------
+    X : array or CSR of shape (n_samples, n_features)
+    offset : (n_samples, n_classes) float64, or None
+    weight : (n_samples,), with a sum of 1
+    """
+
+    X: np.ndarray
+    offset: np.ndarray | None
+    weight: np.ndarray
+
+    def blocks(self, n_block):
+        """Yield (slice, columns in float64, offset or 0.0, weights) of `n_block` rows at most."""
+        n_samples = self.X.shape[0]
+        for start in range(0, n_samples, n_block):
+            some = slice(start, min(start + n_block, n_samples))
+            columns = self.X[some]
+            columns = columns.toarray() if sparse.issparse(columns) else columns
+            columns = np.asarray(columns, dtype=np.float64)
+            if not np.isfinite(columns).all():
+                raise ValueError("X must be finite, got NaN or infinity.")
+            yield some, columns, 0.0 if self.offset is None else self.offset[some], \
+                self.weight[some]
+
+    def mean(self, n_block):
+        """Return `NewRows` of the one weighted mean row."""
+        columns = sum(weight @ columns for _, columns, _, weight in self.blocks(n_block))
+        offset = None if self.offset is None else (self.weight @ self.offset)[np.newaxis]
+        return NewRows(columns[np.newaxis], offset, np.ones(1))
+
+
+def new_rows(contrasts, X, offset=None, sample_weight=None):
+    """Check X, its offset and weights.
+
+    Parameters
+    ----------
+    contrasts : Contrasts
+    X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+    offset : array-like of shape (n_samples, n_classes), with two classes also (n_samples,)
+    sample_weight : array-like of shape (n_samples,), or None
+
+    Returns
+    -------
+    NewRows
+
+    Raises
+    ------
+    ValueError
+    """
+    if X is None or isinstance(X, RowBlocks) or is_on_device(X) or hasattr(X, "dask"):
+        what = "none: a result holds no data" if X is None else type(X).__name__
+        raise ValueError(f"X must be rows in memory, as an array or sparse matrix, got {what}.")
+    _check_names(getattr(X, "columns", None), contrasts.features)
+    X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
+    if X.ndim != 2 or X.shape[1] != len(contrasts.features) or not X.shape[0]:
+        raise ValueError(
+            f"X must have shape (n_samples, {len(contrasts.features)}), the columns of the fit, "
+            f"got {X.shape}."
+        )
+    n_samples = X.shape[0]
+    weight = np.ones(n_samples)
+    if sample_weight is not None:
+        weight = np.array(sample_weight, dtype=np.float64)
+    if weight.shape != (n_samples,) or not (
+        np.isfinite(weight).all() and (weight >= 0).all() and weight.any()
+    ):
+        raise ValueError(
+            f"sample_weight must be finite and non-negative, not all zero, of shape "
+            f"({n_samples},), got shape {weight.shape}."
+        )
+    weight /= weight.max()
+    return NewRows(X, _checked_offset(contrasts, n_samples, offset), weight / weight.sum())
+
+
+def _check_names(columns, features):
+    """Raise a ValueError if X has names of columns, and other ones than the fit."""
+    if columns is None or features == tuple(f"x{j}" for j in range(len(features))):
+        return
+    names = tuple(map(str, columns))
+    if names != features:
+        raise ValueError(
+            f"The columns of X must be those of the fit, {list(features)}, got {list(names)}."
+        )
+
+
+def _checked_offset(contrasts, n_samples, offset):
+    """Return an offset as (n_samples, n_classes), or None."""
+    if (offset is not None) != contrasts.has_offset:
+        raise ValueError(
+            "The model was fitted with an offset: pass one for these rows." if offset is None else
+            "The model was fitted without an offset and takes none."
+        )
+    if offset is None:
+        return None
+    offset = np.asarray(offset, dtype=np.float64)
+    n_classes = contrasts.n_classes
+    if n_classes == 2 and offset.shape in ((n_samples,), (n_samples, 1)):
+        offset = np.column_stack([np.zeros(n_samples), offset])
+    if offset.shape != (n_samples, n_classes) or not np.isfinite(offset).all():
+        raise ValueError(
+            f"offset must be finite, of shape ({n_samples}, {n_classes}), got {offset.shape}."
+        )
+    return offset
+
+
+def positions_of(columns, features, name):
+    """Return the positions of columns that are given by index or name, in the order given.
+
+    Parameters
+    ----------
+    columns : int, str, or sequence of these
+    features : sequence of str
+    name : str
+        Of the argument, for messages.
+
+    Raises
+    ------
+    ValueError
+        If a column is not there, or named twice.
+    """
+    if isinstance(columns, (int, np.integer, str)):
+        columns = [columns]
+    found = []
+    for column in columns:
+        is_name = isinstance(column, str)
+        if is_name and column in features:
+            found.append(list(features).index(column))
+        elif isinstance(column, (int, np.integer)) and not isinstance(column, bool) and (
+            0 <= column < len(features)
+        ):
+            found.append(int(column))
+        else:
+            raise ValueError(
+                f"{name} must hold names or indices from 0 of the columns {list(features)[:20]}, "
+                f"got {column!r}."
+            )
+    if len(set(found)) < len(found):
+        raise ValueError(f"{name} names a column twice: {list(columns)}.")
+    return found
+
+
+def proba_of(logits):
+    """Return (probabilities, their logarithms)."""
+    log_proba = log_softmax(logits)
+    return np.exp(log_proba), log_proba

@@ -1,0 +1,61 @@
+"""What all tables of estimates share: z values, p-values, intervals and a DataFrame."""
+
+import numpy as np
+from scipy.stats import norm
+
+from .summary import frame_of
+
+
+def check_alpha(alpha):
+    """Raise a ValueError unless alpha is between 0 and 1."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must be between 0 and 1, got {alpha!r}.")
+
+
+class EstimateTable:
+    """Tests and intervals of `_estimates` and `bse`, arrays of the same shape."""
+
+    @property
+    def zvalues(self):
+        """Estimates over their standard errors."""
+        with np.errstate(divide="ignore", invalid="ignore"):    # fewer clusters than parameters
+            return self._estimates / self.bse
+
+    @property
+    def pvalues(self):
+        """Two-sided p-values of the normal approximation, that an estimate is 0."""
+        return 2 * norm.sf(np.abs(self.zvalues))
+
+    def conf_int(self, alpha=0.05):
+        """Return intervals of the normal approximation.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            The intervals cover with a probability of about 1 - alpha.
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_rows, n_columns, 2)
+            Lower and upper ends.
+        """
+        check_alpha(alpha)
+        half = norm.isf(alpha / 2) * self.bse
+        return np.stack([self._estimates - half, self._estimates + half], axis=-1)
+
+    def summary_frame(self, alpha=0.05):
+        """Return a table of the estimates as a DataFrame; needs pandas.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            Of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows by (class, feature), row by row of the estimates; columns with the estimate
+            ("coef", or the kind of a marginal effect), "std err", "z", "P>|z|", and the lower
+            and upper ends of the intervals.
+        """
+        return frame_of(self, alpha)
