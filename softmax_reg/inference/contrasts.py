@@ -15,6 +15,12 @@ from ..functional import log_softmax
 from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
 
+# Number of entries of the largest array of a block, 256 KiB, which fits in a core's cache: 4 times
+# as fast as 8 MiB for 20 columns and 5 classes.
+_BLOCK_SIZE = 2**15
+# Least number of rows in a block: fewer make products of matrices slow.
+_LEAST_ROWS = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Contrasts:
@@ -81,9 +87,14 @@ class NewRows(NamedTuple):
     offset: np.ndarray | None
     weight: np.ndarray
 
-    def blocks(self, n_block):
-        """Yield (slice, columns in float64, offset or 0.0, weights) of `n_block` rows at most."""
+    def blocks(self, width):
+        """Yield (slice, columns in float64, offset or 0.0, weights) of blocks of rows.
+
+        width : int
+            Number of entries for each row in the largest array of the caller.
+        """
         n_samples = self.X.shape[0]
+        n_block = max(_LEAST_ROWS, _BLOCK_SIZE // width)
         for start in range(0, n_samples, n_block):
             some = slice(start, min(start + n_block, n_samples))
             columns = self.X[some]
@@ -94,9 +105,10 @@ class NewRows(NamedTuple):
             yield some, columns, 0.0 if self.offset is None else self.offset[some], \
                 self.weight[some]
 
-    def mean(self, n_block):
+    def mean(self):
         """Return `NewRows` of the one weighted mean row."""
-        columns = sum(weight @ columns for _, columns, _, weight in self.blocks(n_block))
+        blocks = self.blocks(self.X.shape[1])
+        columns = sum(weight @ columns for _, columns, _, weight in blocks)
         offset = None if self.offset is None else (self.weight @ self.offset)[np.newaxis]
         return NewRows(columns[np.newaxis], offset, np.ones(1))
 

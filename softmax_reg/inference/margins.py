@@ -21,11 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..parallel.blas import one_blas_thread
 from .contrasts import positions_of, proba_of
 from .table import EstimateTable
 
-# Number of entries of the largest array of a block, 8 MiB.
-_BLOCK_SIZE = 2**20
 KINDS = ("dydx", "eyex", "dyex", "eydx")
 PLACES = ("overall", "mean")
 
@@ -120,15 +119,15 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
             f"kind={kind!r} does not exist for dummies {[features[j] for j in dummies]}: no "
             "logarithm of 0. Use kind='dydx' or 'eydx', or dummy=()."
         )
-    largest = contrasts.n_classes * (max(contrasts.n_classes, len(features)) + 1)
-    n_block = max(1, _BLOCK_SIZE // largest)
     if at == "mean":
-        rows = rows.mean(n_block)
+        rows = rows.mean()
+    width = contrasts.n_classes * (max(contrasts.n_classes, len(features)) + 1)
     sums = _Sums(contrasts, kind)
-    for _, columns, offset, weight in rows.blocks(n_block):
-        sums.add_slopes(columns, offset, weight)
-        for j in dummies:
-            sums.add_change(j, columns, offset, weight)
+    with one_blas_thread():    # on small blocks, threads wait for each other
+        for _, columns, offset, weight in rows.blocks(width):
+            sums.add_slopes(columns, offset, weight)
+            for j in dummies:
+                sums.add_change(j, columns, offset, weight)
     effects, jacobian = sums.finished(dummies)
     variance = np.einsum("at,at->a", jacobian @ contrasts.covariance, jacobian)
     return MarginalEffects(

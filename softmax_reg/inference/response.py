@@ -1,6 +1,7 @@
 """Methods of `InferenceResult` on probabilities of rows."""
 
 from .contrasts import new_rows
+from .intervals import intervals_at, proba_of_params
 from .margins import effects_at
 
 
@@ -50,3 +51,61 @@ class ProbabilityMethods:
         """
         rows = new_rows(self.contrasts, X, offset, sample_weight)
         return effects_at(self.contrasts, rows, self.classes, at, kind, dummy)
+
+    def predict(self, params=None, X=None, *, offset=None):
+        """Compute the probability of each class in rows, for these or other parameters.
+
+        Parameters
+        ----------
+        params : array-like of shape (n_rows, n_columns) or (params.size,), default=None
+            In the coding of `params`; None for the estimates.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Must be given; it comes second as in statsmodels.
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Needed if the model was fitted with one, and only then.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes), float64
+            Columns in the order of `classes`.
+        """
+        rows = new_rows(self.contrasts, X, offset)
+        return proba_of_params(self.contrasts, rows, params, self.classes, self.reference)
+
+    def prediction_interval(self, X, alpha=0.05, *, offset=None):
+        """Compute intervals of the probability of each class in rows.
+
+        They are intervals of the parameter "probability", not of future labels, one at a time:
+        of the log-odds of the class against all others by the delta method, then transformed.
+        Takes n_samples ``params.size``^2 flops.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        alpha : float in (0, 1), default=0.05
+            Each interval covers with a probability of about 1 - alpha.
+        offset : array-like of shape (n_samples, n_classes) or (n_samples,), default=None
+            Needed if the model was fitted with one, and only then.
+
+        Returns
+        -------
+        PredictionInterval
+            Named tuple (proba, lower, upper, log_odds, bse), each of shape
+            (n_samples, n_classes); `bse` are the standard errors of the log-odds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> X = X[:, :2]
+        >>> result = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X, y).inference(X, y)
+        >>> found = result.prediction_interval(X[18:20])
+        >>> np.stack([found.lower, found.proba, found.upper])[:, :, 1].round(3)
+        array([[0.001, 0.866],
+               [0.003, 0.917],
+               [0.009, 0.95 ]])
+        """
+        rows = new_rows(self.contrasts, X, offset)
+        return intervals_at(self.contrasts, rows, alpha)

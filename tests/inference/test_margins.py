@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.stats import norm
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg.inference import MarginalEffects, margins
+from softmax_reg.inference import MarginalEffects, contrasts, margins
 
 from .test_covariances import N, fitted, raw_problem
 
@@ -85,7 +85,7 @@ def errors_by_differences(result, effects_of):
 def test_effects_and_errors_are_those_of_differences(
     kind, n_classes, fit_intercept, weighted, at, monkeypatch
 ):
-    """Differences of probabilities in x, and of these in the parameters; blocks of 7 rows."""
+    """Differences of probabilities in x, and of these in the parameters; in blocks."""
     X, y = problem(n_classes)
     rng = np.random.default_rng(1)
     weight = rng.integers(0, 4, N).astype(float) if weighted else None
@@ -93,7 +93,7 @@ def test_effects_and_errors_are_those_of_differences(
     dummies = () if kind.endswith("ex") else (3,)
     model = fitted(X, y, weight, offset, fit_intercept=fit_intercept)
     result = model.inference(X, y, weight, offset=offset, reference=0)
-    monkeypatch.setattr(margins, "_BLOCK_SIZE", 7 * n_classes * 5)
+    monkeypatch.setattr(contrasts, "_BLOCK_SIZE", 1)    # blocks of 64 rows
     found = result.marginal_effects(
         X, offset=offset, sample_weight=weight, at=at, kind=kind, dummy=dummies
     )
