@@ -8,7 +8,7 @@ import pytest
 
 import softmax_reg
 from softmax_reg import SoftmaxRegression
-from softmax_reg.inference import InferenceResult, MarginalEffects
+from softmax_reg.inference import InferenceResult, MarginalEffects, compare
 from softmax_reg.rows.base import CPU_RATES
 from softmax_reg.solvers.costs import MAX_NEWTON_SIZE, formulas
 
@@ -40,7 +40,7 @@ def documented(obj, section="Parameters"):
 
 @pytest.mark.parametrize(
     "obj",
-    [*(o for o in PUBLIC if not isinstance(o, type)), *CLASSES,
+    [*(o for o in PUBLIC if not isinstance(o, type)), compare, *CLASSES,
      *sorted(METHODS, key=lambda method: method.__qualname__)],
     ids=lambda obj: obj.__qualname__,
 )
@@ -64,7 +64,7 @@ def test_documented_attributes_are_the_fitted_ones():
 
 
 @pytest.mark.parametrize(
-    "obj", [*PUBLIC, InferenceResult, MarginalEffects], ids=lambda obj: obj.__name__
+    "obj", [*PUBLIC, InferenceResult, MarginalEffects, compare], ids=lambda obj: obj.__name__
 )
 def test_public_names_have_docstrings(obj):
     """A first line, and for functions and estimators an example."""

@@ -8,15 +8,15 @@ from ..rows.device_input import in_kind_of
 from ..solvers import choose_solver, expectation
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
+from .inferential import InferentialMethods
 from .offsets import with_offset
 from .online import OF_STREAM, OnlineLearner
 from .outcome import warn_of_outcome, warn_of_weightless
 from .parameters import CONSTRAINTS, problem_options
-from .standard_errors import inference_of
 from .validation import check_training_data, check_warm_start
 
 
-class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
+class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifier):
     """Multinomial (softmax) logistic regression with a certified optimum.
 
     Minimises, over coef_ W and intercept_ b,
@@ -244,74 +244,6 @@ class SoftmaxRegression(OnlineLearner, LinearSoftmaxClassifier):
         data = with_offset(data, offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return self._fit(data, Problem, metadata, in_kind_of(X))
-
-    def inference(
-        self, X, y, sample_weight=None, *, offset=None, cov_type="nonrobust", groups=None,
-        reference=None,
-    ):
-        """Compute standard errors, tests and intervals of the fitted model.
-
-        X, y, weights and offset are those of `fit`: the gradient has to be zero on them. Without
-        a penalty (C=np.inf) the estimates are those of maximum likelihood. With an L2 penalty
-        they are shrunken, and `cov_type` says in which sense errors are meant. Other penalties,
-        bounds, `label_smoothing` and `class_weight` are refused. The Hessian takes a pass of
-        n_samples t^2 flops, and a few arrays of t^2 numbers, for the
-        t = (n_classes - 1) (n_features + 1) parameters.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Robust covariances need it in memory on the host.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Labels, or counts: a row of counts is as many observations, as if each had a row.
-        sample_weight : array-like of shape (n_samples,) or float, default=None
-            Frequencies: a weight of 2 is two equal rows, for `nobs` and all `cov_type` alike.
-            For probability (survey) weights use cov_type="cluster", with
-            ``groups=np.arange(n_samples)`` if rows are independent; its errors do not change
-            with a factor of all weights. `nobs`, likelihoods and criteria then mean nothing.
-        offset : array-like, default=None
-            As in `fit`; needed if the model was fitted with one.
-        cov_type : str, default="nonrobust"
-            Without a penalty: "nonrobust", the inverse Hessian of the log-likelihood; "HC0", the
-            sandwich of scores of rows, valid if the model is wrong; "HC1", times n / (n - t);
-            "cluster", the sandwich of scores of `groups`, times G / (G - 1) for G groups of
-            positive weight. With one: "bayes", the inverse Hessian of the penalised
-            log-likelihood (Laplace's approximation); "frequentist", the covariance of the
-            shrunken estimates around their mean, without their bias.
-        groups : array-like of shape (n_samples,), default=None
-            Cluster of each row, for cov_type="cluster"; not the groups of features of a fit.
-        reference : label, default=None
-            Class of `classes_` that the parameters are contrasts against. None: the
-            parameters are `coef_` and `intercept_`.
-
-        Returns
-        -------
-        softmax_reg.inference.InferenceResult
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        ValueError
-            If an argument or parameter is refused; if there is no unique optimum (separable
-            classes, collinear or constant columns); if the model is not at its optimum for
-            these data; or if there are more than 8192 parameters.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If an estimate may be off its optimum by more than a tenth of a standard error.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.datasets import load_breast_cancer
-        >>> X, y = load_breast_cancer(return_X_y=True)
-        >>> model = SoftmaxRegression(C=np.inf).fit(X[:, :2], y)
-        >>> model.inference(X[:, :2], y).bse.round(4)
-        array([[1.7739, 0.1015, 0.0371]])
-        """
-        return inference_of(self, X, y, sample_weight, offset, cov_type, groups, reference)
 
     def _fit(self, data, problem_type, metadata, in_kind):
         """Fit to validated data.
