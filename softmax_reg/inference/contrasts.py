@@ -195,7 +195,7 @@ def positions_of(columns, features, name):
     columns : int, str, or sequence of these
     features : sequence of str
     name : str
-        Of the argument, for messages.
+        Name of the argument, for messages.
 
     Raises
     ------

@@ -20,9 +20,9 @@ class Information:
     Attributes
     ----------
     hessian : (t, t)
-        Of the mean loss, without the penalty.
+        Hessian of the mean loss, without the penalty.
     factor : HessianTransform
-        Of the mean loss with the penalty.
+        Factor of the Hessian of the mean loss with the penalty.
     newton_decrement : float
         sqrt(S g' H^-1 g) for the gradient g and Hessian H of the mean loss with the penalty and
         the total weight S. To second order, no estimate is further from the optimum than this

@@ -42,7 +42,7 @@ class MarginalEffects(EstimateTable):
     bse : ndarray of shape (n_classes, n_features)
         Standard errors of `effects`, by the delta method. X is taken as given.
     class_names, feature_names : tuples
-        Of the rows and columns.
+        Names of the rows and columns of `effects`.
     at, kind : str
         As in `marginal_effects`.
     dummy : tuple of str

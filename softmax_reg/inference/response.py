@@ -75,9 +75,9 @@ class ProbabilityMethods:
     def prediction_interval(self, X, alpha=0.05, *, offset=None):
         """Compute intervals of the probability of each class in rows.
 
-        They are intervals of the parameter "probability", not of future labels, one at a time:
-        of the log-odds of the class against all others by the delta method, then transformed.
-        Takes n_samples ``params.size``^2 flops.
+        Each interval is one of the probability, not of future labels, and holds for itself: it is
+        computed for the log-odds of the class against all others, by the delta method, and then
+        transformed. The cost is n_samples ``params.size``^2 flops.
 
         Parameters
         ----------

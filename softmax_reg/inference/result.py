@@ -54,7 +54,7 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     covariance : ndarray of shape (params.size, params.size)
         What `cov_params` returns.
     class_names, feature_names : tuples
-        Of the rows and columns. With a reference, its row is left out.
+        Names of the rows and columns of `params`; the reference class has no row.
     reference : label or None
         Class that rows are contrasts against; None for the coding that sums to zero.
     cov_type : str
@@ -64,8 +64,8 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         Log-likelihood in nats, without the penalty: of counts without the multinomial
         coefficient.
     llnull : float
-        That of the model with intercepts and offsets alone; without an intercept, of offsets
-        alone.
+        Log-likelihood of the model with intercepts and offsets alone; without an intercept, of
+        offsets alone.
     nobs : float
         Number of observations: the sum of the weights, each times the sum of the row's counts.
     n_clusters : int or None
@@ -281,7 +281,7 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         Parameters
         ----------
         alpha : float in (0, 1), default=0.05
-            Of the intervals.
+            1 minus the coverage of the intervals.
 
         Returns
         -------

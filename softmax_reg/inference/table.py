@@ -49,7 +49,7 @@ class EstimateTable:
         Parameters
         ----------
         alpha : float in (0, 1), default=0.05
-            Of the intervals.
+            1 minus the coverage of the intervals.
 
         Returns
         -------
