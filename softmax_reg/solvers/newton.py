@@ -55,14 +55,16 @@ def newton(objective, point, monitor, carry=None):
             hessian = objective.evaluate(point.theta, with_hessian=True).hessian
         point = point._replace(hessian=None)    # its memory is needed
         fill_null_space(hessian, objective.free_shifts)
+        is_flat = np.any(point.grad.ravel()[hessian.diagonal() <= 0])
         step, is_exact = _newton_step(objective, point, hessian)
         del hessian
         if step is None:
             return point, False, carry
         slope = inner(point.grad, step)
-        # The size of the slope, not its sign, shows an optimum: rounding may make it positive.
-        half_decrement = abs(slope) / 2
-        monitor.newton_decrement(point, half_decrement, step, is_exact)
+        # The size of the slope, not its sign, shows an optimum: rounding may make it positive. A
+        # gradient without curvature, where all rows are saturated, promises any decrease.
+        half_decrement = np.inf if is_flat else abs(slope) / 2
+        monitor.newton_decrement(point, half_decrement, step, is_exact and not is_flat)
         if monitor.status == "separable":
             break
         new = None

@@ -12,7 +12,7 @@ from ..solvers.newton import newton, newton_cg
 from .dual import LogitObjective, dual_flops, minimise_dual
 from .terms import NewClasses, Past
 
-# Predicted decrease, relative to the value after it, below which a Newton step is the last.
+# Decrease, relative to the value after it, below which a Newton step is the last.
 # Largest number of steps.
 _ENOUGH = 1e-9
 _MAX_STEPS = 100
@@ -27,8 +27,8 @@ _MAX_DUAL_NUMBERS = 2**22
 # accepted as rounding.
 _AGREEMENT = 1e-8
 _OVERFLOW = (
-    "X or sample_weight holds values whose products overflow float64. Scale them down, or leave "
-    "out columns that hold no measurements."
+    "X, offset or sample_weight holds values whose products overflow float64. Scale them down, or "
+    "leave out columns that hold no measurements."
 )
 _NO_OPTIMUM = (
     "penalty_factor=0 leaves the rows so far without an optimum, because unpenalised coefficients "
@@ -37,21 +37,23 @@ _NO_OPTIMUM = (
 
 
 class LastStep:
-    """Monitor of a batch: a solver ends after a step whose predicted decrease is small.
+    """Monitor of a batch: a solver ends after a step whose decrease is small.
 
-    The methods are those of `solvers.Monitor` that Newton's methods call.
+    The predicted decrease must be small, and the actual one too: where all rows are saturated,
+    due to offsets say, the Hessian is zero and predicts nothing. The methods are those of
+    `solvers.Monitor` that Newton's methods call.
 
     Parameters
     ----------
     enough : float
-        Predicted decrease, relative to the value after it, below which a step is the last.
+        Decrease, relative to the value after it, below which a step is the last.
     max_steps : int
 
     Attributes
     ----------
     excess : float
-        Decrease predicted for the last step, or for the one that was not found, relative to the
-        value where the solver ended; 0 where it converged.
+        Decrease by the last step, or predicted for it or for the one that was not found,
+        whichever is larger, relative to the value where the solver ended; 0 where it converged.
     """
 
     tol = 0.0    # so that `newton` takes no step for the last, and computes every Hessian
@@ -59,6 +61,7 @@ class LastStep:
     def __init__(self, enough, max_steps):
         self._enough, self._steps_left = enough, max_steps
         self.status, self.excess = None, 0.0
+        self._last = 0.0
 
     def wants_more(self, point, polish=False):
         """Tell whether another step should start from `point`."""
@@ -70,15 +73,21 @@ class LastStep:
     def iterated(self, previous, point, half_decrement):
         """Count a step whose predicted decrease was `half_decrement`."""
         self._steps_left -= 1
-        if half_decrement <= self._enough * point.value:
+        self._last = max(half_decrement, previous.value - point.value)
+        if self._last <= self._enough * point.value:
             self.status = "converged"
         elif self._steps_left == 0:
-            self.status, self.excess = "max_iter", half_decrement / point.value
+            self._ended("max_iter", point)
 
     def stalled(self, point, half_decrement):
         """Record that no further step was found; return True, which ends the solver."""
-        self.status, self.excess = "stalled", half_decrement / point.value
+        self._last = max(half_decrement, self._last)
+        self._ended("stalled", point)
         return True
+
+    def _ended(self, status, point):
+        # The value is not negative, and falls by no more than itself.
+        self.status, self.excess = status, min(self._last, point.value) / point.value
 
 
 class Batch(NamedTuple):

@@ -1,9 +1,12 @@
 """`partial_fit` with distributions, counts, smoothed labels and offsets."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
 from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.streaming import posterior
@@ -162,6 +165,25 @@ def test_a_stream_with_offsets_ends_close_to_a_fit(form):
     best, found = (value(m, X, T, weight, offset, 1.0) for m in (fitted, model))
     assert best < found < 1.05 * best
     assert model.score(X, T, weight, offset) > model.score(X, T, weight, np.zeros((300, 3)))
+
+
+@pytest.mark.parametrize("spread", [1e6, 1e9])
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_offsets_that_saturate_every_row_are_fitted_or_warned_of(n_classes, spread):
+    """Hessians are zero between the kinks of such an objective, and predict no decrease."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        X, offset = rng.standard_normal((40, 2)), spread * rng.standard_normal((40, n_classes))
+        y = np.arange(40) % n_classes
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model = SoftmaxRegression().partial_fit(X, y, range(n_classes), offset=offset)
+            fitted = SoftmaxRegression(tol=1e-9).fit(X, y, offset=offset)
+        texts = [str(warning.message) for warning in caught]
+        assert all("failed to converge" in text for text in texts)
+        targets = np.eye(n_classes)[y]
+        found, best = (value(m, X, targets, np.ones(40), offset, 1.0) for m in (model, fitted))
+        assert found <= best * (1 + 1e-6) or any("partial_fit" in text for text in texts)
 
 
 @pytest.mark.parametrize("with_offset", [True, False])
