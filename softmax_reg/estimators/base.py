@@ -23,6 +23,7 @@ from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
 from .offsets import joined
 from .prediction import predictions
+from .replaced_parameters import refuse_replaced, with_advice
 from .targets import are_distributions, share_right
 from .validation import check_sample_weight
 
@@ -32,6 +33,33 @@ _ELSEWHERE = ("liblinear", "sag", "saga")
 
 class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Predictions of a model with `coef_`, `intercept_` and `classes_`."""
+
+    def __init_subclass__(cls, **options):
+        """Let constructors say what to use in place of parameters of `LogisticRegression`."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_advice(cls.__init__)
+
+    def set_params(self, **params):
+        """Set parameters of the estimator.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; for those of `LogisticRegression` with what to use
+            instead.
+        """
+        refuse_replaced(type(self), params, ValueError)
+        return super().set_params(**params)
 
     def _validate_params(self):
         if isinstance(self.solver, str) and self.solver in _ELSEWHERE:
