@@ -5,7 +5,6 @@ files, which may be larger than memory), fits `DaskSoftmaxRegression`, and compa
 fit: objective, certificate, labels. With your cluster, give the address of its scheduler.
 
     python -m pip install '.[dask]' && python examples/dask_cluster.py [--partitions 7]
-    python -m pip install 'dask[dataframe]'
     python examples/dask_cluster.py --parquet FOLDER --target COLUMN [--scheduler ADDRESS]
 """
 

@@ -1,6 +1,6 @@
 """`DaskSoftmaxRegression`: the same model on the rows of a Dask cluster.
 
-Needs the extra ``dask``: ``python -m pip install 'softmax_reg[dask]'``.
+Needs dask and distributed (extra ``dask``).
 """
 
 import copy
@@ -14,7 +14,8 @@ try:
     from distributed import default_client
 except ImportError as error:
     raise ImportError(
-        "softmax_reg.dask needs dask and distributed: python -m pip install 'softmax_reg[dask]'."
+        "softmax_reg.dask needs dask and distributed: python -m pip install 'dask[array]' "
+        "distributed."
     ) from error
 
 from .estimators.partitions import check_partitions

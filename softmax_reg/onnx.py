@@ -1,6 +1,6 @@
 """Conversion to ONNX: after `register`, skl2onnx converts our estimators, in pipelines too.
 
-Needs the extra ``onnx``: ``python -m pip install 'softmax_reg[onnx]'``.
+Needs skl2onnx (extra ``onnx``, which brings onnxruntime too).
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def register():
         from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
     except ImportError:
         raise ImportError(
-            "Conversion to ONNX needs skl2onnx: python -m pip install 'softmax_reg[onnx]'."
+            "Conversion to ONNX needs skl2onnx: python -m pip install skl2onnx."
         ) from None
     for estimator in (SoftmaxRegression, SoftmaxRegressionCV):
         update_registered_converter(

@@ -13,7 +13,10 @@ ROWS_A_BLOCK = 4 if IS_SIMULATED else 128
 # Least number of blocks of a launch: Numba warns of fewer, and blocks without rows return at once.
 _LEAST_BLOCKS = 1 if IS_SIMULATED else 128
 # Installation commands for error messages.
-_HOW = "python -m pip install 'softmax_reg[cuda12]', or 'softmax_reg[cuda13]' with CUDA 13"
+_HOW = (
+    "python -m pip install 'cupy-cuda12x[ctk]' 'numba-cuda[cu12]', or with CUDA 13 "
+    "'cupy-cuda13x[ctk]' 'numba-cuda[cu13]'"
+)
 
 
 def array_module():

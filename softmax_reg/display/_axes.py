@@ -22,7 +22,7 @@ def _pyplot(caller):
         import matplotlib.pyplot as pyplot
     except ImportError:
         raise ImportError(
-            f"{caller}.plot needs matplotlib: python -m pip install 'softmax_reg[plot]'."
+            f"{caller}.plot needs matplotlib: python -m pip install matplotlib."
         ) from None
     return pyplot
 
