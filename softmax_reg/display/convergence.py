@@ -14,8 +14,9 @@ class ConvergenceDisplay:
 
     Parameters
     ----------
-    history : structured ndarray
-        Fields iteration, seconds, objective and gap, as `history_` of `SoftmaxRegression`.
+    history : dict of ndarrays
+        "iteration", "objective", "gap", and "seconds" unless the model was pickled or copied, as
+        `history_` of `SoftmaxRegression`.
     estimator_name : str, default=None
         Prefix of the legend's labels.
 
@@ -98,15 +99,22 @@ class ConvergenceDisplay:
         name = self.estimator_name if name is None else name
         prefix = f"{name}: " if name else ""
         history = self.history
-        reached = history["objective"][-1] if len(history) else 1.0
+        try:
+            places = history[x]
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"x={x!r} is not in the history: a pickle or copy of a model has no seconds. "
+                "Use x='iteration'."
+            ) from None
+        reached = history["objective"][-1] if len(history["objective"]) else 1.0
         # A logarithmic axis cannot show 0, nor the infinite gap of a fit without a certificate.
         gaps = _positive(history["gap"] / reached)
         left = _positive(history["objective"] / reached - 1)
         style = {"marker": ".", **line_kw}
-        certified, = ax.plot(history[x], gaps, label=f"{prefix}duality gap (certified)", **style)
+        certified, = ax.plot(places, gaps, label=f"{prefix}duality gap (certified)", **style)
         style = {"linestyle": "--", "color": certified.get_color(), **style}
         observed, = ax.plot(
-            history[x], left, label=f"{prefix}above the last objective", **style
+            places, left, label=f"{prefix}above the last objective", **style
         )
         ax.set(xlabel=_X_LABELS[x], ylabel="relative to the objective", yscale="log")
         ax.xaxis.get_major_locator().set_params(integer=x == "iteration")

@@ -69,6 +69,14 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             )
         super()._validate_params()
 
+    def __getstate__(self):
+        """Return the state to pickle: without seconds, which differ between equal fits."""
+        state = dict(super().__getstate__())
+        if isinstance(state.get("history_"), dict):
+            history = state["history_"].items()
+            state["history_"] = {name: of_name for name, of_name in history if name != "seconds"}
+        return state
+
     def __setstate__(self, state):
         """Restore a pickled model, with defaults for parameters that it lacks."""
         # A model pickled by an older version lacks the parameters that were added since.

@@ -124,9 +124,9 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         Passes over the rows, of any kind.
     solver_ : str
         The solver that ended the fit.
-    history_ : structured ndarray
-        Fields iteration, seconds, objective and gap: an entry for the start, and one after
-        each iteration.
+    history_ : dict of ndarrays
+        "iteration", "seconds", "objective" and "gap": an entry for the start, and one after
+        each iteration. Pickles and copies leave out the seconds, so that equal fits are equal.
     weight_seen_ : float
         Sum of the weights of all rows so far, of a row of y of shape (n_samples, n_classes) times
         the sum of its entries. Only after `partial_fit`, which sets none of the attributes from
@@ -296,7 +296,7 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             "n_iter_": np.array([fit.n_iter], dtype=np.int32),
             "n_evaluations_": fit.n_evaluations,
             "solver_": fit.solver,
-            "history_": fit.history,
+            "history_": {name: fit.history[name].copy() for name in fit.history.dtype.names},
         }
         progress.close(fitted)
         warn_of_weightless(data.classes[problem.weightless], self.fit_intercept)

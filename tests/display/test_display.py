@@ -1,9 +1,11 @@
 """Displays hold the values of the model, draw them, and refuse what they cannot draw."""
 
 import itertools
+import pickle
 import sys
 import time
 
+import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -68,6 +70,18 @@ def test_convergence_draws_the_history(model, x):
     assert display.ax_.get_yscale() == "log"
     assert gaps.get_label().startswith("SoftmaxRegression, lbfgs: ")
     display.figure_.canvas.draw()
+
+
+def test_a_copy_has_no_seconds_to_draw(model, iris):
+    """Equal fits have equal pickles, so that caches recognise them."""
+    copy = pickle.loads(pickle.dumps(model))
+    assert set(model.history_) - set(copy.history_) == {"seconds"}
+    again = SoftmaxRegression(**model.get_params()).fit(*iris)
+    assert joblib.hash(again) == joblib.hash(model)
+    assert_array_equal(ConvergenceDisplay.from_estimator(copy).lines_[0].get_xdata(),
+                       model.history_["iteration"])
+    with pytest.raises(ValueError, match="x='seconds' is not in the history: a pickle or copy"):
+        ConvergenceDisplay.from_estimator(copy, x="seconds")
 
 
 def test_convergence_without_a_bound_draws_the_objective(iris):
