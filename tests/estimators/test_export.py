@@ -243,5 +243,8 @@ def test_round_trips_keep_every_bit(way, dtype):
         again = skops.loads(file, trusted=unknown)
     assert vars(again).keys() == vars(model).keys()
     for name, value in vars(model).items():
-        assert_array_equal(getattr(again, name), value)
+        if name != "history_":
+            assert_array_equal(getattr(again, name), value)
+    for name, values in again.history_.items():
+        assert_array_equal(values, model.history_[name])
     assert again.predict_proba(X).tobytes() == model.predict_proba(X).tobytes()
