@@ -24,7 +24,7 @@ from sklearn.datasets import load_wine
 from softmax_reg import ForestDisplay, MarginalEffectsDisplay, SoftmaxRegression
 from softmax_reg.inference import compare
 
-# Of anes96, by Stata 11, as in statsmodels' tests.
+# Numbers of anes96 by Stata 11, from statsmodels' tests.
 STATA = {
     "llf": -1461.922747312, "llnull": -1750.34670999, "llr": 576.8479253554,
     "prsquared": 0.1647810465387, "aic": 2995.84549462, "bic": 3170.45003661,
@@ -124,7 +124,7 @@ def differences_from_mnlogit(model, data):
               for name in ("params", "bse", "pvalues")}
     ours_robust = model.inference(X, y, reference=labels[0], cov_type="HC0")
     pairs["bse, HC0"] = ours_robust.bse, robust.bse.T
-    # "eyex", "dyex" and dummies are left out: statsmodels 0.15 raises a ValueError, of shapes.
+    # "eyex", "dyex" and dummies are left out: statsmodels 0.15 raises a ValueError about shapes.
     for at in ("overall", "mean"):
         for kind in ("dydx", "eydx"):
             effects = ours.marginal_effects(X, at=at, kind=kind)

@@ -10,8 +10,9 @@ from ._axes import axes_or_new, label_decades, rows_of
 # Markers of the first ten classes, the next ten and so on, each with matplotlib's ten colours.
 _MARKERS = "osD^vP*X"
 _N_COLOURS = 10
-# In inches: width of the axes, of a character, height of a line, and of title and labels together.
-_WIDTH, _CHARACTER, _LINE, _MARGINS = 4.0, 0.075, 0.17, 1.1
+# In inches: widths of the axes and of a character; heights of a line, of the title and the labels
+# of the x axis, and of a line in the legend.
+_WIDTH, _CHARACTER, _LINE, _MARGINS, _LEGEND_LINE = 4.0, 0.075, 0.17, 1.1, 0.145
 # Longest line of a feature's name, in characters, and lines of a name; the rest is cut.
 _CHARACTERS, _MOST_LINES = 28, 3
 # Largest number of intervals in a figure: up to 274 inches of height, so matplotlib's 2**16 pixels
@@ -56,7 +57,7 @@ def draw_intervals(
         Lower and upper ends of the intervals around `middles`, finite.
     feature_labels, class_labels : sequences of str
     label : str
-        Of the x axis.
+        Label of the x axis.
     against : str
         What classes are compared with, for the legend; of one class, the title says it.
     is_log : bool
@@ -69,11 +70,12 @@ def draw_intervals(
         Points and intervals of each class.
     """
     labels = [_plain(name) for name in feature_labels]
-    legend = [_plain(name) for name in class_labels] if len(class_labels) > 1 else []
     n_classes = len(class_labels)
+    title = _plain(against if n_classes > 1 else f"{class_labels[0]} {against}")
+    legend = [_plain(name) for name in class_labels] if n_classes > 1 else []
     groups = np.array([max(n_classes, 1 + text.count("\n")) + 1.0 for text in labels])
     tops = np.cumsum(groups) - groups
-    ax = axes_or_new(caller, ax, figsize=_size(labels, legend, groups.sum()))
+    ax = axes_or_new(caller, ax, figsize=_size(labels, legend and [title, *legend], groups.sum()))
     ax.set(xlabel=label, xscale="log" if is_log else "linear")
     ax.axvline(float(is_log), color="black", linewidth=0.8, zorder=1)
     for top, group in list(zip(tops, groups, strict=True))[1::2]:
@@ -95,18 +97,20 @@ def draw_intervals(
         label_decades(ax)
     if legend:
         # Beside the axes: no place inside is free for all data.
-        ax.legend(lines, legend, title=_plain(against), fontsize="small", loc="upper left",
+        ax.legend(lines, legend, title=title, fontsize="small", loc="upper left",
                   bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
     else:
-        ax.set_title(_plain(f"{class_labels[0]} {against}"))
+        ax.set_title(title)
     return ax, lines, bars
 
 
 def _size(labels, legend, n_lines):
-    """Return (width, height) of a new figure in inches."""
+    """Return (width, height) in inches of a new figure that has room for names and legend."""
     longest = [max((len(line) for text in texts for line in text.split("\n")), default=0)
                for texts in (labels, legend)]
-    return _WIDTH + _CHARACTER * sum(longest) + 0.5 * bool(legend), _MARGINS + _LINE * n_lines
+    width = _WIDTH + _CHARACTER * sum(longest) + 0.5 * bool(legend)
+    n_legend = sum(1.5 + text.count("\n") for text in legend)
+    return width, max(_MARGINS + _LINE * n_lines, 0.5 + _LEGEND_LINE * n_legend)
 
 
 def percent(alpha):

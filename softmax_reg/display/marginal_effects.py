@@ -77,7 +77,7 @@ class MarginalEffectsDisplay:
         """
         if not isinstance(effects, MarginalEffects):
             raise TypeError(
-                f"effects must be MarginalEffects, got {type(effects).__name__}. They are what "
+                f"effects must be MarginalEffects, got {type(effects).__name__}. Pass what "
                 "the result's marginal_effects(X) returns."
             )
         display = cls(

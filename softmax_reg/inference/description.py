@@ -12,7 +12,7 @@ _ERRORS = {
     "bayes": "inverse Hessian of the penalised log-likelihood (Laplace)",
     "frequentist": "sandwich of the penalised estimator",
 }
-# Of q, the probability of a class, and x, a feature.
+# Kind of a marginal effect: what it is, for the probability q of a class and a feature x.
 EFFECTS = {
     "dydx": "change of the probability per unit of the feature",
     "eyex": "elasticity of the probability, d log q / d log x",
