@@ -10,7 +10,13 @@ The user guide is examples/README.md of the source tree.
 """
 
 from . import _moved  # noqa: F401
-from .display import CoefficientDisplay, ConvergenceDisplay, RegularizationPathDisplay
+from .display import (
+    CoefficientDisplay,
+    ConvergenceDisplay,
+    ForestDisplay,
+    MarginalEffectsDisplay,
+    RegularizationPathDisplay,
+)
 from .estimators.cross_validation import SoftmaxRegressionCV
 from .estimators.path import softmax_path
 from .estimators.regression import SoftmaxRegression
@@ -33,6 +39,8 @@ __version__ = "0.1.0"
 __all__ = [
     "CoefficientDisplay",
     "ConvergenceDisplay",
+    "ForestDisplay",
+    "MarginalEffectsDisplay",
     "RegularizationPathDisplay",
     "RowBlocks",
     "SeparationWarning",

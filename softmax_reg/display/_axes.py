@@ -72,3 +72,36 @@ def feature_names_of(estimator, feature_names, n_features):
             f"of shape {names.shape}."
         )
     return names
+
+
+def rows_of(class_names, classes):
+    """Return the positions in `class_names` of the classes to draw; None is all.
+
+    Raises
+    ------
+    ValueError
+        If a class is not there, or none is given.
+    """
+    names = np.asarray(class_names).tolist()
+    chosen = names if classes is None else np.atleast_1d(classes).tolist()
+    unknown = [name for name in chosen if name not in names]
+    if unknown or not chosen:
+        raise ValueError(f"classes must be some of {names}, got {classes!r}.")
+    return [names.index(name) for name in chosen]
+
+
+def label_decades(ax):
+    """Label a logarithmic x axis by numbers that do not overlap, whatever its limits."""
+    from matplotlib import ticker
+
+    low, high = ax.get_xlim()
+    if high < 3 * low:
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+    elif high < 300 * low:
+        subs = (1, 2, 5) if high < 30 * low else (1, 3)
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=subs))
+    else:
+        ax.xaxis.set_major_locator(ticker.LogLocator(numticks=6))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+    if high < 1e6 * low:
+        ax.xaxis.set_major_formatter("{x:g}")

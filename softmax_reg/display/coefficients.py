@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from ..rows.device_input import as_numpy
-from ._axes import check_fitted, feature_names_of, grid_of_axes
+from ._axes import check_fitted, feature_names_of, grid_of_axes, rows_of
 
 _FOR, _AGAINST = "tab:blue", "tab:red"
 
@@ -99,7 +99,7 @@ class CoefficientDisplay:
         ValueError
             If a class is unknown, or the image does not have n_features pixels.
         """
-        rows = self._rows(classes)
+        rows = rows_of(self.class_names, classes)
         if image_shape is not None and np.prod(image_shape) != self.coef.shape[1]:
             raise ValueError(
                 f"image_shape must hold n_features={self.coef.shape[1]} pixels, got "
@@ -122,15 +122,6 @@ class CoefficientDisplay:
             axes[0].figure.colorbar(image, ax=list(axes), label="coefficient", shrink=0.8)
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
-
-    def _rows(self, classes):
-        """Return the row numbers of the classes to draw."""
-        names = np.asarray(self.class_names).tolist()
-        chosen = names if classes is None else np.atleast_1d(classes).tolist()
-        unknown = [name for name in chosen if name not in names]
-        if unknown or not chosen:
-            raise ValueError(f"classes must be some of {names}, got {classes!r}.")
-        return [names.index(name) for name in chosen]
 
     def _bars(self, row, n_features, axis):
         coef = self.coef[row]

@@ -23,10 +23,8 @@ import numpy as np
 
 from ..parallel.blas import one_blas_thread
 from .contrasts import positions_of, proba_of
+from .description import EFFECTS, PLACES, description_of_effects
 from .table import EstimateTable
-
-KINDS = ("dydx", "eyex", "dyex", "eydx")
-PLACES = ("overall", "mean")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,11 +69,6 @@ class MarginalEffects(EstimateTable):
     kind: str
     dummy: tuple
 
-    def __post_init__(self):
-        """Make the arrays read-only."""
-        self.effects.flags.writeable = False
-        self.bse.flags.writeable = False
-
     def __repr__(self):
         """Return the class with sizes, not the arrays."""
         return (
@@ -87,9 +80,8 @@ class MarginalEffects(EstimateTable):
     def _estimates(self):
         return self.effects
 
-    @property
-    def _name_of_estimates(self):
-        return f"{self.kind[:2]}/{self.kind[2:]}"
+    def _description(self):
+        return description_of_effects(self)
 
 
 def effects_at(contrasts, rows, classes, at, kind, dummy):
@@ -100,8 +92,8 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
     contrasts : Contrasts
     rows : NewRows
     classes : tuple of labels, all of them
-    at : str, of `PLACES`
-    kind : str, of `KINDS`
+    at : str, a key of `PLACES`
+    kind : str, a key of `EFFECTS`
     dummy : names or indices of columns
 
     Raises
@@ -109,7 +101,7 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
     ValueError
         If an argument is not one of these, or elasticities of dummies are asked for.
     """
-    for name, value, known in (("at", at, PLACES), ("kind", kind, KINDS)):
+    for name, value, known in (("at", at, PLACES), ("kind", kind, EFFECTS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {list(known)}, got {value!r}.")
     features = contrasts.features

@@ -41,7 +41,7 @@ class ProbabilityMethods:
         Returns
         -------
         softmax_reg.inference.MarginalEffects
-            Immutable table with `effects`, `bse`, `zvalues`, `pvalues`, `conf_int`,
+            Immutable table with `effects`, `bse`, `zvalues`, `pvalues`, `conf_int`, `summary`,
             `summary_frame`.
 
         Raises

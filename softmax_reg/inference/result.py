@@ -8,8 +8,8 @@ from scipy.linalg import eigh
 from scipy.stats import chi2
 
 from .contrasts import Contrasts
+from .description import description_of_fit
 from .response import ProbabilityMethods
-from .summary import text_of
 from .table import EstimateTable
 
 # Share of the largest eigenvalue, of a covariance scaled by bounds of its diagonal, below which
@@ -114,11 +114,6 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     classes: tuple
     contrasts: Contrasts
 
-    def __post_init__(self):
-        """Make the arrays read-only."""
-        self.params.flags.writeable = False
-        self.covariance.flags.writeable = False
-
     def __repr__(self):
         """Return the class with sizes, not the arrays."""
         return (
@@ -152,9 +147,8 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     def _estimates(self):
         return self.params
 
-    @property
-    def _name_of_estimates(self):
-        return "coef"
+    def _description(self):
+        return description_of_fit(self)
 
     def odds_ratios(self, alpha=0.05):
         """Return exponentials of the estimates and of their intervals.
@@ -274,17 +268,3 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
             name: self.wald_test(np.kron(np.eye(n_rows), columns[j]))
             for j, name in enumerate(self.feature_names)
         }
-
-    def summary(self, alpha=0.05):
-        """Return a table of the estimates as text.
-
-        Parameters
-        ----------
-        alpha : float in (0, 1), default=0.05
-            1 minus the coverage of the intervals.
-
-        Returns
-        -------
-        text : str
-        """
-        return text_of(self, alpha)

@@ -1,22 +1,19 @@
-"""Tables of estimates: text of an `InferenceResult`, and DataFrames."""
+"""Tables of estimates as text, HTML and DataFrames, from one `Description` and the numbers."""
 
-import numpy as np
+import textwrap
+from html import escape
 
 _WIDTH = 80
-_OF_TYPE = {
-    "nonrobust": "inverse Hessian of the log-likelihood",
-    "HC0": "sandwich by rows",
-    "HC1": "sandwich by rows, times n / (n - parameters)",
-    "cluster": "sandwich by clusters, times G / (G - 1)",
-    "bayes": "inverse Hessian of the penalised log-likelihood (Laplace)",
-    "frequentist": "sandwich of the penalised estimator",
-}
+# Largest number of rows of an HTML table, which notebooks show without being asked for it.
+_MOST_ROWS = 200
+_LEFT = "text-align: left"
+_TOP = "text-align: left; vertical-align: top"
 
 
-def _columns(result, alpha):
+def _columns(result, estimate, alpha):
     """Return the names and the flat values of the table's columns."""
     ends = result.conf_int(alpha)
-    names = (result._name_of_estimates, "std err", "z", "P>|z|", f"[{alpha / 2:.3g}",
+    names = (estimate, "std err", "z", "P>|z|", f"[{alpha / 2:.3g}",
              f"{1 - alpha / 2:.3g}]")
     values = (result._estimates, result.bse, result.zvalues, result.pvalues, ends[..., 0],
               ends[..., 1])
@@ -30,9 +27,9 @@ def frame_of(result, alpha):
     except ImportError:
         raise ImportError(
             "summary_frame needs pandas: python -m pip install pandas. The attributes, and "
-            "InferenceResult.summary(), do without."
+            "summary(), do without."
         ) from None
-    names, values = _columns(result, alpha)
+    names, values = _columns(result, result._description().estimate, alpha)
     index = pd.MultiIndex.from_product(
         [result.class_names, result.feature_names], names=["class", "feature"]
     )
@@ -40,56 +37,71 @@ def frame_of(result, alpha):
 
 
 def text_of(result, alpha):
-    """Return the table as text; see `InferenceResult.summary`."""
-    names, values = _columns(result, alpha)
-    against = "" if result.reference is None else f" against {result.reference}"
-    heads = [f"{name}{against}" for name in result.class_names]
+    """Return the table as text; see `EstimateTable.summary`."""
+    title, estimate, heads, facts, notes = result._description()
+    names, values = _columns(result, estimate, alpha)
     label = max(12, *(len(str(name)) for name in (*heads, *result.feature_names))) + 2
-    rule = "=" * max(_WIDTH, label + 6 * 11)
-    lines = ["Multinomial logistic regression", rule, *_facts(result), rule]
+    width = max(_WIDTH, label + 6 * 11)
+    pairs = [f"{name + ':':<24}{value:>14}" for name, value in facts]
+    lines = [title, "=" * width, *map("    ".join, zip(pairs[::2], pairs[1::2], strict=True)),
+             "=" * width]
+    for head, rows in _rows_by_head(result, heads, values):
+        lines.append(head.ljust(label) + "".join(f"{name:>11}" for name in names))
+        for feature, numbers in rows:
+            lines.append(feature.ljust(label) + "".join(f"{number:>11}" for number in numbers))
+        lines.append("-" * width)
+    lines[-1] = "=" * width
+    return "\n".join([*lines, *(textwrap.fill(note, width) for note in notes)])
+
+
+def html_of(result, alpha):
+    """Return the table as HTML, for notebooks: at most `_MOST_ROWS` rows, and how many are not.
+
+    Names and labels are escaped.
+    """
+    title, estimate, heads, facts, notes = result._description()
+    names, values = _columns(result, estimate, alpha)
+    left = _MOST_ROWS
+    body = []
+    for head, rows in _rows_by_head(result, heads, values):
+        if left <= 0:
+            break
+        rows = rows[:left]
+        left -= len(rows)
+        first = f'<th rowspan="{len(rows)}" style="{_TOP}">{escape(head)}</th>'
+        for feature, numbers in rows:
+            cells = "".join(f"<td>{number}</td>" for number in numbers)
+            body.append(f'<tr>{first}<th style="{_LEFT}">{escape(feature)}</th>{cells}</tr>')
+            first = ""
+    n_rows = result._estimates.size
+    if n_rows > len(body):
+        notes = [f"{n_rows - len(body)} of {n_rows} rows are left out here: summary() has all.",
+                 *notes]
+    pairs = [f'<th style="{_LEFT}">{escape(name)}</th><td>{escape(value)}</td>'
+             for name, value in facts]
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("", "", *names))
+    return "\n".join([
+        f"<div><strong>{escape(title)}</strong>",
+        "<table>",
+        *(f"<tr>{one}{other}</tr>" for one, other in zip(pairs[::2], pairs[1::2], strict=True)),
+        "</table>",
+        f'<table style="text-align: right">\n<thead><tr>{head}</tr></thead>\n<tbody>',
+        *body,
+        "</tbody></table>",
+        f"<small>{'<br>'.join(map(escape, notes))}</small></div>",
+    ])
+
+
+def _rows_by_head(result, heads, values):
+    """Yield (head, [(feature, numbers as text)]) of every row of the estimates."""
     n_columns = len(result.feature_names)
     for k, head in enumerate(heads):
-        lines.append(head.ljust(label) + "".join(f"{name:>11}" for name in names))
-        for j, feature in enumerate(result.feature_names):
-            numbers = [column[k * n_columns + j] for column in values]
-            lines.append(str(feature).ljust(label) + "".join(map(_number, numbers)))
-        lines.append("-" * len(rule))
-    return "\n".join([*lines[:-1], rule, *_notes(result)])
+        yield head, [
+            (str(feature), [_number(column[k * n_columns + j]) for column in values])
+            for j, feature in enumerate(result.feature_names)
+        ]
 
 
 def _number(value):
     size = abs(value)
-    text = f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e5 else f"{value:.3e}"
-    return f"{text:>11}"
-
-
-def _facts(result):
-    """Return lines of two facts each: sizes and fit."""
-    facts = [
-        ("observations", f"{result.nobs:.10g}"), ("log-likelihood", f"{result.llf:.6f}"),
-        ("parameters (effective)" if result.is_penalised else "parameters", f"{result.edf:.6g}"),
-        ("log-likelihood, null", f"{result.llnull:.6f}"),
-        ("df of the residuals", f"{result.df_resid:.10g}"),
-        ("pseudo R-squared", f"{result.prsquared:.6f}"),
-        ("AIC", f"{result.aic:.6f}"), ("LR statistic", f"{result.llr:.6f}"),
-        ("BIC", f"{result.bic:.6f}"), ("LR p-value", f"{result.llr_pvalue:.4g}"),
-    ]
-    pairs = zip(facts[::2], facts[1::2], strict=True)
-    return ["    ".join(f"{name + ':':<24}{value:>14}" for name, value in pair) for pair in pairs]
-
-
-def _notes(result):
-    """Return lines on the covariance, the coding and the penalty."""
-    notes = [f"Standard errors: {result.cov_type}, {_OF_TYPE[result.cov_type]}."]
-    if result.n_clusters is not None:
-        notes.append(f"Clusters: {result.n_clusters}.")
-    if result.reference is None:
-        notes.append("Rows sum to zero over the classes; reference=label gives contrasts.")
-    if result.is_penalised:
-        notes.append(
-            f"Conditional on C={result.C:g}: estimates are shrunken towards 0, and intervals do "
-            "not cover\nthe parameters of a model without a penalty."
-        )
-    if not np.isfinite(result.llr_pvalue):
-        notes.append("LR p-value: none with a penalty.")
-    return notes
+    return f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e5 else f"{value:.3e}"

@@ -1,9 +1,9 @@
-"""What all tables of estimates share: z values, p-values, intervals and a DataFrame."""
+"""What all tables of estimates share: z values, p-values, intervals and summaries."""
 
 import numpy as np
 from scipy.stats import norm
 
-from .summary import frame_of
+from .summary import frame_of, html_of, text_of
 
 
 def check_alpha(alpha):
@@ -13,7 +13,16 @@ def check_alpha(alpha):
 
 
 class EstimateTable:
-    """Tests and intervals of `_estimates` and `bse`, arrays of the same shape."""
+    """Tests and intervals of `_estimates` and `bse`, arrays of the same shape.
+
+    For frozen dataclasses that also have `class_names`, `feature_names` and `_description()`.
+    """
+
+    def __post_init__(self):
+        """Make the arrays read-only."""
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
 
     @property
     def zvalues(self):
@@ -42,6 +51,24 @@ class EstimateTable:
         check_alpha(alpha)
         half = norm.isf(alpha / 2) * self.bse
         return np.stack([self._estimates - half, self._estimates + half], axis=-1)
+
+    def summary(self, alpha=0.05):
+        """Return a table of the estimates as text; notebooks show it as HTML by themselves.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            1 minus the coverage of the intervals.
+
+        Returns
+        -------
+        text : str
+        """
+        return text_of(self, alpha)
+
+    def _repr_html_(self):
+        """Return the table as HTML, with intervals of 95 %; called by notebooks."""
+        return html_of(self, 0.05)
 
     def summary_frame(self, alpha=0.05):
         """Return a table of the estimates as a DataFrame; needs pandas.

@@ -6,11 +6,12 @@ from scipy import sparse
 from scipy.stats import norm
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg.inference import MarginalEffects, contrasts, margins
+from softmax_reg.inference import MarginalEffects, contrasts
+from softmax_reg.inference.description import EFFECTS
 
 from .test_covariances import N, fitted, raw_problem
 
-KINDS = margins.KINDS
+KINDS = tuple(EFFECTS)
 # Standard deviations of the columns of `raw_problem`.
 SCALES = np.array([1e-3, 1.0, 1e4])
 
