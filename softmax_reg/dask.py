@@ -6,7 +6,7 @@ Needs dask and distributed (extra ``dask``).
 import copy
 
 import numpy as np
-from sklearn.base import _fit_context, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 try:
@@ -20,6 +20,7 @@ except ImportError as error:
 
 from .estimators.partitions import check_partitions
 from .estimators.regression import SoftmaxRegression
+from .estimators.scikit_learn import fit_context
 from .estimators.targets import are_distributions, targets_right
 from .problem.distributed import DistributedProblem
 from .rows.cluster import check_open
@@ -121,7 +122,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         self.label_smoothing = label_smoothing
         self.bounds = bounds
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
 

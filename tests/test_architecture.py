@@ -42,8 +42,8 @@ ONLY_HERE = {
                 "rows/partition.py",
                 *(f"estimators/{name}" for name in (
                     "base.py", "callbacks.py", "cross_validation.py", "export.py", "outcome.py",
-                    "online.py", "parameters.py", "regression.py", "scoring.py",
-                    "standard_errors.py", "targets.py", "validation.py"))},
+                    "scikit_learn.py", "scoring.py", "standard_errors.py", "targets.py",
+                    "validation.py"))},
 }
 MAX_LINES = 400
 
@@ -93,6 +93,15 @@ def _is_below(other, name):
 def test_the_folders_are_those_of_the_layers():
     """FOLDERS lists exactly the folders there are."""
     assert {_folder(name) for name in _modules()} == set(FOLDERS)
+
+
+def test_private_names_of_scikit_learn_are_in_one_place():
+    for name in _modules():
+        for node in ast.walk(ast.parse((PACKAGE / name).read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+                names = [*node.module.split("."), *(alias.name for alias in node.names)]
+                is_private = any(part.startswith("_") for part in names)
+                assert not is_private or name == "estimators/scikit_learn.py", (name, names)
 
 
 @pytest.mark.parametrize("name", _modules())

@@ -4,18 +4,9 @@ from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import (
-    UNUSED,
-    MetadataRouter,
-    MethodMapping,
-    _raise_for_params,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from ..rows.device_input import as_numpy, is_on_device
@@ -39,6 +30,7 @@ from .outcome import warn_of_folds, warn_of_path, warn_of_weightless
 from .parameters import problem_options
 from .path import check_grid
 from .regression import SoftmaxRegression
+from .scikit_learn import Interval, StrOptions, fit_context, raise_for_params, routing_enabled
 from .scoring import fold_scorer, folds_that_count, scorer_for, scorer_of
 from .validation import check_sample_weight, check_training_data
 
@@ -208,7 +200,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         if self.selection == "one_se" and not self.refit:
             raise ValueError("selection='one_se' needs refit=True, got refit=False.")
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, offset=None, classes=None, **params):
         """Choose C and l1_ratio, and fit the model.
 
@@ -251,7 +243,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         ConvergenceWarning
             Once, if any fits ended short of `tol`.
         """
-        _raise_for_params(params, self, "fit")
+        raise_for_params(params, self, "fit")
         X, y, sample_weight, offset = (as_numpy(a) if is_on_device(a) else a for a in (
             X, y, sample_weight, offset
         ))
@@ -262,7 +254,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         options = problem_options(self, data)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(data.y))
-        if _routing_enabled():
+        if routing_enabled():
             if offset is not None:    # the signature of a subclass may lack it
                 params["offset"] = offset
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
@@ -337,12 +329,12 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         -------
         score : float
         """
-        _raise_for_params(score_params, self, "score")
+        raise_for_params(score_params, self, "score")
         if sample_weight is not None:
             score_params["sample_weight"] = sample_weight
         check_is_fitted(self)
         offset = self._offset_for(offset)
-        if _routing_enabled():
+        if routing_enabled():
             if offset is not None:
                 score_params["offset"] = offset
             score_params = process_routing(self, "score", **score_params).scorer.score

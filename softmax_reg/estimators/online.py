@@ -1,13 +1,13 @@
 """`partial_fit`: a model learned from one batch of rows after another."""
 
 import numpy as np
-from sklearn.base import _fit_context
 
 from ..streaming.stream import next_stream
 from .batches import check_batch
 from .feature_options import check_penalty_factor
 from .outcome import warn_of_batch
 from .prediction import rounded
+from .scikit_learn import fit_context
 
 # Attributes of `fit` that `partial_fit` removes, and of `partial_fit` that `fit` removes.
 OF_FIT = ("feature_names_in_", "objective_", "dual_gap_", "newton_decrement_", "n_iter_",
@@ -18,7 +18,7 @@ OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
 class OnlineLearner:
     """`partial_fit` of an estimator with the parameters of `SoftmaxRegression`."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None):
         """Learn from one more batch of rows, in memory that does not grow with their number.
 

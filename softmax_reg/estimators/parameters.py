@@ -2,11 +2,10 @@
 
 from numbers import Integral, Real
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
 from ..rows.choice import DEVICES, PRECISIONS
 from ..solvers import SOLVERS
 from .feature_options import check_bounds, check_groups, check_penalty_factor
+from .scikit_learn import Interval, StrOptions
 
 # Constraints of `SoftmaxRegression`, as scikit-learn writes them.
 CONSTRAINTS = {

@@ -1,7 +1,6 @@
 """`SoftmaxRegression`, the scikit-learn estimator."""
 
 import numpy as np
-from sklearn.base import _fit_context
 
 from ..problem.problem import Problem
 from ..rows.device_input import in_kind_of
@@ -13,6 +12,7 @@ from .offsets import with_offset
 from .online import OF_STREAM, OnlineLearner
 from .outcome import warn_of_outcome, warn_of_weightless
 from .parameters import CONSTRAINTS, problem_options
+from .scikit_learn import fit_context
 from .validation import check_training_data, check_warm_start
 
 
@@ -205,7 +205,7 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
                 f"l1_ratio={self.l1_ratio!r}. Use solver='auto'."
             )
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, offset=None, classes=None):
         """Fit the model.
 

@@ -7,7 +7,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.metrics import get_scorer
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_method_params
 
 from ..exceptions import warn
 from ..rows.device_input import as_numpy
@@ -15,6 +14,7 @@ from ..rows.small import are_small
 from ..rows.softmax import probabilities
 from .offsets import bound, joined
 from .prediction import predictions
+from .scikit_learn import check_method_params
 from .targets import are_distributions, share_right
 
 # Largest number of folds that a message names one by one.
@@ -109,7 +109,7 @@ def fold_scorer(scoring, data, params):
     is_log_loss = has_labels and isinstance(scoring, str) and scoring == "neg_log_loss"
 
     def on_rows(rows):    # neg_log_loss takes weights only
-        some = _check_method_params(X=data.X, params=params, indices=rows)
+        some = check_method_params(X=data.X, params=params, indices=rows)
         weight = some.get("sample_weight")
         if weight is not None and not np.any(weight):
             raise ValueError("The rows left out of a fold have no weight: sample_weight is 0.")

@@ -1,0 +1,18 @@
+"""Private names of scikit-learn that the estimators use, in one place.
+
+Its own estimators are written with them, and there are no public ones: `_fit_context` applies the
+configuration and validates parameters once; `Interval` and `StrOptions` are the constraints of
+parameters, whose errors users know; `_check_method_params` takes rows of arguments of a fold;
+`_raise_for_params` and `_routing_enabled` are for metadata. All exist in scikit-learn 1.6 to 1.9.
+"""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import _raise_for_params as raise_for_params
+from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
+from sklearn.utils.validation import _check_method_params as check_method_params
+
+__all__ = [
+    "Interval", "StrOptions", "check_method_params", "fit_context", "raise_for_params",
+    "routing_enabled",
+]
