@@ -91,9 +91,13 @@ def _checked_extra(X_extra):
         raise ValueError(
             f"X_extra must be in memory on the host, got {type(X_extra).__name__}."
         )
-    columns = getattr(X_extra, "columns", None)
-    if columns is None and np.ndim(X_extra) == 1 and getattr(X_extra, "name", None) is not None:
-        columns = [X_extra.name]
+    if X_extra is None or np.isscalar(X_extra):
+        raise ValueError(
+            f"X_extra must have shape (n_samples, n_columns) or (n_samples,), got {X_extra!r}."
+        )
+    columns, name = getattr(X_extra, "columns", None), getattr(X_extra, "name", None)
+    if columns is None and name is not None:    # a Series
+        columns = [name]
     try:
         extra = check_array(
             X_extra, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_2d=False,
@@ -103,9 +107,14 @@ def _checked_extra(X_extra):
         if "X_extra" in str(error):
             raise
         raise ValueError(f"X_extra must hold real numbers: {error}") from error
+    if extra.ndim > 2:
+        raise ValueError(
+            "X_extra must have shape (n_samples, n_columns) or (n_samples,), got shape "
+            f"{extra.shape}."
+        )
     extra = extra.reshape(-1, 1) if extra.ndim == 1 else extra
     if sparse.issparse(extra) and not extra.has_canonical_format:
         extra = extra.copy()
         extra.sum_duplicates()
     names = range(extra.shape[1]) if columns is None else columns
-    return extra, [f"{name}" for name in names]
+    return extra, list(map(str, names))

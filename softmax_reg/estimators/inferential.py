@@ -201,7 +201,7 @@ class InferentialMethods:
         >>> round(test.statistic, 2), test.df
         (38.35, 1)
         >>> model.score_test(X[:, :1], y, X[:, 1:4], by_column=True).statistic.round(2)
-        array([37.79,  ])
+        array([38.35, 65.28,  5.29])
         """
         return score_test_of(self, X, y, X_extra, sample_weight, offset, by_column)
 

@@ -108,9 +108,7 @@ def check_model(model):
         if given is not None and given != default:
             raise ValueError(f"inference refuses {name}={given!r}: {why}.")
     factor = model.penalty_factor
-    if model.C < np.inf and factor is not None and not np.isfinite(
-        np.asarray(factor, dtype=np.float64)
-    ).all():
+    if factor is not None and not np.isfinite(np.asarray(factor, dtype=np.float64)).all():
         raise ValueError(
             "inference needs finite penalty factors, got infinite ones. Leave the columns out."
         )

@@ -81,9 +81,9 @@ class Contrasts:
         out = np.empty((len(design), n_rows, n_rows))
         blocks = self.covariance.reshape(n_rows, width, n_rows, width)
         for k in range(n_rows):
-            products = design @ blocks[k, :, k:].reshape(width, -1)
-            found = np.einsum("ikj,ij->ik", products.reshape(len(design), -1, width), design)
-            out[:, k, k:] = out[:, k:, k] = found
+            for m in range(k + 1):
+                products = design @ blocks[k, :, m]
+                out[:, k, m] = out[:, m, k] = np.einsum("ij,ij->i", products, design)
         return out
 
 

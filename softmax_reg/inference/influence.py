@@ -121,7 +121,7 @@ def influence_at(objective, contrasts, total_weight, edf):
     rows, sample = rows_of_fit(objective)
     n_classes = contrasts.n_classes
     arrays = np.zeros((6, rows.X.shape[0]))
-    width = n_classes * max(n_classes, contrasts.theta.shape[1])
+    width = max(contrasts.theta.shape[1], n_classes**2)
     with one_blas_thread():
         for some, columns, offset, share in rows.blocks(width):
             design = contrasts.design(columns)

@@ -35,7 +35,7 @@ def intervals_at(contrasts, rows, alpha):
     check_alpha(alpha)
     shape = rows.X.shape[0], contrasts.n_classes
     proba, log_odds, bse = (np.empty(shape) for _ in range(3))
-    width = contrasts.n_classes * max(contrasts.theta.shape[1], contrasts.n_classes)
+    width = max(contrasts.theta.shape[1], contrasts.n_classes**2)
     with one_blas_thread():
         for some, columns, offset, _ in rows.blocks(width):
             design = contrasts.design(columns)

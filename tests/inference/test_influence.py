@@ -149,6 +149,19 @@ def test_a_penalty(n_classes, factor):
     assert found.edf == result.edf == pytest.approx(edf)
 
 
+def test_more_columns_than_rows():
+    """With a penalty the leverages are those of X, not of its row space."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 30)), np.arange(20) % 3
+    model = fitted(X, y, C=0.1)
+    params = model.inference(X, y, cov_type="bayes", reference=0).params
+    penalty = plain.penalty_hessian(3, np.append(0.0, np.full(30, 10.0)))
+    expected, edf = influence_by_rows(params, X, np.eye(3)[y], penalty=penalty)
+    found = model.influence(X, y)
+    check(found, expected)
+    assert found.edf == pytest.approx(edf)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_counts_are_groups(n_classes):
     """A row of counts is a group: its leverage is the sum of those of as many rows."""

@@ -218,7 +218,8 @@ def test_refused():
         (np.where(Z == Z[3], np.nan, Z), "X_extra contains NaN"),
         (np.full((N, 1), "a"), "X_extra must hold real numbers"),
         (RowBlocks(Z), "X_extra must be in memory on the host, got RowBlocks"),
-        (Z[:, :, None], "X_extra must"), (Z[:, :0], "0 feature"),
+        (Z[:, :, None], "X_extra must"), (Z[:, :0], "0 feature"), (None, "got None"),
+        ([[1, 2], [3]], "X_extra must hold real numbers"), (3.0, "X_extra must have shape"),
     ):
         with pytest.raises(ValueError, match=message):
             model.score_test(X, y, columns)
