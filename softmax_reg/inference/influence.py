@@ -14,7 +14,7 @@ Leverages sum to edf. Without row i, one Newton step changes the contrasts by w 
 norm in the metric of A, over edf, is D.
 
 For all K classes let N = w Q diag(q)^(1/2) M diag(q)^(1/2) Q with the projection Q = I - a a',
-a = q^(1/2). It is symmetric with the eigenvalues of w V M, which lie between 0 and 1. With
+a = q^(1/2). N is symmetric with the eigenvalues of w V M, which lie between 0 and 1. With
 s = diag(q)^(-1/2) r and y = (I - N)^-1 s: h = tr N, X^2 = w s's, the studentised square is w s'y,
 and D = w y' N y / edf. Constants added to logits change nothing, so M is taken against the most
 probable class of the row: then no digits are lost where its probability is near 1.

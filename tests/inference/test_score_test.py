@@ -62,25 +62,25 @@ def test_definition(n_classes, fit_intercept, weighted, convert, monkeypatch):
     rng = np.random.default_rng(1)
     weight = rng.integers(0, 4, N).astype(float) if weighted else None
     offset = rng.standard_normal((N, n_classes) if n_classes > 2 else N) if weighted else None
-    model = fitted(X, y, weight, offset, fit_intercept=fit_intercept)
-    params = model.inference(X, y, weight, offset=offset, reference=0).params
+    data = convert(X), y
+    model = fitted(*data, weight, offset, fit_intercept=fit_intercept)
+    params = model.inference(*data, weight, offset=offset, reference=0).params
     counts = np.eye(n_classes)[y] * (1 if weight is None else weight[:, None])
     o = whole_offset(offset, n_classes)
 
     def expected(columns):
         return statistic_of(params, X, columns, counts, o, fit_intercept)
 
-    arguments = convert(Z), weight
-    joint = model.score_test(X, y, *arguments, offset=offset)
+    joint = model.score_test(*data, convert(Z), weight, offset=offset)
     assert joint.statistic == pytest.approx(expected(Z), rel=1e-7)
     assert joint.df == 3 * (n_classes - 1)
     assert joint.pvalue == pytest.approx(chi2.sf(joint.statistic, joint.df))
     monkeypatch.setattr(score_test, "_MAX_COLUMNS", 2)
-    each = model.score_test(X, y, *arguments, offset=offset, by_column=True)
+    each = model.score_test(*data, convert(Z), weight, offset=offset, by_column=True)
     np.testing.assert_allclose(each.statistic, [expected(Z[:, [j]]) for j in range(3)], rtol=1e-7)
     np.testing.assert_array_equal(each.df, n_classes - 1)
     np.testing.assert_allclose(each.pvalue, chi2.sf(each.statistic, n_classes - 1))
-    single = model.score_test(X, y, convert(Z[:, [1]]), weight, offset=offset)
+    single = model.score_test(*data, convert(Z[:, [1]]), weight, offset=offset)
     assert single.statistic == pytest.approx(each.statistic[1], rel=1e-9)
 
 
