@@ -341,3 +341,18 @@ def test_refused():
     with pytest.raises(NotFittedError):
         SoftmaxRegression().influence(X, y)
     assert vars(model) == before
+
+
+def test_large_files_are_refused(tmp_path, monkeypatch):
+    """A memory map is read like an array, unless it is so large that it is read in blocks."""
+    X, y = raw_problem(3)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    model = fitted(X, y)
+    np.testing.assert_array_equal(
+        model.influence(mapped, y).cooks_distance, model.influence(X, y).cooks_distance
+    )
+    monkeypatch.setattr("softmax_reg.estimators.validation.LARGE_FILE", 1)
+    for method, more in (("influence", ()), ("score_test", (X[:, 0] ** 2,))):
+        with pytest.raises(ValueError, match=f"{method} reads X in memory, got an array"):
+            getattr(model, method)(mapped, y, *more)
