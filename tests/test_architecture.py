@@ -41,9 +41,9 @@ ONLY_HERE = {
     "sklearn": {"exceptions.py", "dask.py", "display/_axes.py", "rows/distributions.py",
                 "rows/partition.py",
                 *(f"estimators/{name}" for name in (
-                    "base.py", "callbacks.py", "cross_validation.py", "export.py", "outcome.py",
-                    "scikit_learn.py", "scoring.py", "standard_errors.py", "targets.py",
-                    "validation.py"))},
+                    "base.py", "callbacks.py", "cross_validation.py", "diagnostics.py",
+                    "export.py", "outcome.py", "scikit_learn.py", "scoring.py",
+                    "standard_errors.py", "targets.py", "validation.py"))},
 }
 MAX_LINES = 400
 

@@ -1,4 +1,4 @@
-"""Standard errors: coverage of 95 % intervals in simulations, and seconds of `inference`.
+"""Standard errors: coverage of 95 % intervals in simulations, and seconds of inference.
 
     python examples/benchmarks/standard_errors.py [--draws N] [--cluster-draws N] [--rows N]
 
@@ -62,7 +62,7 @@ def coverage(rng, draw, n_draws, cov_types, truth):
 
 
 def seconds(rng, n_samples):
-    """Print the seconds of a fit and of each kind of error, and the peak of their memory."""
+    """Print the seconds of a fit, of errors, influence and tests, and their peak of memory."""
     X = rng.standard_normal((n_samples, 20))
     y = labels(rng, X @ rng.standard_normal((20, 5)) / 3)
     fitted(X[:1000], y[:1000])
@@ -70,14 +70,21 @@ def seconds(rng, n_samples):
     model = fitted(X, y, tol=1e-4)
     print(f"fit        {time.perf_counter() - started:.2f} s")
     groups = np.arange(n_samples) // 7
-    for cov_type in ("nonrobust", "HC0", "cluster"):
-        some = groups if cov_type == "cluster" else None
+    extra = rng.standard_normal((n_samples, 3))
+    tasks = {
+        "nonrobust": lambda: model.inference(X, y),
+        "HC0": lambda: model.inference(X, y, cov_type="HC0"),
+        "cluster": lambda: model.inference(X, y, cov_type="cluster", groups=groups),
+        "influence": lambda: model.influence(X, y),
+        "score_test": lambda: model.score_test(X, y, extra),
+    }
+    for name, task in tasks.items():
         tracemalloc.start()
         started = time.perf_counter()
-        model.inference(X, y, cov_type=cov_type, groups=some)
+        task()
         passed, peak = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        print(f"{cov_type:10} {passed:.2f} s, {peak / 2**20:.0f} MiB beside X")
+        print(f"{name:10} {passed:.2f} s, {peak / 2**20:.0f} MiB beside X")
 
 
 def main():

@@ -1,12 +1,11 @@
-"""`inference` and `lr_test`: standard errors and tests of a fitted model."""
+"""Standard errors, tests and influence of rows: methods of a fitted model."""
 
 import numpy as np
 from scipy import sparse
 
 from ..inference.comparison import likelihood_ratio
 from ..inference.contrasts import positions_of
-from ..rows.device_input import is_on_device
-from ..rows.row_blocks import RowBlocks
+from .diagnostics import check_in_memory, check_unpenalised, influence_of, score_test_of
 from .standard_errors import inference_of
 
 # Largest tol of the fit without the features of a likelihood-ratio test.
@@ -128,17 +127,11 @@ class InferentialMethods:
         >>> round(test.statistic, 2), test.df
         (38.89, 1)
         """
-        if self.C < np.inf:
-            raise ValueError(
-                f"lr_test needs a fit without a penalty, got C={self.C!r}: twice the difference "
-                "of shrunken log-likelihoods is not chi-squared. Refit with C=np.inf."
-            )
-        if isinstance(X, RowBlocks) or is_on_device(X):
-            raise ValueError(f"lr_test needs X in memory on the host, got {type(X).__name__}.")
-        if hasattr(self, "to_local"):
-            raise ValueError(
-                "lr_test takes no Dask models. Use to_local().lr_test with arrays in memory."
-            )
+        check_unpenalised(
+            self.C, "lr_test",
+            "twice the difference of shrunken log-likelihoods is not chi-squared",
+        )
+        check_in_memory(self, X, "lr_test")
         full = self.inference(X, y, sample_weight, offset=offset)
         names = full.contrasts.features
         left_out = positions_of(features, names, "features")
@@ -155,6 +148,106 @@ class InferentialMethods:
         restricted = smaller.inference(columns, y, sample_weight, offset=offset)
         slack = full.newton_decrement**2 + restricted.newton_decrement**2
         return likelihood_ratio(full.llf, restricted.llf, df, slack)
+
+    def score_test(
+        self, X, y, X_extra, sample_weight=None, *, offset=None, by_column=False
+    ):
+        """Test by Rao's score that left-out columns have no effect on any class, without a refit.
+
+        X, y, weights and offset are those of `fit`, as in `inference`, and so are the models
+        that are refused; X must be in memory on the host. Without a penalty only. In large
+        samples the statistic is that of `lr_test` of the larger model. The cost is a pass for the
+        Hessian, as in `inference`, and one of n_samples q n_classes^2 (n_features + 1) flops for
+        q left-out columns (for CSR, the nonzeros in place of n_samples q); for the joint test
+        with q more features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        X_extra : {array-like, sparse matrix} of shape (n_samples, q) or (n_samples,)
+            The left-out columns. They need no centring or scaling.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Frequencies.
+        offset : array-like, default=None
+            As in `fit`; needed if the model was fitted with one.
+        by_column : bool, default=False
+            Whether to test each column by itself: screening of many columns. Up to 1024 columns
+            share a pass.
+
+        Returns
+        -------
+        ScoreTest
+            Named tuple (statistic, pvalue, df), of a chi-squared distribution with
+            df = (n_classes - 1) q. With `by_column` arrays of shape (q,), each df n_classes - 1;
+            statistic and p-value are NaN for columns that are constant or linear combinations of
+            those of X, or nearly so.
+
+        Raises
+        ------
+        ValueError
+            As in `inference`; with a penalty; if `X_extra` is not finite or has another number
+            of rows than X; in the joint test also if there are more than 8192 parameters with
+            those of the fit, or a column is constant or a linear combination of others.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X[:, :1], y)
+        >>> test = model.score_test(X[:, :1], y, X[:, 1])
+        >>> round(test.statistic, 2), test.df
+        (38.35, 1)
+        >>> model.score_test(X[:, :1], y, X[:, 1:4], by_column=True).statistic.round(2)
+        array([38.35, 65.28,  5.29])
+        """
+        return score_test_of(self, X, y, X_extra, sample_weight, offset, by_column)
+
+    def influence(self, X, y, sample_weight=None, *, offset=None):
+        """Compute leverages, Cook's distances and residuals of every row.
+
+        X, y, weights and offset are those of `fit`, as in `inference`, and so are the models
+        that are refused; X must be in memory on the host. Beside the Hessian of `inference` the
+        cost is a pass of n_samples (t^2 + n_classes^3) flops in blocks of rows, for the
+        t = (n_classes - 1) (n_features + 1) parameters; six numbers are kept for each row.
+        With an L2 penalty the Hessian is that of the penalised log-likelihood, so leverages add up
+        to the effective degrees of freedom.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or counts: a row of counts is one group, left out as a whole.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Frequencies: a row of weight 2 is a group of two, left out as a whole.
+        offset : array-like, default=None
+            As in `fit`; needed if the model was fitted with one.
+
+        Returns
+        -------
+        softmax_reg.inference.Influence
+            Immutable: `hat_matrix_diag`, `cooks_distance`, `resid_pearson`, `resid_deviance`,
+            `resid_studentized`, `resid_deviance_studentized`, each of shape (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            As in `inference`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from softmax_reg import SoftmaxRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X[:, :2], y)
+        >>> found = model.influence(X[:, :2], y)
+        >>> np.argsort(found.cooks_distance)[-3:]    # the three most influential rows
+        array([ 41, 379, 491])
+        """
+        return influence_of(self, X, y, sample_weight, offset)
 
 
 def _without(X, left_out):

@@ -1,4 +1,6 @@
-"""Arguments of `SoftmaxRegression.inference`: what has standard errors, and what is refused."""
+"""A fitted model and its data for inference: what has standard errors, and what is refused."""
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -19,15 +21,33 @@ from .validation import check_training_data
 _CLOSE, _FAR = 0.1, 0.5
 
 
-def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference):
-    """Return the `InferenceResult` of a fitted model; arguments of `inference`."""
-    check_is_fitted(model)
-    _check_model(model)
-    _check_cov_type(model.C, cov_type, groups)
-    if hasattr(X, "dask"):
-        raise ValueError(
-            "inference takes no Dask collections. Use to_local().inference with arrays in memory."
-        )
+class CheckedFit(NamedTuple):
+    """A fitted model with its data, checked and placed for computation.
+
+    Attributes
+    ----------
+    objective : Objective
+        On the columns of X, with the penalty of the fit.
+    coef, intercept : as `coef_` and `intercept_`, float64
+    weight : (n_samples,) float64
+    classes, features : lists of names
+    """
+
+    objective: object
+    coef: np.ndarray
+    intercept: np.ndarray
+    weight: np.ndarray
+    classes: list
+    features: list
+
+    @property
+    def total_weight(self):
+        """Number of observations."""
+        return float(self.weight.sum())
+
+
+def checked_fit(model, X, y, sample_weight, offset):
+    """Return the `CheckedFit` of a model that `check_model` takes; arguments of `inference`."""
     data = check_training_data(model, X, y, sample_weight, model.classes_)
     _check_columns(model, data)
     data = with_offset(data, model._offset_for(offset))
@@ -43,18 +63,33 @@ def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference
     coef = coef.toarray() if sparse.issparse(coef) else coef
     n_features = data.X.shape[1]
     names = data.names.get("feature_names_in_", [f"x{j}" for j in range(n_features)])
-    result = inference_at(
+    return CheckedFit(
         problem.whole(), coef.astype(np.float64), as_numpy(model.intercept_).astype(np.float64),
-        total_weight=float(data.weight.sum()), cov_type=cov_type,
-        cluster=_clusters(groups, data.weight), reference=_position(reference, data.classes),
-        classes=data.classes.tolist(), features=[str(name) for name in names], C=float(model.C),
+        data.weight, data.classes.tolist(), [str(name) for name in names],
     )
-    _check_distance(result.newton_decrement)
+
+
+def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference):
+    """Return the `InferenceResult` of a fitted model; arguments of `inference`."""
+    check_model(model)
+    _check_cov_type(model.C, cov_type, groups)
+    if hasattr(X, "dask"):
+        raise ValueError(
+            "inference takes no Dask collections. Use to_local().inference with arrays in memory."
+        )
+    fit = checked_fit(model, X, y, sample_weight, offset)
+    result = inference_at(
+        fit.objective, fit.coef, fit.intercept, total_weight=fit.total_weight, cov_type=cov_type,
+        cluster=_clusters(groups, fit.weight), reference=_position(reference, fit.classes),
+        classes=fit.classes, features=fit.features, C=float(model.C),
+    )
+    check_distance(result.newton_decrement)
     return result
 
 
-def _check_model(model):
+def check_model(model):
     """Raise a ValueError if the parameters of the estimator leave no likelihood or L2 penalty."""
+    check_is_fitted(model)
     model._validate_params()
     if model.C < np.inf and model.l1_ratio > 0:
         raise ValueError(
@@ -73,9 +108,7 @@ def _check_model(model):
         if given is not None and given != default:
             raise ValueError(f"inference refuses {name}={given!r}: {why}.")
     factor = model.penalty_factor
-    if model.C < np.inf and factor is not None and not np.isfinite(
-        np.asarray(factor, dtype=np.float64)
-    ).all():
+    if factor is not None and not np.isfinite(np.asarray(factor, dtype=np.float64)).all():
         raise ValueError(
             "inference needs finite penalty factors, got infinite ones. Leave the columns out."
         )
@@ -156,15 +189,15 @@ def _position(reference, classes):
     """Return the position of the reference among the classes, or None."""
     if reference is None:
         return None
-    found = [k for k, label in enumerate(classes.tolist()) if label == reference]
+    found = [k for k, label in enumerate(classes) if label == reference]
     if not found:
         raise ValueError(
-            f"reference must be one of the classes {classes.tolist()}, got {reference!r}."
+            f"reference must be one of the classes {classes}, got {reference!r}."
         )
     return found[0]
 
 
-def _check_distance(distance):
+def check_distance(distance):
     """Raise a ValueError, or warn, if the model is not at its optimum.
 
     distance : float

@@ -5,7 +5,9 @@ results.
 """
 
 from .comparison import compare
+from .influence import Influence
 from .margins import MarginalEffects
 from .result import InferenceResult
+from .score_test import ScoreTest
 
-__all__ = ["InferenceResult", "MarginalEffects", "compare"]
+__all__ = ["Influence", "InferenceResult", "MarginalEffects", "ScoreTest", "compare"]

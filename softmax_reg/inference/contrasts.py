@@ -72,9 +72,23 @@ class Contrasts:
         out[:, 1:] = design @ self.theta.T
         return out + offset
 
+    def logit_covariances(self, design):
+        """Return covariances of the logits, (n, n_classes - 1, n_classes - 1), but the first's.
+
+        The cost is n t^2 flops.
+        """
+        n_rows, width = self.theta.shape
+        out = np.empty((len(design), n_rows, n_rows))
+        blocks = self.covariance.reshape(n_rows, width, n_rows, width)
+        for k in range(n_rows):
+            for m in range(k + 1):
+                products = design @ blocks[k, :, m]
+                out[:, k, m] = out[:, m, k] = np.einsum("ij,ij->i", products, design)
+        return out
+
 
 class NewRows(NamedTuple):
-    """Checked rows: not those of the fit, or not all of them.
+    """Checked rows, of the fit or others.
 
     Attributes
     ----------
@@ -87,14 +101,18 @@ class NewRows(NamedTuple):
     offset: np.ndarray | None
     weight: np.ndarray
 
-    def blocks(self, width):
+    def blocks(self, width, least=_LEAST_ROWS):
         """Yield (slice, columns in float64, offset or 0.0, weights) of blocks of rows.
 
+        Parameters
+        ----------
         width : int
             Number of entries for each row in the largest array of the caller.
+        least : int
+            Least number of rows in a block.
         """
         n_samples = self.X.shape[0]
-        n_block = max(_LEAST_ROWS, _BLOCK_SIZE // width)
+        n_block = max(least, _BLOCK_SIZE // width)
         for start in range(0, n_samples, n_block):
             some = slice(start, min(start + n_block, n_samples))
             columns = self.X[some]
@@ -111,6 +129,24 @@ class NewRows(NamedTuple):
         columns = sum(weight @ columns for _, columns, _, weight in blocks)
         offset = None if self.offset is None else (self.weight @ self.offset)[np.newaxis]
         return NewRows(columns[np.newaxis], offset, np.ones(1))
+
+
+def rows_of_fit(objective):
+    """Return (`NewRows`, `Sample`) of the data of a fit.
+
+    Raises
+    ------
+    ValueError
+        If X is not in memory on the host.
+    """
+    found = objective.rows.on_host(objective.sample)
+    if found is None:
+        raise ValueError("X must be in memory, as an array or a CSR matrix.")
+    X, sample = found
+    offset = objective.rows.offset
+    if offset is not None and offset.shape[1] == 1:
+        offset = np.column_stack([np.zeros(len(offset)), offset])
+    return NewRows(X, offset, sample.weight), sample
 
 
 def new_rows(contrasts, X, offset=None, sample_weight=None):
@@ -221,6 +257,16 @@ def positions_of(columns, features, name):
     if len(set(found)) < len(found):
         raise ValueError(f"{name} names a column twice: {list(columns)}.")
     return found
+
+
+def complements(proba):
+    """Return 1 - q for probabilities (n, n_classes), to a few eps of itself where q is near 1."""
+    out = 1 - proba
+    rows, top = np.arange(len(proba)), proba.argmax(axis=1)
+    rest = proba.copy()
+    rest[rows, top] = 0.0
+    out[rows, top] = rest.sum(axis=1)
+    return out
 
 
 def proba_of(logits):

@@ -63,7 +63,6 @@ def inference_at(
         )
         of_contrasts = _covariance(objective, point, found, total_weight, cov_type, cluster)
         covariance = to_user @ of_contrasts @ to_user.T
-    theta = point.theta[1:] - point.theta[0] if len(point.theta) > 1 else point.theta.copy()
     fit_intercept = objective.fit_intercept
     if len(classes) == 2 and reference is None:
         reference = 0
@@ -84,20 +83,31 @@ def inference_at(
         n_intercepts=(len(classes) - 1) * fit_intercept,
         newton_decrement=found.newton_decrement,
         classes=tuple(classes),
-        contrasts=Contrasts(
-            theta if fit_intercept else theta[:, :-1], of_contrasts,
-            np.array(objective.coordinates.shift), tuple(features),
-            objective.rows.offset is not None,
-        ),
+        contrasts=contrasts_of(objective, point.theta, of_contrasts, features),
     )
+
+
+def contrasts_of(objective, theta, covariance, features):
+    """Return the `Contrasts` of a theta of `objective`, with their covariance (t, t)."""
+    theta = theta[1:] - theta[0] if len(theta) > 1 else theta.copy()
+    return Contrasts(
+        theta if objective.fit_intercept else theta[:, :-1], covariance,
+        np.array(objective.coordinates.shift), tuple(features),
+        objective.rows.offset is not None,
+    )
+
+
+def inverse_hessian(found, total_weight):
+    """Return (H + P)^-1 / S of an `Information`, the covariance "nonrobust" or "bayes", (t, t)."""
+    root = found.factor.half_solve(np.eye(len(found.hessian)))
+    return root.T @ root / total_weight
 
 
 def _covariance(objective, point, found, total_weight, cov_type, cluster):
     """Return the covariance of the contrasts, (t, t)."""
-    columns = np.eye(len(found.hessian))
     if cov_type in ("nonrobust", "bayes"):
-        root = found.factor.half_solve(columns)
-        return root.T @ root / total_weight
+        return inverse_hessian(found, total_weight)
+    columns = np.eye(len(found.hessian))
     bread = found.factor.solve_columns(columns)
     if cov_type == "frequentist":
         middle, factor = found.hessian, 1 / total_weight

@@ -23,6 +23,8 @@ class Information:
         Hessian of the mean loss, without the penalty.
     factor : HessianTransform
         Factor of the Hessian of the mean loss with the penalty.
+    grad : (t,)
+        Gradient of the mean loss with the penalty.
     newton_decrement : float
         sqrt(S g' H^-1 g) for the gradient g and Hessian H of the mean loss with the penalty and
         the total weight S. To second order, no estimate is further from the optimum than this
@@ -33,6 +35,7 @@ class Information:
 
     hessian: np.ndarray
     factor: HessianTransform
+    grad: np.ndarray
     newton_decrement: float
     edf: float
 
@@ -76,7 +79,7 @@ def information_at(objective, point, total_weight, names):
     edf = float(len(index))
     if objective.penalty.l2 > 0:
         edf = float(np.trace(factor.solve_columns(hessian)))
-    return Information(hessian, factor, float(decrement), edf)
+    return Information(hessian, factor, grad, float(decrement), edf)
 
 
 def _check_size(n_parameters):

@@ -41,24 +41,12 @@ def intervals_at(contrasts, rows, alpha):
             design = contrasts.design(columns)
             logits = contrasts.logits(design, offset)
             proba[some] = softmax(logits)
-            log_odds[some], variance = _log_odds(logits, _covariances(contrasts, design))
+            log_odds[some], variance = _log_odds(logits, contrasts.logit_covariances(design))
             bse[some] = np.sqrt(np.maximum(variance, 0.0))
     half = norm.isf(alpha / 2) * bse
     return PredictionInterval(
         proba, sigmoid(log_odds - half), sigmoid(log_odds + half), log_odds, bse
     )
-
-
-def _covariances(contrasts, design):
-    """Return covariances of the logits of every row, (n, K - 1, K - 1), but the first."""
-    n_rows, width = contrasts.theta.shape
-    out = np.empty((len(design), n_rows, n_rows))
-    blocks = contrasts.covariance.reshape(n_rows, width, n_rows, width)
-    for k in range(n_rows):
-        for m in range(k + 1):
-            products = design @ blocks[k, :, m]
-            out[:, k, m] = out[:, m, k] = np.einsum("ij,ij->i", products, design)
-    return out
 
 
 def _log_odds(logits, covariances):

@@ -25,6 +25,7 @@ def fitted(X=X, y=Y, **parameters):
     ({"label_smoothing": 0.1}, "label_smoothing=0.1.*no likelihood"),
     ({"class_weight": "balanced"}, "class_weight='balanced'.*sample_weight"),
     ({"C": 1.0, "penalty_factor": [1.0, np.inf]}, "finite penalty factors"),
+    ({"penalty_factor": [1.0, np.inf]}, "finite penalty factors"),
 ])
 def test_models_without_standard_errors(parameters, message):
     """L1, bounds, smoothed labels, class weights and excluded features are refused."""
