@@ -9,11 +9,10 @@ its ends lie between 0 and 1.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from ..functional import logsumexp, sigmoid, softmax
 from ..parallel.blas import one_blas_thread
-from .table import check_alpha
+from .table import quantile_of
 
 
 class PredictionInterval(NamedTuple):
@@ -30,9 +29,9 @@ class PredictionInterval(NamedTuple):
     bse: np.ndarray
 
 
-def intervals_at(contrasts, rows, alpha):
-    """Return the `PredictionInterval` of `NewRows`."""
-    check_alpha(alpha)
+def intervals_at(contrasts, rows, alpha, df_inference):
+    """Return the `PredictionInterval` of `NewRows`; see `table.quantile_of` for the last two."""
+    quantile = quantile_of(alpha, df_inference)
     shape = rows.X.shape[0], contrasts.n_classes
     proba, log_odds, bse = (np.empty(shape) for _ in range(3))
     width = max(contrasts.theta.shape[1], contrasts.n_classes**2)
@@ -43,7 +42,7 @@ def intervals_at(contrasts, rows, alpha):
             proba[some] = softmax(logits)
             log_odds[some], variance = _log_odds(logits, _covariances(contrasts, design))
             bse[some] = np.sqrt(np.maximum(variance, 0.0))
-    half = norm.isf(alpha / 2) * bse
+    half = quantile * bse
     return PredictionInterval(
         proba, sigmoid(log_odds - half), sigmoid(log_odds + half), log_odds, bse
     )

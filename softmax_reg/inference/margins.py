@@ -47,6 +47,8 @@ class MarginalEffects(EstimateTable):
         As in `marginal_effects`.
     dummy : tuple of str
         Names of the features whose effect is the change from 0 to 1.
+    df_inference : float
+        As in the result: degrees of freedom of Student's t with clusters, inf otherwise.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class MarginalEffects(EstimateTable):
     at: str
     kind: str
     dummy: tuple
+    df_inference: float = np.inf
 
     def __post_init__(self):
         """Make the arrays read-only."""
@@ -92,7 +95,7 @@ class MarginalEffects(EstimateTable):
         return f"{self.kind[:2]}/{self.kind[2:]}"
 
 
-def effects_at(contrasts, rows, classes, at, kind, dummy):
+def effects_at(contrasts, rows, classes, at, kind, dummy, df_inference):
     """Return the `MarginalEffects`.
 
     Parameters
@@ -103,6 +106,7 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
     at : str, of `PLACES`
     kind : str, of `KINDS`
     dummy : names or indices of columns
+    df_inference : float
 
     Raises
     ------
@@ -133,7 +137,7 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
     return MarginalEffects(
         effects=effects, bse=np.sqrt(np.maximum(variance, 0.0)).reshape(effects.shape),
         class_names=tuple(classes), feature_names=features, at=at, kind=kind,
-        dummy=tuple(features[j] for j in dummies),
+        dummy=tuple(features[j] for j in dummies), df_inference=df_inference,
     )
 
 

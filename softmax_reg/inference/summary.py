@@ -16,7 +16,8 @@ _OF_TYPE = {
 def _columns(result, alpha):
     """Return the names and the flat values of the table's columns."""
     ends = result.conf_int(alpha)
-    names = (result._name_of_estimates, "std err", "z", "P>|z|", f"[{alpha / 2:.3g}",
+    ratio = "z" if result.df_inference == np.inf else "t"
+    names = (result._name_of_estimates, "std err", ratio, f"P>|{ratio}|", f"[{alpha / 2:.3g}",
              f"{1 - alpha / 2:.3g}]")
     values = (result._estimates, result.bse, result.zvalues, result.pvalues, ends[..., 0],
               ends[..., 1])
@@ -82,7 +83,10 @@ def _notes(result):
     """Return lines on the covariance, the coding and the penalty."""
     notes = [f"Standard errors: {result.cov_type}, {_OF_TYPE[result.cov_type]}."]
     if result.n_clusters is not None:
-        notes.append(f"Clusters: {result.n_clusters}.")
+        notes.append(
+            f"Clusters: {result.n_clusters}. Tests and intervals: Student's t with "
+            f"{result.df_inference:g} degrees of freedom."
+        )
     if result.reference is None:
         notes.append("Rows sum to zero over the classes; reference=label gives contrasts.")
     if result.is_penalised:
