@@ -272,6 +272,6 @@ def main():
 
 
 if __name__ == "__main__":
-    from tests import coverage    # processes need the functions of a module, not of __main__
+    from tests import coverage  # processes need the functions of a module, not of __main__
 
     coverage.main()
