@@ -3,11 +3,12 @@
     python examples/benchmarks/standard_errors.py [--rows N] [--mnlogit-rows N] [--effect-rows N]
 
 --rows rows of 20 features in five classes: a fit, `inference` with every kind of error, overall
-marginal effects and intervals of probabilities. Times and memory are of separate runs; memory is
-the peak beyond X and y. Then statsmodels' MNLogit where it is installed, in processes of their
-own: the fit of --mnlogit-rows rows, and get_margeff of --effect-rows rows, since its memory is
-more than that of most machines on the others. 0 leaves it out. Coverage of the intervals:
-`python -m tests.coverage`.
+marginal effects and intervals of probabilities. Seconds are those of the clock and those of all
+processors together, which depend less on what else runs. Times and memory are of separate runs;
+memory is the peak beyond X and y. Then statsmodels' MNLogit where it is installed, in processes of
+their own: the fit of --mnlogit-rows rows, and get_margeff of --effect-rows rows: its memory, which
+grows with them, is more than that of most machines on a million. 0 leaves either out.
+Coverage of the intervals: `python -m tests.coverage`.
 """
 
 import argparse
@@ -34,15 +35,15 @@ def data(n_samples):
 
 
 def measured(work):
-    """Return (seconds, MiB of the peak in a second run)."""
-    started = time.perf_counter()
+    """Return (seconds, seconds of all processors, MiB of the peak in a second run)."""
+    started, used = time.perf_counter(), time.process_time()
     work()
-    passed = time.perf_counter() - started
+    passed, used = time.perf_counter() - started, time.process_time() - used
     tracemalloc.start()
     work()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return passed, peak / 2**20
+    return passed, used, peak / 2**20
 
 
 def steps(X, y):
@@ -63,35 +64,40 @@ def steps(X, y):
 def ours(n_samples):
     X, y = data(n_samples)
     SoftmaxRegression(C=np.inf).fit(X[:10_000], y[:10_000])    # loads the kernels
-    print(f"{n_samples} rows      seconds   MiB beyond X")
-    seconds, memory = {}, {}
+    print(f"{f'{n_samples} rows':18}  seconds      CPU  MiB beyond X")
+    seconds, processors, memory = {}, {}, {}
     for name, work in steps(X, y).items():
-        seconds[name], memory[name] = measured(work)
-        print(f"{name:18}{seconds[name]:9.2f}{memory[name]:10.0f}", flush=True)
+        seconds[name], processors[name], memory[name] = measured(work)
+        print(
+            f"{name:18}{seconds[name]:9.2f}{processors[name]:9.2f}{memory[name]:10.0f}",
+            flush=True,
+        )
     for label, names in (
         ("nonrobust and marginal effects", ("nonrobust", "marginal effects")),
         ("all errors and marginal effects", ALL_OF_IT),
     ):
-        total = sum(seconds[name] for name in names)
-        print(f"{label}: {total:.2f} s, {total / seconds['fit']:.2f} times the fit")
+        ratios = (sum(of[name] for name in names) / of["fit"] for of in (seconds, processors))
+        print("{}: {:.2f} times the seconds of the fit, {:.2f} times the CPU's".format(
+            label, *ratios
+        ))
     print(f"most memory: {max(memory[name] for name in ALL_OF_IT):.0f} MiB beyond X")
 
 
 def mnlogit(n_samples, with_effects, answers):
-    """Put (seconds of the fit, seconds of the effects, MiB beyond X), or an error's name."""
+    """Put (seconds and CPU's of the fit, of the effects, MiB beyond X), or an error's name."""
     import statsmodels.api as sm
 
     X, y = data(n_samples)
     design = sm.add_constant(X)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         fitted = sm.MNLogit(y, design).fit(method="newton", disp=False)
         _ = fitted.bse    # the Hessian
-        fit = time.perf_counter() - started
+        fit = time.perf_counter() - started, time.process_time() - used
         if with_effects:
             _ = fitted.get_margeff().margeff_se    # the Jacobian of every row
-        effects = time.perf_counter() - started - fit
+        effects = time.perf_counter() - started - fit[0], time.process_time() - used - fit[1]
     except MemoryError as error:
         answers.put(type(error).__name__)
         return
@@ -115,8 +121,8 @@ def theirs(n_samples, with_effects):
         print(f"{what}: {found}")
         return
     fit, effects, peak = found
-    then = f", get_margeff {effects:.1f} s" if with_effects else ""
-    print(f"{what}: fit {fit:.1f} s{then}, {peak:.0f} MiB beyond X", flush=True)
+    then = ", get_margeff {:.1f} s (CPU {:.1f})".format(*effects) if with_effects else ""
+    print("{}: fit {:.1f} s (CPU {:.1f}){}, {:.0f} MiB beyond X".format(what, *fit, then, peak))
 
 
 def main():
