@@ -33,19 +33,19 @@ def intervals_at(contrasts, rows, alpha, df_inference):
     """Return the `PredictionInterval` of `NewRows`; see `table.quantile_of` for the last two."""
     quantile = quantile_of(alpha, df_inference)
     shape = rows.X.shape[0], contrasts.n_classes
-    proba, log_odds, bse = (np.empty(shape) for _ in range(3))
+    found = PredictionInterval(*(np.empty(shape) for _ in range(5)))
     width = max(contrasts.theta.shape[1], contrasts.n_classes**2)
     with one_blas_thread():
         for some, columns, offset, _ in rows.blocks(width):
             design = contrasts.design(columns)
             logits = contrasts.logits(design, offset)
-            proba[some] = softmax(logits)
-            log_odds[some], variance = _log_odds(logits, _covariances(contrasts, design))
-            bse[some] = np.sqrt(np.maximum(variance, 0.0))
-    half = quantile * bse
-    return PredictionInterval(
-        proba, sigmoid(log_odds - half), sigmoid(log_odds + half), log_odds, bse
-    )
+            log_odds, variance = _log_odds(logits, _covariances(contrasts, design))
+            bse = np.sqrt(np.maximum(variance, 0.0))
+            half = quantile * bse
+            ends = sigmoid(log_odds - half), sigmoid(log_odds + half)
+            for whole, part in zip(found, (softmax(logits), *ends, log_odds, bse), strict=True):
+                whole[some] = part
+    return found
 
 
 def _covariances(contrasts, design):
