@@ -1,106 +1,151 @@
-"""Standard errors: coverage of 95 % intervals in simulations, and seconds of inference.
+"""Seconds and memory of standard errors and marginal effects, beside the fit and MNLogit.
 
-    python examples/benchmarks/standard_errors.py [--draws N] [--cluster-draws N] [--rows N]
+    python examples/benchmarks/standard_errors.py [--rows N] [--mnlogit-rows N] [--effect-rows N]
 
-Coverage: three classes, two features, as many new data sets as --draws, of 500 rows; then
---cluster-draws of 50 clusters of ten rows, with a random effect of each cluster on the logits
-and one feature that is constant in a cluster. There the true parameters are those of a fit to
-200,000 clusters. Time: --rows rows of 20 features in five classes.
+--rows rows of 20 features in five classes: a fit, `inference` with every kind of error, overall
+marginal effects and intervals of probabilities. Seconds are those of the clock and those of all
+processors together, which depend less on what else runs. Times and memory are of separate runs;
+memory is the peak beyond X and y. Then statsmodels' MNLogit where it is installed, in processes of
+their own: the fit of --mnlogit-rows rows, and get_margeff of --effect-rows rows: its memory, which
+grows with them, is more than that of most machines on a million. 0 leaves either out.
+Coverage of the intervals: `python -m tests.coverage`.
 """
 
 import argparse
+import multiprocessing
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 
 from softmax_reg import SoftmaxRegression
 
-# Rows are classes against the first; columns the intercept and two features.
-TRUTH = np.array([[0.5, 1.0, -0.5], [-0.3, 0.4, 0.8]])
-PER_CLUSTER = 10
+N_FEATURES, N_CLASSES = 20, 5
+COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster")
+# What is summed for the ratio to the time of the fit.
+ALL_OF_IT = (*COV_TYPES, "marginal effects")
 
 
-def labels(rng, logits):
-    """Draw from the softmax of the logits."""
-    return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+def data(n_samples):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_samples, N_FEATURES))
+    logits = X @ rng.standard_normal((N_FEATURES, N_CLASSES)) / 3
+    return X, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
 
 
-def logits_of(X):
-    return np.column_stack([np.zeros(len(X)), TRUTH[:, 0] + X @ TRUTH[:, 1:].T])
+def measured(work):
+    """Return (seconds, seconds of all processors, MiB of the peak in a second run)."""
+    started, used = time.perf_counter(), time.process_time()
+    work()
+    passed, used = time.perf_counter() - started, time.process_time() - used
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return passed, used, peak / 2**20
 
 
-def draw_rows(rng, n_samples=500):
-    X = rng.standard_normal((n_samples, 2))
-    return X, labels(rng, logits_of(X)), None
-
-
-def draw_clusters(rng, n_clusters=50):
-    groups = np.repeat(np.arange(n_clusters), PER_CLUSTER)
-    X = rng.standard_normal((len(groups), 2))
-    X[:, 0] = rng.standard_normal(n_clusters)[groups]
-    return X, labels(rng, logits_of(X) + rng.standard_normal((n_clusters, 3))[groups]), groups
-
-
-def fitted(X, y, tol=1e-8):
-    return SoftmaxRegression(C=np.inf, tol=tol).fit(X, y)
-
-
-def coverage(rng, draw, n_draws, cov_types, truth):
-    """Print, for each kind of error, the share of intervals that hold the truth."""
-    hits = {cov_type: np.zeros(truth.shape) for cov_type in cov_types}
-    for _ in range(n_draws):
-        X, y, groups = draw(rng)
-        model = fitted(X, y)
-        for cov_type, hit in hits.items():
-            some = groups if cov_type == "cluster" else None
-            result = model.inference(X, y, cov_type=cov_type, groups=some, reference=0)
-            lower, upper = np.moveaxis(result.conf_int(), -1, 0)
-            hit += (lower <= truth) & (truth <= upper)
-    for cov_type, hit in hits.items():
-        print(f"{cov_type:10} " + " ".join(f"{share:6.1%}" for share in (hit / n_draws).ravel()))
-
-
-def seconds(rng, n_samples):
-    """Print the seconds of a fit, of errors, influence and tests, and their peak of memory."""
-    X = rng.standard_normal((n_samples, 20))
-    y = labels(rng, X @ rng.standard_normal((20, 5)) / 3)
-    fitted(X[:1000], y[:1000])
-    started = time.perf_counter()
-    model = fitted(X, y, tol=1e-4)
-    print(f"fit        {time.perf_counter() - started:.2f} s")
-    groups = np.arange(n_samples) // 7
-    extra = rng.standard_normal((n_samples, 3))
-    tasks = {
-        "nonrobust": lambda: model.inference(X, y),
-        "HC0": lambda: model.inference(X, y, cov_type="HC0"),
-        "cluster": lambda: model.inference(X, y, cov_type="cluster", groups=groups),
-        "influence": lambda: model.influence(X, y),
-        "score_test": lambda: model.score_test(X, y, extra),
+def steps(X, y):
+    """The functions to measure, by name."""
+    groups = np.arange(len(X)) // 7
+    model = SoftmaxRegression(C=np.inf).fit(X, y)
+    result = model.inference(X, y)
+    return {
+        "fit": lambda: SoftmaxRegression(C=np.inf).fit(X, y),
+        **{name: lambda name=name: model.inference(
+            X, y, cov_type=name, groups=groups if name == "cluster" else None
+        ) for name in COV_TYPES},
+        "marginal effects": lambda: result.marginal_effects(X),
+        "probabilities": lambda: result.prediction_interval(X),
     }
-    for name, task in tasks.items():
-        tracemalloc.start()
-        started = time.perf_counter()
-        task()
-        passed, peak = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        print(f"{name:10} {passed:.2f} s, {peak / 2**20:.0f} MiB beside X")
+
+
+def ours(n_samples):
+    X, y = data(n_samples)
+    SoftmaxRegression(C=np.inf).fit(X[:10_000], y[:10_000])    # loads the kernels
+    print(f"{f'{n_samples} rows':18}  seconds      CPU  MiB beyond X")
+    seconds, processors, memory = {}, {}, {}
+    for name, work in steps(X, y).items():
+        seconds[name], processors[name], memory[name] = measured(work)
+        print(
+            f"{name:18}{seconds[name]:9.2f}{processors[name]:9.2f}{memory[name]:10.0f}",
+            flush=True,
+        )
+    for label, names in (
+        ("nonrobust and marginal effects", ("nonrobust", "marginal effects")),
+        ("all errors and marginal effects", ALL_OF_IT),
+    ):
+        ratios = (sum(of[name] for name in names) / of["fit"] for of in (seconds, processors))
+        print("{}: {:.2f} times the seconds of the fit, {:.2f} times the CPU's".format(
+            label, *ratios
+        ))
+    print(f"most memory: {max(memory[name] for name in ALL_OF_IT):.0f} MiB beyond X")
+
+
+def peak_of_process():
+    """MiB; of this process alone, where ru_maxrss would begin with its parent's (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def mnlogit(n_samples, with_effects, answers):
+    """Put (seconds and CPU's of the fit, of the effects, MiB beyond X), or an error's name."""
+    import statsmodels.api as sm
+
+    before = peak_of_process()
+    X, y = data(n_samples)
+    design = sm.add_constant(X)
+    try:
+        started, used = time.perf_counter(), time.process_time()
+        fitted = sm.MNLogit(y, design).fit(method="newton", disp=False)
+        _ = fitted.bse    # the Hessian
+        fit = time.perf_counter() - started, time.process_time() - used
+        if with_effects:
+            _ = fitted.get_margeff().margeff_se    # the Jacobian of every row
+        effects = time.perf_counter() - started - fit[0], time.process_time() - used - fit[1]
+    except MemoryError as error:
+        answers.put(type(error).__name__)
+        return
+    peak = peak_of_process() - before - (X.nbytes + y.nbytes) / 2**20
+    answers.put((fit, effects, peak))
+
+
+def theirs(n_samples, with_effects):
+    """Print what `mnlogit` finds in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    process = context.Process(target=mnlogit, args=(n_samples, with_effects, answers))
+    process.start()
+    process.join()
+    what = f"MNLogit, {n_samples} rows"
+    if process.exitcode:
+        print(f"{what}: the process ended with {process.exitcode}")
+        return
+    found = answers.get()
+    if isinstance(found, str):
+        print(f"{what}: {found}")
+        return
+    fit, effects, peak = found
+    then = ", get_margeff {:.1f} s (CPU {:.1f})".format(*effects) if with_effects else ""
+    print("{}: fit {:.1f} s (CPU {:.1f}){}, {:.0f} MiB beyond X".format(what, *fit, then, peak))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--cluster-draws", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--mnlogit-rows", type=int, default=1_000_000)
+    parser.add_argument("--effect-rows", type=int, default=20_000)
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
-    seconds(rng, options.rows)
-    print("\nCoverage of six parameters, independent rows")
-    coverage(rng, draw_rows, options.draws, ("nonrobust", "HC0"), TRUTH)
-    print("\nCoverage of six parameters, clusters")
-    X, y, _ = draw_clusters(rng, 200_000)
-    truth = fitted(X, y).inference(X, y, reference=0).params
-    coverage(rng, draw_clusters, options.cluster_draws, ("nonrobust", "cluster"), truth)
+    ours(options.rows)
+    try:
+        import statsmodels  # noqa: F401
+    except ImportError:
+        print("MNLogit: statsmodels is not installed")
+        return
+    for n_samples, with_effects in ((options.mnlogit_rows, False), (options.effect_rows, True)):
+        if n_samples:
+            theirs(n_samples, with_effects)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,10 @@ class InferentialMethods:
             Without a penalty: "nonrobust", the inverse Hessian of the log-likelihood; "HC0", the
             sandwich of scores of rows, valid if the model is wrong; "HC1", times n / (n - t);
             "cluster", the sandwich of scores of `groups`, times G / (G - 1) for G groups of
-            positive weight. With one: "bayes", the inverse Hessian of the penalised
+            positive weight. Its errors are those of vcovCL in R's sandwich (statsmodels multiplies
+            the covariance by (n - 1) / (n - t), too). Its tests and intervals use Student's t
+            and F with G - 1 degrees of freedom, as R's fixest does, where statsmodels uses the
+            normal distribution. With a penalty: "bayes", the inverse Hessian of the penalised
             log-likelihood (Laplace's approximation); "frequentist", the covariance of the
             shrunken estimates around their mean, without their bias.
         groups : array-like of shape (n_samples,), default=None

@@ -5,15 +5,17 @@ of outer products of scores:
 
     nonrobust      H^-1 / S
     HC0, HC1       H^-1 M H^-1 / S, M by rows; HC1 times n / (n - t) for t parameters
-    cluster        H^-1 M H^-1 G / (G - 1), M by G clusters
+    cluster        H^-1 M H^-1 G / (G - 1), M by G clusters; with quantiles of t and F, see `table`
     bayes          (H + P)^-1 / S
     frequentist    (H + P)^-1 H (H + P)^-1 / S
 
 References
 ----------
-White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50(1). Gray
-(1992), Flexible methods for analyzing survival data using splines, JASA 87(420), for both
-covariances of penalised estimates and their degrees of freedom.
+Cameron & Miller (2015), A practitioner's guide to cluster-robust inference, Journal of Human
+Resources 50(2), for G - 1 degrees of freedom. White (1982), Maximum likelihood estimation of
+misspecified models, Econometrica 50(1). Gray (1992), Flexible methods for analyzing survival data
+using splines, JASA 87(420), for both covariances of penalised estimates and their degrees of
+freedom.
 """
 
 import numpy as np

@@ -69,7 +69,10 @@ def _notes_on_fit(result):
     """Return notes on the covariance, the coding and the penalty."""
     notes = [f"Standard errors: {result.cov_type}, {_ERRORS[result.cov_type]}."]
     if result.n_clusters is not None:
-        notes.append(f"Clusters: {result.n_clusters}.")
+        notes.append(
+            f"Clusters: {result.n_clusters}. Tests and intervals: Student's t with "
+            f"{result.df_inference:g} degrees of freedom."
+        )
     if result.reference is None:
         notes.append("Rows sum to zero over the classes; reference=label gives contrasts.")
     if result.is_penalised:

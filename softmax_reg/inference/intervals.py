@@ -9,11 +9,10 @@ its ends lie between 0 and 1.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from ..functional import logsumexp, sigmoid, softmax
 from ..parallel.blas import one_blas_thread
-from .table import check_alpha
+from .table import quantile_of
 
 
 class PredictionInterval(NamedTuple):
@@ -30,23 +29,23 @@ class PredictionInterval(NamedTuple):
     bse: np.ndarray
 
 
-def intervals_at(contrasts, rows, alpha):
-    """Return the `PredictionInterval` of `NewRows`."""
-    check_alpha(alpha)
+def intervals_at(contrasts, rows, alpha, df_inference):
+    """Return the `PredictionInterval` of `NewRows`; see `table.quantile_of` for the last two."""
+    quantile = quantile_of(alpha, df_inference)
     shape = rows.X.shape[0], contrasts.n_classes
-    proba, log_odds, bse = (np.empty(shape) for _ in range(3))
+    found = PredictionInterval(*(np.empty(shape) for _ in range(5)))
     width = max(contrasts.theta.shape[1], contrasts.n_classes**2)
     with one_blas_thread():
         for some, columns, offset, _ in rows.blocks(width):
             design = contrasts.design(columns)
             logits = contrasts.logits(design, offset)
-            proba[some] = softmax(logits)
-            log_odds[some], variance = _log_odds(logits, contrasts.logit_covariances(design))
-            bse[some] = np.sqrt(np.maximum(variance, 0.0))
-    half = norm.isf(alpha / 2) * bse
-    return PredictionInterval(
-        proba, sigmoid(log_odds - half), sigmoid(log_odds + half), log_odds, bse
-    )
+            log_odds, variance = _log_odds(logits, contrasts.logit_covariances(design))
+            bse = np.sqrt(np.maximum(variance, 0.0))
+            half = quantile * bse
+            ends = sigmoid(log_odds - half), sigmoid(log_odds + half)
+            for whole, part in zip(found, (softmax(logits), *ends, log_odds, bse), strict=True):
+                whole[some] = part
+    return found
 
 
 def _log_odds(logits, covariances):

@@ -9,7 +9,8 @@ With q_k the probability of class k in a row x, W_k its slopes and w = sum_k q_k
 
 and the weighted means of these over rows. For a dummy j the effect is the change of q_k, or of
 log q_k, from x_j = 0 to x_j = 1. Means of the derivatives in the parameters, J, are summed in
-blocks of rows; the covariance of the effects is J V J'.
+blocks of rows; the covariance of the effects is J V J'. Without factors x_j the effects and J are
+functions of the sums of `ProbabilityMoments`, of which there are fewer where classes are few.
 
 References
 ----------
@@ -24,6 +25,7 @@ import numpy as np
 from ..parallel.blas import one_blas_thread
 from .contrasts import positions_of, proba_of
 from .description import EFFECTS, PLACES, description_of_effects
+from .moments import ProbabilityMoments
 from .table import EstimateTable
 
 
@@ -45,6 +47,8 @@ class MarginalEffects(EstimateTable):
         As in `marginal_effects`.
     dummy : tuple of str
         Names of the features whose effect is the change from 0 to 1.
+    df_inference : float
+        As in the result: degrees of freedom of Student's t with clusters, inf otherwise.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class MarginalEffects(EstimateTable):
     at: str
     kind: str
     dummy: tuple
+    df_inference: float = np.inf
 
     def __repr__(self):
         """Return the class with sizes, not the arrays."""
@@ -84,7 +89,7 @@ class MarginalEffects(EstimateTable):
         return description_of_effects(self)
 
 
-def effects_at(contrasts, rows, classes, at, kind, dummy):
+def effects_at(contrasts, rows, classes, at, kind, dummy, df_inference):
     """Return the `MarginalEffects`.
 
     Parameters
@@ -95,6 +100,7 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
     at : str, a key of `PLACES`
     kind : str, a key of `EFFECTS`
     dummy : names or indices of columns
+    df_inference : float
 
     Raises
     ------
@@ -113,10 +119,9 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
         )
     if at == "mean":
         rows = rows.mean()
-    width = contrasts.n_classes * (max(contrasts.n_classes, len(features)) + 1)
     sums = _Sums(contrasts, kind)
     with one_blas_thread():    # on small blocks, threads wait for each other
-        for _, columns, offset, weight in rows.blocks(width):
+        for _, columns, offset, weight in rows.blocks(sums.width):
             sums.add_slopes(columns, offset, weight)
             for j in dummies:
                 sums.add_change(j, columns, offset, weight)
@@ -125,8 +130,13 @@ def effects_at(contrasts, rows, classes, at, kind, dummy):
     return MarginalEffects(
         effects=effects, bse=np.sqrt(np.maximum(variance, 0.0)).reshape(effects.shape),
         class_names=tuple(classes), feature_names=features, at=at, kind=kind,
-        dummy=tuple(features[j] for j in dummies),
+        dummy=tuple(features[j] for j in dummies), df_inference=df_inference,
     )
+
+
+def _has_fewer_moments(n_classes, n_features):
+    """Return whether products of three probabilities are fewer than products of two and a gap."""
+    return n_classes + 2 < 3 * n_features
 
 
 class _Sums:
@@ -136,6 +146,8 @@ class _Sums:
     jacobian : (n_classes, n_features, n_classes, m), of `effects` by the path of probabilities
     direct : (n_classes, n_classes, n_features), of `effects` in the slopes they are products of
     jacobian_of_changes : dict of feature to (n_classes, n_classes, m)
+    width : int
+        Number of entries for each row in the largest array.
     """
 
     def __init__(self, contrasts, kind):
@@ -146,6 +158,11 @@ class _Sums:
         self.jacobian = np.zeros((K, p, K, m))
         self.direct = np.zeros((K, K, p))
         self.jacobian_of_changes = {}
+        self.width = K * (max(K, p) + 1)
+        self._moments = None
+        if not self._is_scaled and _has_fewer_moments(K, p):
+            self._moments = ProbabilityMoments(K, p + 1)
+            self.width = self._moments.width
 
     def add_slopes(self, columns, offset, weight):
         """Add the derivatives in x of a block of rows.
@@ -160,6 +177,12 @@ class _Sums:
         contrasts = self._contrasts
         design = contrasts.design(columns)
         proba, _ = proba_of(contrasts.logits(design, offset))
+        if self._moments is not None:
+            z = np.ones((len(design), columns.shape[1] + 1))
+            z[:, :-1] = design[:, :columns.shape[1]]
+            z *= weight[:, np.newaxis]
+            self._moments.add(proba, z)
+            return
         gaps = contrasts.slopes - (proba @ contrasts.slopes)[:, np.newaxis, :]
         scale = columns if self._is_scaled else np.ones_like(columns)
         gaps *= scale[:, np.newaxis, :]
@@ -213,8 +236,37 @@ class _Sums:
                     jacobian[k] -= (by_class[k][:, np.newaxis] * proba).T @ design
             self.jacobian_of_changes[j] = self.jacobian_of_changes.get(j, 0.0) + jacobian
 
+    def _add_moments(self):
+        """Add what `add_slopes` would have added, from the sums of all blocks."""
+        slopes, m = self._contrasts.slopes, self.jacobian.shape[-1]
+        every = np.arange(len(slopes))
+        for k in every:
+            triples = self._moments.of_class(k)
+            pairs = triples.sum(axis=1)
+            single = pairs.sum(axis=0)
+            # sum v q_k g_k [z, 1], (n_features, m + 1)
+            by_class = np.outer(slopes[k], single) - slopes.T @ pairs
+            if self._is_log:
+                self.effects -= slopes[k] * single[-1]
+                self.effects[k] += slopes[k]
+                self.jacobian[:, :, k] -= by_class[:, :m]
+                self.direct[:, k] -= single[-1]
+                self.direct[k, k] += 1.0
+                continue
+            self.effects[k] += by_class[:, -1]
+            self.jacobian[k, :, k] += by_class[:, :m]
+            self.direct[k] -= pairs[:, [-1]]
+            self.direct[k, k] += single[-1]
+            for other in every:
+                self.jacobian[k, :, other] -= (
+                    np.outer(slopes[k] + slopes[other], pairs[other])
+                    - 2 * slopes.T @ triples[other]
+                )[:, :m]
+
     def finished(self, dummies):
         """Return (effects, jacobian (effects.size, t) in the contrasts)."""
+        if self._moments is not None:
+            self._add_moments()
         effects, jacobian = self.effects, self.jacobian
         features = np.arange(effects.shape[1])
         jacobian[:, features, :, features] += self.direct.transpose(2, 0, 1)

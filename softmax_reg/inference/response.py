@@ -50,7 +50,9 @@ class ProbabilityMethods:
             If an argument is not one of these, or X has other columns than in the fit.
         """
         rows = new_rows(self.contrasts, X, offset, sample_weight)
-        return effects_at(self.contrasts, rows, self.classes, at, kind, dummy)
+        return effects_at(
+            self.contrasts, rows, self.classes, at, kind, dummy, self.df_inference
+        )
 
     def predict(self, params=None, X=None, *, offset=None):
         """Compute the probability of each class in rows, for these or other parameters.
@@ -108,4 +110,4 @@ class ProbabilityMethods:
                [0.009, 0.95 ]])
         """
         rows = new_rows(self.contrasts, X, offset)
-        return intervals_at(self.contrasts, rows, alpha)
+        return intervals_at(self.contrasts, rows, alpha, self.df_inference)

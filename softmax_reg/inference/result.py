@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from .contrasts import Contrasts
 from .description import description_of_fit
 from .response import ProbabilityMethods
-from .table import EstimateTable
+from .table import EstimateTable, wald_pvalue
 
 # Share of the largest eigenvalue, of a covariance scaled by bounds of its diagonal, below which
 # rounding explains it.
@@ -29,11 +29,16 @@ class OddsRatios(NamedTuple):
 
 
 class WaldTest(NamedTuple):
-    """A chi-squared statistic, its p-value and its degrees of freedom."""
+    """A Wald statistic d' V^-1 d, its p-value and its degrees of freedom.
+
+    With `df_inference` of infinity the statistic is compared with the chi-squared distribution
+    of `df`; with G clusters, the statistic divided by `df` with F(df, G - 1).
+    """
 
     statistic: float
     pvalue: float
     df: int
+    df_inference: float = np.inf
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,6 +149,15 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         return np.sqrt(variances).reshape(self.params.shape)
 
     @property
+    def df_inference(self):
+        """Degrees of freedom of Student's t in tests and intervals.
+
+        The number of clusters minus 1 with cov_type="cluster", for coefficients, effects and
+        probabilities alike; otherwise inf, the normal distribution.
+        """
+        return np.inf if self.n_clusters is None else self.n_clusters - 1
+
+    @property
     def _estimates(self):
         return self.params
 
@@ -216,8 +230,9 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         Returns
         -------
         WaldTest
-            Named tuple (statistic, pvalue, df); df is the rank of the covariance of R
-            params.ravel(), which restrictions that follow from others do not increase.
+            Named tuple (statistic, pvalue, df, df_inference); df is the rank of the covariance
+            of R params.ravel(), which restrictions that follow from others do not increase. The
+            p-value is that of chi-squared, with clusters of F(df, `df_inference`).
 
         Raises
         ------
@@ -249,7 +264,8 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
             )
         statistic = float((deviation[kept] ** 2 / values[kept]).sum())
         df = int(np.count_nonzero(kept))
-        return WaldTest(statistic, float(chi2.sf(statistic, df)), df)
+        pvalue = wald_pvalue(statistic, df, self.df_inference)
+        return WaldTest(statistic, pvalue, df, self.df_inference)
 
     def wald_test_terms(self):
         """Test for each column of `params` that it is 0 in all rows.

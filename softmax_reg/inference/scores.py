@@ -10,8 +10,11 @@ from scipy import sparse
 
 from ..functional import sigmoid, softmax
 
-# Number of entries of a block of scores, 8 MiB.
-_BLOCK_SIZE = 2**20
+# Number of entries of a block of scores, 1 MiB: sums by cluster take 0.8 times as long as with
+# 8 MiB.
+_BLOCK_SIZE = 2**17
+# Least number of rows in a block, of labels: fewer make products of matrices slow.
+_LEAST_ROWS = 128
 
 
 class Scores:
@@ -44,7 +47,8 @@ class Scores:
         width = theta.shape[1] if self._fit_intercept else theta.shape[1] - 1
         self.n_parameters = (self.n_classes - 1) * width
         repeats = 1 if self._sample.distributions is None else self.n_classes
-        self._n_block = max(1, _BLOCK_SIZE // (repeats * max(self.n_parameters, width)))
+        size = max(_BLOCK_SIZE, _LEAST_ROWS * self.n_parameters)
+        self._n_block = max(1, size // (repeats * max(self.n_parameters, width)))
 
     def by_row(self):
         """Return sum_i v_i sum_k T_ik g_ik g_ik', g_ik the score of row i with the label k.

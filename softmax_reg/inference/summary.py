@@ -3,6 +3,8 @@
 import textwrap
 from html import escape
 
+import numpy as np
+
 _WIDTH = 80
 # Largest number of rows of an HTML table, which notebooks show without being asked for it.
 _MOST_ROWS = 200
@@ -13,7 +15,8 @@ _TOP = "text-align: left; vertical-align: top"
 def _columns(result, estimate, alpha):
     """Return the names and the flat values of the table's columns."""
     ends = result.conf_int(alpha)
-    names = (estimate, "std err", "z", "P>|z|", f"[{alpha / 2:.3g}",
+    ratio = "z" if result.df_inference == np.inf else "t"
+    names = (estimate, "std err", ratio, f"P>|{ratio}|", f"[{alpha / 2:.3g}",
              f"{1 - alpha / 2:.3g}]")
     values = (result._estimates, result.bse, result.zvalues, result.pvalues, ends[..., 0],
               ends[..., 1])

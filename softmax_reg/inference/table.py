@@ -1,7 +1,12 @@
-"""What all tables of estimates share: z values, p-values, intervals and summaries."""
+"""What all tables of estimates share: z values, p-values, intervals and summaries.
+
+Quantiles are those of Student's t with `df_inference` degrees of freedom, inf for the normal
+distribution. Standard errors from G clusters have G - 1: their middle is a sum over G scores that
+sum to zero.
+"""
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import chi2, f, norm, t
 
 from .summary import frame_of, html_of, text_of
 
@@ -12,10 +17,29 @@ def check_alpha(alpha):
         raise ValueError(f"alpha must be between 0 and 1, got {alpha!r}.")
 
 
+def quantile_of(alpha, df):
+    """Return the half-width, in standard errors, of an interval that covers 1 - alpha.
+
+    alpha : float in (0, 1)
+    df : float
+        Degrees of freedom of Student's t; inf for the normal distribution.
+    """
+    check_alpha(alpha)
+    return norm.isf(alpha / 2) if df == np.inf else t.isf(alpha / 2, df)
+
+
+def wald_pvalue(statistic, df, df_inference):
+    """Return the p-value of a Wald statistic of `df` restrictions: chi-squared, or df times F."""
+    if df_inference == np.inf:
+        return float(chi2.sf(statistic, df))
+    return float(f.sf(statistic / df, df, df_inference))
+
+
 class EstimateTable:
     """Tests and intervals of `_estimates` and `bse`, arrays of the same shape.
 
-    For frozen dataclasses that also have `class_names`, `feature_names` and `_description()`.
+    For frozen dataclasses that also have `class_names`, `feature_names`, `_description()` and
+    `df_inference`, the degrees of freedom of Student's t, inf for the normal distribution.
     """
 
     def __post_init__(self):
@@ -32,11 +56,14 @@ class EstimateTable:
 
     @property
     def pvalues(self):
-        """Two-sided p-values of the normal approximation, that an estimate is 0."""
-        return 2 * norm.sf(np.abs(self.zvalues))
+        """Two-sided p-values that an estimate is 0, of Student's t with `df_inference`."""
+        size = np.abs(self.zvalues)
+        if self.df_inference == np.inf:
+            return 2 * norm.sf(size)
+        return 2 * t.sf(size, self.df_inference)
 
     def conf_int(self, alpha=0.05):
-        """Return intervals of the normal approximation.
+        """Return intervals, with quantiles of Student's t with `df_inference`.
 
         Parameters
         ----------
@@ -48,8 +75,7 @@ class EstimateTable:
         intervals : ndarray of shape (n_rows, n_columns, 2)
             Lower and upper ends.
         """
-        check_alpha(alpha)
-        half = norm.isf(alpha / 2) * self.bse
+        half = quantile_of(alpha, self.df_inference) * self.bse
         return np.stack([self._estimates - half, self._estimates + half], axis=-1)
 
     def summary(self, alpha=0.05):
@@ -82,7 +108,7 @@ class EstimateTable:
         -------
         pandas.DataFrame
             Rows by (class, feature), row by row of the estimates; columns with the estimate
-            ("coef", or the kind of a marginal effect), "std err", "z", "P>|z|", and the lower
-            and upper ends of the intervals.
+            ("coef", or the kind of a marginal effect), "std err", "z", "P>|z|" ("t", "P>|t|"
+            with clusters), and the lower and upper ends of the intervals.
         """
         return frame_of(self, alpha)

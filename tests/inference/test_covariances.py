@@ -81,6 +81,7 @@ def test_sandwiches_are_numpys(n_classes, weighted, convert, monkeypatch):
     monkeypatch.setattr(
         "softmax_reg.inference.scores._BLOCK_SIZE", 7 * 4 * (n_classes - 1)
     )
+    monkeypatch.setattr("softmax_reg.inference.scores._LEAST_ROWS", 1)
     design = plain.design_of(X, True).astype(float)
     arguments = {"reference": 0}
     params = model.inference(X, y, weight, **arguments).params

@@ -172,11 +172,11 @@ def test_tables():
         data, Y, reference="a", cov_type="cluster", groups=np.arange(178) // 2
     )
     frame = result.summary_frame(alpha=0.1)
-    assert list(frame.columns) == ["coef", "std err", "z", "P>|z|", "[0.05", "0.95]"]
+    assert list(frame.columns) == ["coef", "std err", "t", "P>|t|", "[0.05", "0.95]"]
     assert frame.index[1] == ("b", "alcohol")
     np.testing.assert_array_equal(frame["std err"], result.bse.ravel())
     text = result.summary()
-    for part in ("c against a", "ash", "Clusters: 89.", f"{result.llf:.6f}"):
+    for part in ("c against a", "ash", "Clusters: 89.", "t with 88 degrees", f"{result.llf:.6f}"):
         assert part in text
     assert max(map(len, text.splitlines())) <= 99
 

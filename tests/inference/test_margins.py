@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.stats import norm
 
 from softmax_reg import SoftmaxRegression
-from softmax_reg.inference import MarginalEffects, contrasts
+from softmax_reg.inference import MarginalEffects, contrasts, margins
 from softmax_reg.inference.description import EFFECTS
 
 from .test_covariances import N, fitted, raw_problem
@@ -113,6 +113,23 @@ def test_effects_and_errors_are_those_of_differences(
     np.testing.assert_allclose(found.effects / size, expected / size, atol=1e-8)
     np.testing.assert_allclose(found.bse / errors, 1, atol=2e-5)
     assert found.dummy == tuple(f"x{j}" for j in dummies)
+
+
+@pytest.mark.parametrize("kind", ["dydx", "eydx"])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_moments_of_probabilities_give_the_same(kind, n_classes, fit_intercept, monkeypatch):
+    """Sums of products of three probabilities, and sums over pairs of classes with slopes."""
+    X, y = problem(n_classes)
+    result = fitted(X, y, fit_intercept=fit_intercept).inference(X, y)
+    weight = np.random.default_rng(5).random(N)
+    tables = []
+    for is_fewer in (True, False):
+        monkeypatch.setattr(margins, "_has_fewer_moments", lambda K, p, one=is_fewer: one)
+        tables.append(result.marginal_effects(X, sample_weight=weight, kind=kind, dummy=[3]))
+    size = np.abs(tables[0].effects).max(axis=0)
+    np.testing.assert_allclose(tables[0].effects / size, tables[1].effects / size, atol=1e-12)
+    np.testing.assert_allclose(tables[0].bse, tables[1].bse, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
