@@ -39,3 +39,19 @@ def class_sums(loss_grad, shares, null_shares, row_sums, fit_intercept):
     if fit_intercept:
         sums[:, -1] = shares[first:]
     return sums
+
+
+def is_null(rows, theta):
+    """Return whether all rows have the same probabilities, of three classes or more."""
+    return len(theta) > 1 and rows.offset is None and not theta[:, :-1].any()
+
+
+def null_hessian(rows, sample, shift, theta):
+    """Return the Hessian of the loss in theta.ravel() where `is_null`; one pass.
+
+    With the same probabilities q in every row it is the Kronecker product of diag(q) - q q' and
+    the second moments of the columns. So the pass takes n_samples n_features^2 flops in place of
+    n_samples theta.size^2.
+    """
+    classes, moments = rows.curvature(sample, shift, theta, True)
+    return np.kron(classes, moments / moments[-1, -1])

@@ -9,7 +9,7 @@ from ..rows.base import Rows, Sample
 from .certificate import OffsetSums, duality_gap
 from .coordinates import Centring, check_squares
 from .curvature import MAX_FULL_CLASSES, MAX_FULL_COVARIANCE, Curvature, mean_and_covariance
-from .null_model import class_sums, null_theta
+from .null_model import class_sums, is_null, null_hessian, null_theta
 from .penalty import add_gradient
 from .point import Passes, Point
 from .soft_targets import SoftTargets
@@ -220,13 +220,11 @@ class Objective:
         ----------
         theta : (n_rows, n_features + 1)
         with_hessian : bool
-            Whether to compute the dense Hessian in theta.ravel() too, about
-            n_samples theta.size^2 flops. For parameters that stay zero its rows and columns
-            are those of the identity.
+            Whether to compute the dense Hessian in theta.ravel() too, n_samples theta.size^2
+            flops. For parameters that stay zero its rows and columns are the identity's.
         dtype : float32 or float64
-            Arithmetic within blocks of rows. float32 is twice as fast. The error of values and
-            gradients is then about 1e-7 of their terms, which suffices until the last
-            iterations. Certificates require float64.
+            Arithmetic within blocks of rows. float32 is twice as fast, with errors of about 1e-7
+            of the terms: enough until the last iterations. Certificates require float64.
         """
         self.passes.n += 1
         hessian = None
@@ -265,9 +263,10 @@ class Objective:
         return value, grad
 
     def delivered_value(self, coef, intercept, order=None):
-        """Return the objective of (coef, intercept) as predictions compute it; one pass.
+        """Return the objective of (coef, intercept), a float, as predictions compute it; one pass.
 
         Columns are not centred. The arithmetic is float32 if X, coef and intercept are float32.
+        The value is inf or NaN where logits overflow.
 
         Parameters
         ----------
@@ -276,11 +275,6 @@ class Objective:
         order : (n_features,) int, optional
             Index of the features in the user's order, in which predictions add up a row's
             products. The columns are copied.
-
-        Returns
-        -------
-        value : float
-            In nats; inf or NaN where logits overflow.
         """
         assert not self.terms
         self.passes.n += 1
@@ -297,13 +291,23 @@ class Objective:
     def hessian(self, theta, index):
         """Return the Hessian in theta.ravel()[index], index ascending; one pass.
 
-        The cost is about n_samples len(index)^2 flops, or the cost of the whole Hessian if this
-        is lower. Parameters that stay zero are treated as in `evaluate`.
+        About n_samples len(index)^2 flops, or those of the whole Hessian if these are fewer.
         """
         self.passes.n += 1
         out = self.rows.hessian(self.sample, self.coordinates.shift, theta, index)
         self._complete(out, theta, index)
         return out
+
+    def hessian_of(self, point):
+        """Return the Hessian at a `Point`; one pass, unless it comes with it."""
+        if point.hessian is None and self.has_full_covariance and is_null(self.rows, point.theta):
+            self.passes.n += 1
+            out = null_hessian(self.rows, self.sample, self.coordinates.shift, point.theta)
+            self._complete(out, point.theta)
+            return out
+        if point.hessian is None:
+            point = self.evaluate(point.theta, with_hessian=True)
+        return point.hessian
 
     def _complete(self, hessian, theta, index=None):
         """Add penalty and terms to the loss's Hessian in theta.ravel()[index], in place.
@@ -327,10 +331,7 @@ class Objective:
         return np.tile(row, self.n_rows)
 
     def hess_prod(self, theta, direction):
-        """Return the Hessian at theta times `direction`; one pass.
-
-        The cost is 6 n_samples n_features n_rows flops.
-        """
+        """Return the Hessian at theta times `direction`; 6 n_samples n_features n_rows flops."""
         self.passes.n += 1
         out = self.rows.hess_prod(self.sample, self.coordinates.shift, theta, direction)
         self.coordinates.project(out)
@@ -379,8 +380,7 @@ class Objective:
     def on_host(self, expanded=False):
         """Return (X, y, weight, shift) as NumPy or SciPy arrays; None where X is elsewhere.
 
-        expanded : bool
-            Whether a row comes once for each class of positive share, not once with its label.
+        expanded: whether a row comes once for each class of positive share, not with its label.
         """
         found = self.rows.on_host(self.sample)
         if found is None:

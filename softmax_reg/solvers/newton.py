@@ -50,9 +50,7 @@ def newton(objective, point, monitor, carry=None):
     """
     length, foresees = 1.0, True
     while monitor.wants_more(point, polish=True):
-        hessian = point.hessian
-        if hessian is None:    # at the start, and where a trial came without it
-            hessian = objective.evaluate(point.theta, with_hessian=True).hessian
+        hessian = objective.hessian_of(point)
         point = point._replace(hessian=None)    # its memory is needed
         fill_null_space(hessian, objective.free_shifts)
         is_flat = np.any(point.grad.ravel()[hessian.diagonal() <= 0])
