@@ -100,8 +100,9 @@ class ConvergenceDisplay:
         history = self.history
         reached = history["objective"][-1] if len(history) else 1.0
         # A logarithmic axis cannot show 0, nor the infinite gap of a fit without a certificate.
-        gaps = _positive(history["gap"] / reached)
-        left = _positive(history["objective"] / reached - 1)
+        scale = abs(reached)    # with a prior the objective may be negative
+        gaps = _positive(history["gap"] / scale)
+        left = _positive((history["objective"] - reached) / scale)
         style = {"marker": ".", **line_kw}
         certified, = ax.plot(history[x], gaps, label=f"{prefix}duality gap (certified)", **style)
         style = {"linestyle": "--", "color": certified.get_color(), **style}

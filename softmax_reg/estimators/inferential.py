@@ -7,7 +7,10 @@ from ..inference.comparison import likelihood_ratio
 from ..inference.contrasts import positions_of
 from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
+from .firth import penalised_likelihood_ratio
+from .offsets import with_offset
 from .standard_errors import inference_of
+from .validation import check_training_data
 
 # Largest tol of the fit without the features of a likelihood-ratio test.
 _TOL = 1e-8
@@ -24,7 +27,9 @@ class InferentialMethods:
 
         X, y, weights and offset are those of `fit`: the gradient has to be zero on them. Without
         a penalty (C=np.inf) the estimates are those of maximum likelihood. With an L2 penalty
-        they are shrunken, and `cov_type` says in which sense errors are meant. Other penalties,
+        they are shrunken, and `cov_type` says in which sense errors are meant. With
+        prior="jeffreys" errors are those of the inverse information at the estimates; the
+        likelihood-ratio test (`lr_test`) is better in small samples. Other penalties,
         bounds, `label_smoothing` and `class_weight` are refused. The Hessian takes a pass of
         n_samples t^2 flops, and a few arrays of t^2 numbers, for the
         t = (n_classes - 1) (n_features + 1) parameters.
@@ -46,9 +51,10 @@ class InferentialMethods:
             Without a penalty: "nonrobust", the inverse Hessian of the log-likelihood; "HC0", the
             sandwich of scores of rows, valid if the model is wrong; "HC1", times n / (n - t);
             "cluster", the sandwich of scores of `groups`, times G / (G - 1) for G groups of
-            positive weight. With one: "bayes", the inverse Hessian of the penalised
-            log-likelihood (Laplace's approximation); "frequentist", the covariance of the
-            shrunken estimates around their mean, without their bias.
+            positive weight; with a prior only the first. With an L2 penalty: "bayes", the
+            inverse Hessian of the penalised log-likelihood (Laplace's approximation);
+            "frequentist", the covariance of the shrunken estimates around their mean, without
+            their bias.
         groups : array-like of shape (n_samples,), default=None
             Cluster of each row, for cov_type="cluster"; not the groups of features of a fit.
         reference : label, default=None
@@ -91,8 +97,11 @@ class InferentialMethods:
         X, y, weights and offset are those of `fit`, as in `inference`, and so are the models
         that are refused; X must be in memory on the host. A model without the features is fitted
         to a copy of the other columns, and both must be at their optimum, so that the statistic
-        is off by at most the squares of `newton_decrement`. Without a penalty only. The test
-        holds if the model is right; for clusters use `wald_test_terms` of a robust `cov_type`.
+        is off by at most the squares of `newton_decrement`. Without a penalty only, or with
+        prior="jeffreys": then the likelihoods have their prior (Heinze & Schemper 2002), and the
+        features stay in the model with coefficients of 0, so both have the determinant of the
+        same information, as in R's logistf. The test holds if the model is right; for clusters
+        use `wald_test_terms` of a robust `cov_type`.
 
         Parameters
         ----------
@@ -144,6 +153,10 @@ class InferentialMethods:
         left_out = positions_of(features, names, "features")
         if not left_out:
             raise ValueError("features must name at least one column to leave out.")
+        if self.prior is not None:
+            data = check_training_data(self, X, y, sample_weight, self.classes_)
+            data = with_offset(data, self._offset_for(offset))
+            return penalised_likelihood_ratio(self, data, left_out, full)
         df = len(left_out) * (len(full.classes) - 1)
         if len(left_out) == len(names):
             return likelihood_ratio(full.llf, full.llnull, df, full.newton_decrement**2)

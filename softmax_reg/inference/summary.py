@@ -67,7 +67,7 @@ def _facts(result):
     """Return lines of two facts each: sizes and fit."""
     facts = [
         ("observations", f"{result.nobs:.10g}"), ("log-likelihood", f"{result.llf:.6f}"),
-        ("parameters (effective)" if result.is_penalised else "parameters", f"{result.edf:.6g}"),
+        ("parameters (effective)" if result.C < np.inf else "parameters", f"{result.edf:.6g}"),
         ("log-likelihood, null", f"{result.llnull:.6f}"),
         ("df of the residuals", f"{result.df_resid:.10g}"),
         ("pseudo R-squared", f"{result.prsquared:.6f}"),
@@ -85,11 +85,19 @@ def _notes(result):
         notes.append(f"Clusters: {result.n_clusters}.")
     if result.reference is None:
         notes.append("Rows sum to zero over the classes; reference=label gives contrasts.")
-    if result.is_penalised:
+    if result.prior is not None:
+        notes.append(
+            "Jeffreys prior (Firth): estimates maximise the log-likelihood plus half the log-\n"
+            f"determinant of the information, {result.llf_penalised:.6f}. Intervals are Wald's."
+        )
+    if result.C < np.inf:
         notes.append(
             f"Conditional on C={result.C:g}: estimates are shrunken towards 0, and intervals do "
             "not cover\nthe parameters of a model without a penalty."
         )
     if not np.isfinite(result.llr_pvalue):
-        notes.append("LR p-value: none with a penalty.")
+        notes.append(
+            "LR p-value: none with a penalty." if result.prior is None else
+            "LR p-value: none with a prior; lr_test compares penalised likelihoods."
+        )
     return notes
