@@ -155,8 +155,8 @@ def _refuse_separated(objective, point, step, classes):
     raise ValueError(
         "The classes can be separated, at least in part, by coefficients without a penalty, as a "
         "proof shows: the likelihood has no maximum, and there are no standard errors."
-        f"{which} Use a finite C with cov_type='bayes' or 'frequentist', or leave out the "
-        "features that separate."
+        f"{which} Use prior='jeffreys', or a finite C with cov_type='bayes' or 'frequentist', or "
+        "leave out the features that separate."
     )
 
 

@@ -226,6 +226,8 @@ class JeffreysLikelihood:
             factor, self._features, self.objective.fit_intercept
         )
         n_samples, width = self.objective.n_samples, self._shape[1]
+        if self.objective.rows.offset is not None:
+            which += " Or offsets leave probabilities of 0 and 1."
         raise ValueError(
             "prior='jeffreys' needs columns of X that are no linear combinations of others, or "
             f"of the intercept, or nearly so, among the rows of positive weight: with {n_samples} "

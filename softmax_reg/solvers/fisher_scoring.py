@@ -124,7 +124,8 @@ def _next(likelihood, point, pairs):
         return None
     length, at_floor = 1.0, _at_floor(point)
     for _ in range(_MAX_TRIALS):
-        trial = likelihood.evaluate(point.x + length * step)
+        with np.errstate(over="ignore", invalid="ignore"):
+            trial = likelihood.evaluate(point.x + length * step)
         enough = point.value + _ARMIJO * length * slope + point.rounding
         if trial.factor is not None and (at_floor or trial.value <= enough):
             return trial
