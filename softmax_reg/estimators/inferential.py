@@ -100,7 +100,7 @@ class InferentialMethods:
         is off by at most the squares of `newton_decrement`. Without a penalty only, or with
         prior="jeffreys": then the likelihoods have their prior (Heinze & Schemper 2002), and the
         features stay in the model with coefficients of 0, so both have the determinant of the
-        same information, as in R's logistf. The test holds if the model is right; for clusters
+        information of all parameters. The test holds if the model is right; for clusters
         use `wald_test_terms` of a robust `cov_type`.
 
         Parameters

@@ -80,7 +80,7 @@ class JeffreysPoint(NamedTuple):
 
     @property
     def rounding(self):
-        """Bound on the rounding errors of `value`; squared pivots are absolutely accurate."""
+        """Bound on the rounding errors of `value`: eps / pivot in the logarithm of a pivot."""
         half = self.log_det / 2
         size = abs(self.value + half) + abs(half) + (1 / self.factor.pivots).sum()
         return 8 * np.finfo(np.float64).eps * size
@@ -176,7 +176,7 @@ class JeffreysLikelihood:
         inverse = inverse.reshape(n_contrasts, width, n_contrasts * width)
         out = np.zeros(self._shape)
         scores = Scores(self.objective, theta)
-        for design, proba, weight in scores.blocks():
+        for design, proba, weight in scores.blocks(n_contrasts**2):
             moments = np.empty((len(design), n_contrasts, n_contrasts))
             for b in range(n_contrasts):    # M is symmetric
                 products = design @ inverse[b][:, :(b + 1) * width]
@@ -202,7 +202,8 @@ class JeffreysLikelihood:
         if point.factor is None:
             self._refuse_collinear(theta)
         hessian = point.information / self.total_weight
-        found = Information(hessian, _factor(hessian), point.distance, float(len(hessian)))
+        factor = next(factorisations(hessian))
+        found = Information(hessian, factor, point.distance, float(len(hessian)))
         return found, -point.value
 
     def start(self):
@@ -231,8 +232,8 @@ class JeffreysLikelihood:
         raise ValueError(
             "prior='jeffreys' needs columns of X that are no linear combinations of others, or "
             f"of the intercept, or nearly so, among the rows of positive weight: with {n_samples} "
-            f"rows and {width} columns, the intercept included, the Fisher information is "
-            f"singular.{which} Leave columns out, or use a finite C and no prior."
+            f"rows and {width} coefficients of a class, the Fisher information is singular."
+            f"{which} Leave columns out, or use a finite C and no prior."
         )
 
 

@@ -249,9 +249,9 @@ def test_data_that_do_not_go_with_it():
     X, y = THREE[:2]
     frame = np.column_stack([X, X @ [1.0, -2.0]])
     for columns, labels, weight, message in (
-        (frame, y, None, r"12 rows and 4 columns.* 'x2' depends on columns before it"),
+        (frame, y, None, r"12 rows and 4 coefficients.* 'x2' depends on columns before it"),
         (np.column_stack([X, np.ones(12)]), y, None, r"columns \['x2'\] of X are constant"),
-        (np.random.default_rng(0).normal(size=(4, 6)), y[2:6], None, "4 rows and 7 columns"),
+        (np.random.default_rng(0).normal(size=(4, 6)), y[2:6], None, "4 rows and 7 coefficients"),
         (X, np.full((12, 2), 0.5) + [[0.2, -0.2]], None, "whole counts"),
         (X, y, (y != "c").astype(float), r"classes \['c'\] have no rows"),
         (RowBlocks(X), y, None, "in memory on the host, got RowBlocks"),
