@@ -173,18 +173,17 @@ class JeffreysLikelihood:
         """
         self.objective.passes.n += 1
         n_contrasts, width = self._shape
-        inverse = inverse.reshape(n_contrasts, width, n_contrasts * width)
+        own = np.einsum("bmbk->bmk", inverse.reshape(self._shape * 2))    # [I^-1]_bb
         out = np.zeros(self._shape)
         scores = Scores(self.objective, theta)
-        for design, proba, weight in scores.blocks(n_contrasts**2):
-            moments = np.empty((len(design), n_contrasts, n_contrasts))
-            for b in range(n_contrasts):    # M is symmetric
-                products = design @ inverse[b][:, :(b + 1) * width]
-                products = products.reshape(len(design), b + 1, width)
-                moments[:, b, :b + 1] = np.einsum("nam,nm->na", products, design)
-                moments[:, :b, b] = moments[:, b, :b]
+        for design, proba, weight in scores.blocks():
             q = proba[:, 1:]
-            u = np.einsum("naa->na", moments) - 2 * np.einsum("nab,nb->na", moments, q)
+            # (M_i q_i)_b = x_i' [I^-1 (q_i kron x_i)]_b
+            products = q[:, :, np.newaxis] * design[:, np.newaxis, :]
+            products = products.reshape(len(design), -1) @ inverse
+            u = np.einsum("nbm,nm->nb", products.reshape(-1, n_contrasts, width), design)
+            u *= -2.0
+            u += np.einsum("bnm,nm->nb", design @ own, design)
             u -= np.einsum("na,na->n", q, u)[:, np.newaxis]
             # I^-1 is that of the sums over all rows, weights here sum to 1.
             out += ((self.total_weight * weight)[:, np.newaxis] * q * u).T @ design

@@ -89,13 +89,9 @@ class Scores:
             out += sums[:-1].T @ sums[:-1]
         return out + np.outer(open_sum, open_sum)
 
-    def blocks(self, n_numbers):
-        """Yield the design, the probabilities and the weights v_i of blocks of all rows.
-
-        n_numbers : int
-            Length of the caller's own arrays for each row of a block.
-        """
-        for rows in self._slices(_BLOCK_SIZE // n_numbers):
+    def blocks(self):
+        """Yield the design, the probabilities and the weights v_i of blocks of all rows."""
+        for rows in self._slices():
             yield *self._design_and_proba(rows), self._sample.weight[rows]
 
     def moved_pairs(self, step, least):
@@ -118,10 +114,10 @@ class Scores:
             found[sample.target[row], other] = True
         return np.argwhere(np.triu(found | found.T, 1))
 
-    def _slices(self, most=_BLOCK_SIZE):
-        n_samples, n_block = self._X.shape[0], min(self._n_block, max(1, most))
-        for start in range(0, n_samples, n_block):
-            yield slice(start, min(start + n_block, n_samples))
+    def _slices(self):
+        n_samples = self._X.shape[0]
+        for start in range(0, n_samples, self._n_block):
+            yield slice(start, min(start + self._n_block, n_samples))
 
     def _design(self, rows, full=False):
         """Return [x - shift, 1] of some rows in float64; without 1 where nothing multiplies it."""
