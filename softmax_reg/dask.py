@@ -31,10 +31,10 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     """`SoftmaxRegression` of Dask arrays and DataFrames, on the workers of a cluster.
 
     Parameters, attributes (NumPy arrays), optimum and certificate are those of
-    `SoftmaxRegression`; only `device`, `precision` and offsets are missing. Every pass over the
-    rows is one task for each worker, on the partitions that it holds, with the compiled kernels;
-    the solver runs where `fit` is called. After the loss of a worker its partitions are computed
-    again.
+    `SoftmaxRegression`; only `device`, `precision`, `prior` and offsets are missing. Every pass
+    over the rows is one task for each worker, on the partitions that it holds, with the compiled
+    kernels; the solver runs where `fit` is called. After the loss of a worker its partitions are
+    computed again.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
     _parameter_constraints: dict = {
         name: constraint
         for name, constraint in SoftmaxRegression._parameter_constraints.items()
-        if name not in ("device", "precision")
+        if name not in ("device", "precision", "prior")
     } | {"client": "no_validation"}
     # Not parameters here.
-    device, precision = "cpu", "auto"
+    device, precision, prior = "cpu", "auto", None
 
     def __init__(
         self,

@@ -108,8 +108,9 @@ class ConvergenceDisplay:
             ) from None
         reached = history["objective"][-1] if len(history["objective"]) else 1.0
         # A logarithmic axis cannot show 0, nor the infinite gap of a fit without a certificate.
-        gaps = _positive(history["gap"] / reached)
-        left = _positive(history["objective"] / reached - 1)
+        scale = abs(reached)    # with a prior the objective may be negative
+        gaps = _positive(history["gap"] / scale)
+        left = _positive((history["objective"] - reached) / scale)
         style = {"marker": ".", **line_kw}
         certified, = ax.plot(places, gaps, label=f"{prefix}duality gap (certified)", **style)
         style = {"linestyle": "--", "color": certified.get_color(), **style}

@@ -277,8 +277,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         LogisticRegression
             Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
             and the same probabilities up to rounding. The parameters define the same objective,
-            but `LogisticRegression` has no `grouped`, `groups` and `penalty_factor`. `n_iter_`
-            is the largest number of iterations of any fit.
+            but `LogisticRegression` has no `grouped`, `groups`, `penalty_factor` and `prior`.
+            `n_iter_` is the largest number of iterations of any fit.
 
         Raises
         ------

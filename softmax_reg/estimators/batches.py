@@ -157,6 +157,7 @@ def _class_weights(estimator, classes):
 def _check_parameters(estimator):
     """Raise a ValueError for parameter values that `partial_fit` does not support."""
     for name, refused, advice in (
+        ("prior", "jeffreys", "Use prior=None: the Fisher information of all rows is needed."),
         ("device", "cuda", "Use device='cpu': partial_fit runs on the CPU."),
         ("C", np.inf, "Use a finite C: a first batch without a penalty may have no optimum."),
         ("class_weight", "balanced",

@@ -111,7 +111,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
     _parameter_constraints: dict = {
         name: constraint
         for name, constraint in SoftmaxRegression._parameter_constraints.items()
-        if name not in ("C", "l1_ratio", "warm_start")
+        if name not in ("C", "l1_ratio", "warm_start", "prior")
     } | {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "l1_ratios": ["array-like"],

@@ -61,6 +61,11 @@ def score_test_of(model, X, y, X_extra, sample_weight, offset, by_column):
 def _at_optimum(model, method, X, y, sample_weight, offset):
     """Return (`CheckedFit`, `Information`, `Contrasts`) of a fitted model at its optimum."""
     check_model(model)
+    if model.prior is not None:
+        raise ValueError(
+            f"{method} takes no prior, got prior={model.prior!r}: the scores of its estimates do "
+            "not sum to zero. Refit with prior=None."
+        )
     check_in_memory(model, X, method)
     if isinstance(in_blocks(X), RowBlocks):
         raise ValueError(

@@ -6,7 +6,10 @@ from scipy import sparse
 from ..inference.comparison import likelihood_ratio
 from ..inference.contrasts import positions_of
 from .diagnostics import check_in_memory, check_unpenalised, influence_of, score_test_of
+from .firth import penalised_likelihood_ratio
+from .offsets import with_offset
 from .standard_errors import inference_of
+from .validation import check_training_data
 
 # Largest tol of the fit without the features of a likelihood-ratio test.
 _TOL = 1e-8
@@ -23,7 +26,9 @@ class InferentialMethods:
 
         X, y, weights and offset are those of `fit`: the gradient has to be zero on them. Without
         a penalty (C=np.inf) the estimates are those of maximum likelihood. With an L2 penalty
-        they are shrunken, and `cov_type` says in which sense errors are meant. Other penalties,
+        they are shrunken, and `cov_type` says in which sense errors are meant. With
+        prior="jeffreys" errors are those of the inverse information at the estimates; the
+        likelihood-ratio test (`lr_test`) is better in small samples. Other penalties,
         bounds, `label_smoothing` and `class_weight` are refused. The Hessian takes a pass of
         n_samples t^2 flops, and a few arrays of t^2 numbers, for the
         t = (n_classes - 1) (n_features + 1) parameters.
@@ -48,9 +53,10 @@ class InferentialMethods:
             positive weight. Its errors are those of vcovCL in R's sandwich (statsmodels multiplies
             the covariance by (n - 1) / (n - t), too). Its tests and intervals use Student's t
             and F with G - 1 degrees of freedom, as R's fixest does, where statsmodels uses the
-            normal distribution. With a penalty: "bayes", the inverse Hessian of the penalised
-            log-likelihood (Laplace's approximation); "frequentist", the covariance of the
-            shrunken estimates around their mean, without their bias.
+            normal distribution. With a prior only the first. With an L2 penalty: "bayes", the
+            inverse Hessian of the penalised log-likelihood (Laplace's approximation);
+            "frequentist", the covariance of the shrunken estimates around their mean, without
+            their bias.
         groups : array-like of shape (n_samples,), default=None
             Cluster of each row, for cov_type="cluster"; not the groups of features of a fit.
         reference : label, default=None
@@ -93,8 +99,11 @@ class InferentialMethods:
         X, y, weights and offset are those of `fit`, as in `inference`, and so are the models
         that are refused; X must be in memory on the host. A model without the features is fitted
         to a copy of the other columns, and both must be at their optimum, so that the statistic
-        is off by at most the squares of `newton_decrement`. Without a penalty only. The test
-        holds if the model is right; for clusters use `wald_test_terms` of a robust `cov_type`.
+        is off by at most the squares of `newton_decrement`. Without a penalty only, or with
+        prior="jeffreys": then the likelihoods have their prior (Heinze & Schemper 2002), and the
+        features stay in the model with coefficients of 0, so both have the determinant of the
+        information of all parameters. The test holds if the model is right; for clusters
+        use `wald_test_terms` of a robust `cov_type`.
 
         Parameters
         ----------
@@ -140,6 +149,10 @@ class InferentialMethods:
         left_out = positions_of(features, names, "features")
         if not left_out:
             raise ValueError("features must name at least one column to leave out.")
+        if self.prior is not None:
+            data = check_training_data(self, X, y, sample_weight, self.classes_)
+            data = with_offset(data, self._offset_for(offset))
+            return penalised_likelihood_ratio(self, data, left_out, full)
         df = len(left_out) * (len(full.classes) - 1)
         if len(left_out) == len(names):
             return likelihood_ratio(full.llf, full.llnull, df, full.newton_decrement**2)

@@ -10,6 +10,11 @@ from ..exceptions import SeparationWarning, warn
 _OPEN_BATCH = 1e-2
 
 
+def history_by_name(history):
+    """Return `history_`, a dict of arrays, from the structured array of a solver."""
+    return {name: history[name].copy() for name in history.dtype.names}
+
+
 def warn_of_weightless(classes, fit_intercept):
     """Warn if classes have no weight.
 
@@ -97,6 +102,39 @@ def warn_of_outcome(result, tol, max_iter):
         warn(
             f"{result.solver} failed to converge after {result.n_iter} iteration(s): "
             f"{reached}. {advice}",
+            ConvergenceWarning,
+        )
+
+
+def warn_of_scoring(found, distance, is_off, tol, max_iter):
+    """Warn if a fit with a prior ended short of its tolerance.
+
+    Parameters
+    ----------
+    found : Scored
+    distance : float
+        Distance of the stored coefficients from the optimum, in standard errors.
+    is_off : bool
+        Whether rounding has moved the stored coefficients from the point that was found.
+    tol, max_iter : as in `SoftmaxRegression`
+    """
+    reached = f"coefficients may be {distance:.1e} standard errors away from the optimum"
+    if found.status in ("max_iter", "stalled"):
+        advice = (
+            f"Increase the number of iterations (max_iter={max_iter})."
+            if found.status == "max_iter" else
+            "Rounding prevents further progress: nearly collinear columns may be the reason."
+        )
+        warn(
+            f"fisher-scoring failed to converge after {found.n_iter} iteration(s): {reached} > "
+            f"tol = {tol:.1e}. {advice}",
+            ConvergenceWarning,
+        )
+    elif found.status == "converged" and is_off:
+        warn(
+            f"fisher-scoring failed to converge in coef_ and intercept_ as they are stored: "
+            f"{reached}. The means of some columns are large beside their spread: subtract the "
+            "means first (StandardScaler, say).",
             ConvergenceWarning,
         )
 

@@ -26,6 +26,7 @@ CONSTRAINTS = {
     "groups": ["array-like", None],
     "label_smoothing": [Interval(Real, 0, 1, closed="both")],
     "bounds": ["array-like", None],
+    "prior": [StrOptions({"jeffreys"}), None],
 }
 # Parameters that a cross-validation and its models have in common.
 SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max_iter",

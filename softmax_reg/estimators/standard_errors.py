@@ -3,14 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import warn
-from ..inference.covariance import PENALISED, UNPENALISED, inference_at
+from ..inference.covariance import PENALISED, UNPENALISED, WITH_PRIOR, inference_at
 from ..problem.problem import Problem
-from ..rows.device_input import as_numpy
+from .firth import check_prior, dense_coefficients
 from .offsets import with_offset
 from .parameters import problem_options
 from .validation import check_training_data
@@ -51,6 +50,8 @@ def checked_fit(model, X, y, sample_weight, offset):
     data = check_training_data(model, X, y, sample_weight, model.classes_)
     _check_columns(model, data)
     data = with_offset(data, model._offset_for(offset))
+    if model.prior is not None:
+        check_prior(model, data)
     problem = Problem(
         data, C=model.C, **problem_options(model, data) | {"grouped": False, "groups": None}
     )
@@ -59,20 +60,18 @@ def checked_fit(model, X, y, sample_weight, offset):
             f"The classes {data.classes[problem.weightless].tolist()} have no rows of positive "
             "weight here, so their parameters have no estimates. Fit the model without them."
         )
-    coef = as_numpy(model.coef_)
-    coef = coef.toarray() if sparse.issparse(coef) else coef
     n_features = data.X.shape[1]
     names = data.names.get("feature_names_in_", [f"x{j}" for j in range(n_features)])
     return CheckedFit(
-        problem.whole(), coef.astype(np.float64), as_numpy(model.intercept_).astype(np.float64),
-        data.weight, data.classes.tolist(), [str(name) for name in names],
+        problem.whole(), *dense_coefficients(model), data.weight, data.classes.tolist(),
+        [str(name) for name in names],
     )
 
 
 def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference):
     """Return the `InferenceResult` of a fitted model; arguments of `inference`."""
     check_model(model)
-    _check_cov_type(model.C, cov_type, groups)
+    _check_cov_type(model, cov_type, groups)
     if hasattr(X, "dask"):
         raise ValueError(
             "inference takes no Dask collections. Use to_local().inference with arrays in memory."
@@ -81,7 +80,7 @@ def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference
     result = inference_at(
         fit.objective, fit.coef, fit.intercept, total_weight=fit.total_weight, cov_type=cov_type,
         cluster=_clusters(groups, fit.weight), reference=_position(reference, fit.classes),
-        classes=fit.classes, features=fit.features, C=float(model.C),
+        classes=fit.classes, features=fit.features, C=float(model.C), prior=model.prior,
     )
     check_distance(result.newton_decrement)
     return result
@@ -114,10 +113,17 @@ def check_model(model):
         )
 
 
-def _check_cov_type(C, cov_type, groups):
+def _check_cov_type(model, cov_type, groups):
+    C = model.C
     known = (*UNPENALISED, *PENALISED)
     if cov_type not in known:
         raise ValueError(f"cov_type must be one of {list(known)}, got {cov_type!r}.")
+    if model.prior is not None and cov_type not in WITH_PRIOR:
+        raise ValueError(
+            f"cov_type={cov_type!r} does not exist for prior={model.prior!r}: robust covariances "
+            "and those of L2 penalties do not hold for its estimates, which are meant for few "
+            f"rows. Use one of {list(WITH_PRIOR)}, or lr_test."
+        )
     allowed = UNPENALISED if C == np.inf else PENALISED
     if cov_type not in allowed:
         why = (

@@ -3,7 +3,7 @@
 With H the Hessian of the mean loss, P that of the penalty on it, S the total weight and M the sum
 of outer products of scores:
 
-    nonrobust      H^-1 / S
+    nonrobust      H^-1 / S, also at the estimates with Jeffreys' prior
     HC0, HC1       H^-1 M H^-1 / S, M by rows; HC1 times n / (n - t) for t parameters
     cluster        H^-1 M H^-1 G / (G - 1), M by G clusters; with quantiles of t and F, see `table`
     bayes          (H + P)^-1 / S
@@ -23,17 +23,19 @@ import numpy as np
 from .coding import classes_coded, columns_uncentred, user_parameters
 from .contrasts import Contrasts
 from .information import information_at
+from .jeffreys import JeffreysLikelihood
 from .result import InferenceResult
 from .scores import Scores
 
-# Values of cov_type without a penalty, and with an L2 penalty.
+# Values of cov_type without a penalty, with an L2 penalty, and with Jeffreys' prior.
 UNPENALISED = ("nonrobust", "HC0", "HC1", "cluster")
 PENALISED = ("bayes", "frequentist")
+WITH_PRIOR = ("nonrobust",)
 
 
 def inference_at(
     objective, coef, intercept, *, total_weight, cov_type, cluster, reference, classes, features,
-    C,
+    C, prior,
 ):
     """Return the `InferenceResult` of fitted parameters.
 
@@ -50,15 +52,22 @@ def inference_at(
         Index of the reference class.
     classes, features : lists of names
     C : float
+    prior : "jeffreys" or None
 
     Raises
     ------
     ValueError
-        See `information_at` and `Scores`.
+        See `information_at`, `JeffreysLikelihood` and `Scores`.
     """
     with objective.algebra.one_blas_thread():
         point = objective.evaluate(objective.from_coef(coef, intercept))
-        found = information_at(objective, point, total_weight, (classes, features))
+        penalised = None
+        if prior is None:
+            found = information_at(objective, point, total_weight, (classes, features))
+        else:
+            found, penalised = JeffreysLikelihood(
+                objective, total_weight, features
+            ).information_at(point.theta)
         to_user = np.kron(
             classes_coded(len(classes), reference),
             columns_uncentred(objective.coordinates.shift, objective.fit_intercept),
@@ -77,7 +86,9 @@ def inference_at(
         reference=None if reference is None else classes[reference],
         cov_type=cov_type,
         C=C,
+        prior=prior,
         llf=-total_weight * point.loss,
+        llf_penalised=penalised,
         llnull=-total_weight * objective.null_point.loss,
         nobs=total_weight,
         n_clusters=None if cluster is None else int(cluster.max()) + 1,

@@ -47,7 +47,7 @@ class Description(NamedTuple):
 def description_of_fit(result):
     """Return the `Description` of an `InferenceResult`."""
     against = "" if result.reference is None else f" against {result.reference}"
-    parameters = "parameters (effective)" if result.is_penalised else "parameters"
+    parameters = "parameters (effective)" if result.C < np.inf else "parameters"
     return Description(
         title="Multinomial logistic regression",
         estimate="coef",
@@ -75,13 +75,22 @@ def _notes_on_fit(result):
         )
     if result.reference is None:
         notes.append("Rows sum to zero over the classes; reference=label gives contrasts.")
-    if result.is_penalised:
+    if result.prior is not None:
+        notes.append(
+            "Jeffreys prior (Firth): estimates maximise the log-likelihood plus half the "
+            f"log-determinant of the information, {result.llf_penalised:.6f}. Intervals are "
+            "Wald's."
+        )
+    if result.C < np.inf:
         notes.append(
             f"Conditional on C={result.C:g}: estimates are shrunken towards 0, and intervals do "
             "not cover the parameters of a model without a penalty."
         )
     if not np.isfinite(result.llr_pvalue):
-        notes.append("LR p-value: none with a penalty.")
+        notes.append(
+            "LR p-value: none with a penalty." if result.prior is None else
+            "LR p-value: none with a prior; lr_test compares penalised likelihoods."
+        )
     return notes
 
 

@@ -28,7 +28,8 @@ class Information:
     newton_decrement : float
         sqrt(S g' H^-1 g) for the gradient g and Hessian H of the mean loss with the penalty and
         the total weight S. To second order, no estimate is further from the optimum than this
-        number times its standard error (Cauchy-Schwarz).
+        number times its standard error (Cauchy-Schwarz). With Jeffreys' prior g is the gradient
+        with it, and H, which lacks its second derivatives, is near that of the whole.
     edf : float
         Effective degrees of freedom, the trace of H^-1 times the Hessian without the penalty.
     """
@@ -58,9 +59,9 @@ def information_at(objective, point, total_weight, names):
         If there are too many parameters, classes can be separated, a column is a linear
         combination of others, or `point` is far from the optimum.
     """
-    index = _free_index(objective)
-    _check_size(len(index))
-    _check_constant(objective, names[1])
+    index = free_index(objective)
+    check_size(len(index))
+    check_constant(objective, names[1])
     unpenalised = objective.with_penalty(L2Penalty(0.0))
     hessian = unpenalised.hessian(point.theta, index)
     whole = hessian + _penalty_hessian(objective)
@@ -82,23 +83,28 @@ def information_at(objective, point, total_weight, names):
     return Information(hessian, factor, grad, float(decrement), edf)
 
 
-def _check_size(n_parameters):
+def check_size(n_parameters):
+    """Raise a ValueError if there are too many parameters for a Hessian."""
     if n_parameters > MAX_PARAMETERS:
         gib = 8 * n_parameters**2 / 2**30
         raise ValueError(
-            f"inference needs the Hessian of all (n_classes - 1) (n_features + 1) = "
+            f"This needs the Hessian of all (n_classes - 1) (n_features + 1) = "
             f"{n_parameters} parameters, of {gib:.3g} GiB; up to {MAX_PARAMETERS} are possible. "
             "Leave out features, or join classes."
         )
 
 
-def _check_constant(objective, features):
+def check_constant(objective, features):
+    """Raise a ValueError if columns are constant, so that nothing depends on their coefficients.
+
+    features : list of str
+    """
     constant = np.flatnonzero(objective.coordinates.is_constant)
     if len(constant):
         why = "the intercept has the same effect" if objective.fit_intercept else "it is zero"
         raise ValueError(
             f"The columns {[features[j] for j in constant[:10]]} of X are constant among the "
-            f"rows of positive weight ({why}), so their coefficients have no standard errors. "
+            f"rows of positive weight ({why}), so their coefficients have no estimates. "
             "Leave them out."
         )
 
@@ -108,7 +114,7 @@ def _columns(objective):
     return slice(None) if objective.fit_intercept else slice(-1)
 
 
-def _free_index(objective):
+def free_index(objective):
     """Return the index in theta.ravel() of the contrasts against the first class."""
     all_of_them = np.arange(np.prod(objective.shape)).reshape(objective.shape)
     return _but_first(all_of_them)[:, _columns(objective)].ravel()
@@ -152,19 +158,24 @@ def _refuse_separated(objective, point, step, classes):
     raise ValueError(
         "The classes can be separated, at least in part, by coefficients without a penalty, as a "
         "proof shows: the likelihood has no maximum, and there are no standard errors."
-        f"{which} Use a finite C with cov_type='bayes' or 'frequentist', or leave out the "
-        "features that separate."
+        f"{which} Use prior='jeffreys', or a finite C with cov_type='bayes' or 'frequentist', or "
+        "leave out the features that separate."
     )
 
 
+def first_dependent(factor, features, fit_intercept):
+    """Return a sentence that names the first column that depends on others, or "".
+
+    factor : HessianTransform
+        Of a singular Hessian in the contrasts.
+    """
+    # The column of the first small pivot depends on those before it.
+    place = int(np.argmax(factor.pivots <= SINGULAR)) % (len(features) + fit_intercept)
+    return f" {features[place]!r} depends on columns before it." if place < len(features) else ""
+
+
 def _refuse_collinear(objective, factor, features):
-    which = ""
-    if factor is not None:
-        # The column of the first small pivot depends on those before it.
-        place = int(np.argmax(factor.pivots <= SINGULAR))
-        width = objective.n_features + objective.fit_intercept
-        if place % width < objective.n_features:
-            which = f" {features[place % width]!r} depends on columns before it."
+    which = "" if factor is None else first_dependent(factor, features, objective.fit_intercept)
     raise ValueError(
         "The Hessian is singular, so there are no standard errors: columns of X are linear "
         f"combinations of others, or of the intercept, or nearly so.{which} Or the classes can "

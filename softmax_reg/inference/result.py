@@ -65,9 +65,13 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     cov_type : str
     C : float
         Inverse strength of the penalty; inf for none.
+    prior : "jeffreys" or None
     llf : float
         Log-likelihood in nats, without the penalty: of counts without the multinomial
         coefficient.
+    llf_penalised : float or None
+        With a prior: `llf` plus half the log-determinant of the information of contrasts, which
+        the estimates maximise.
     llnull : float
         Log-likelihood of the model with intercepts and offsets alone; without an intercept, of
         offsets alone.
@@ -76,8 +80,8 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     n_clusters : int or None
         For cov_type="cluster".
     edf : float
-        Number of free parameters; with a penalty the effective degrees of freedom, the trace of
-        (H + P)^-1 H.
+        Number of free parameters; with an L2 penalty the effective degrees of freedom, the trace
+        of (H + P)^-1 H.
     n_intercepts : int
     newton_decrement : float
         To second order, no estimate is further from the optimum than this many standard errors.
@@ -109,7 +113,9 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     reference: object
     cov_type: str
     C: float
+    prior: str | None
     llf: float
+    llf_penalised: float | None
     llnull: float
     nobs: float
     n_clusters: int | None
@@ -139,8 +145,8 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
 
     @property
     def is_penalised(self):
-        """Whether the estimates are shrunken by a penalty."""
-        return self.C < np.inf
+        """Whether the estimates are shrunken, by an L2 penalty or a prior."""
+        return self.C < np.inf or self.prior is not None
 
     @property
     def bse(self):
@@ -201,7 +207,7 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
 
     @property
     def llr_pvalue(self):
-        """P-value of `llr` (chi-squared, `df_model`); NaN with a penalty, which it ignores."""
+        """P-value of `llr` (chi-squared, `df_model`); NaN with a penalty or a prior."""
         return np.nan if self.is_penalised else float(chi2.sf(self.llr, self.df_model))
 
     @property

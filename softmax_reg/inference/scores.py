@@ -93,6 +93,11 @@ class Scores:
             out += sums[:-1].T @ sums[:-1]
         return out + np.outer(open_sum, open_sum)
 
+    def blocks(self):
+        """Yield the design, the probabilities and the weights v_i of blocks of all rows."""
+        for rows in self._slices():
+            yield *self._design_and_proba(rows), self._sample.weight[rows]
+
     def moved_pairs(self, step, least):
         """Return pairs of classes (k, m), k < m, that a step takes apart.
 

@@ -1,6 +1,7 @@
 """The dense Hessian: its null space, its Cholesky factor and a change of variables."""
 
 import numpy as np
+from scipy.linalg.blas import dtrmv
 from scipy.linalg.lapack import dpotrs, dtrtrs
 
 from ..parallel.cholesky import cholesky
@@ -56,10 +57,19 @@ class HessianTransform:
         """
         return float(self.pivots.min())
 
+    @property
+    def log_det(self):
+        """Logarithm of the determinant of H, or of H with the ridge that was added."""
+        return float(np.log(self.pivots).sum() - 2 * np.log(self._scale).sum())
+
     def apply(self, v):
         """Compute T v: a change of theta from a change of the new variables."""
         solution, _ = dtrtrs(self._factor, v.ravel())
         return (self._scale * solution).reshape(v.shape)
+
+    def whitened(self, change):
+        """Compute T^-1 d: a change of the new variables from a change of theta."""
+        return dtrmv(self._factor, change.ravel() / self._scale).reshape(change.shape)
 
     def apply_transposed(self, grad):
         """Compute T' g: the gradient in the new variables from that in theta."""

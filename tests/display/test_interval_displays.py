@@ -256,5 +256,6 @@ def test_without_matplotlib_the_error_says_what_to_install(result, effects, monk
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     for draw, what in ((ForestDisplay.from_result, result),
                        (MarginalEffectsDisplay.from_effects, effects)):
-        with pytest.raises(ImportError, match=r"Display.plot needs matplotlib: .*pip install matplotlib"):
+        message = "Display.plot needs matplotlib: .*pip install matplotlib"
+        with pytest.raises(ImportError, match=message):
             draw(what)

@@ -180,3 +180,18 @@ def test_a_point_with_another_penalty_needs_no_pass(n_rows, before, after):
     expected = objective.evaluate(theta)
     assert (again.value, objective.gap(again)) == (expected.value, objective.gap(expected))
     np.testing.assert_array_equal(again.grad, expected.grad)
+
+
+@whole_grid
+def test_the_hessian_of_the_null_model(
+    n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind
+):
+    """A Kronecker product, where all rows have the same probabilities."""
+    objective, *_, theta = make(n_rows, fit_intercept, weighted, l2, dtype, sparse_X, kind)
+    for point in (objective.null_point, objective.evaluate(theta)):
+        found = objective.hessian_of(point)
+        expected = objective.evaluate(point.theta, with_hessian=True).hessian
+        scale = np.sqrt(np.abs(expected.diagonal()))
+        scale[scale == 0] = 1.0
+        error = np.abs(found - expected) / scale / scale[:, np.newaxis]
+        assert error.max() <= 64 * EPS
