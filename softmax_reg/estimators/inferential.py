@@ -7,6 +7,7 @@ from ..inference.comparison import likelihood_ratio
 from ..inference.contrasts import positions_of
 from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
+from .array_api import as_numpy, on_host
 from .standard_errors import inference_of
 
 # Largest tol of the fit without the features of a likelihood-ratio test.
@@ -139,6 +140,7 @@ class InferentialMethods:
             raise ValueError(
                 "lr_test takes no Dask models. Use to_local().lr_test with arrays in memory."
             )
+        X = on_host(X)
         full = self.inference(X, y, sample_weight, offset=offset)
         names = full.contrasts.features
         left_out = positions_of(features, names, "features")
@@ -151,7 +153,7 @@ class InferentialMethods:
         options = {"warm_start": False, "penalty_factor": None, "groups": None, "grouped": False}
         smaller = type(self)(
             **self.get_params(deep=False) | options | {"tol": min(self.tol, _TOL)}
-        ).fit(columns, y, sample_weight, offset=offset, classes=self.classes_)
+        ).fit(columns, y, sample_weight, offset=offset, classes=as_numpy(self.classes_))
         restricted = smaller.inference(columns, y, sample_weight, offset=offset)
         slack = full.newton_decrement**2 + restricted.newton_decrement**2
         return likelihood_ratio(full.llf, restricted.llf, df, slack)

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import _fit_context
 
 from ..problem.problem import Problem
-from ..rows.device_input import in_kind_of
 from ..solvers import choose_solver, expectation
+from .array_api import as_given
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
 from .inferential import InferentialMethods
@@ -243,9 +243,10 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         data = check_training_data(self, X, y, sample_weight, classes)
         data = with_offset(data, offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        return self._fit(data, Problem, metadata, in_kind_of(X))
+        as_input = as_given(X, y, on_device=("coef_", "intercept_"))
+        return self._fit(data, Problem, metadata, as_input)
 
-    def _fit(self, data, problem_type, metadata, in_kind):
+    def _fit(self, data, problem_type, metadata, as_input):
         """Fit to validated data.
 
         Parameters
@@ -256,8 +257,8 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             `Problem`, or a subclass for rows on other machines.
         metadata : dict or None
             For callbacks.
-        in_kind : callable
-            Converts a NumPy array to the library and device of X.
+        as_input : callable
+            Converts a dict of fitted attributes to the libraries and devices of X and y.
         """
         previous = check_warm_start(self, data)
         problem = problem_type(
@@ -268,10 +269,10 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         )
 
         def attributes(coef, intercept):
-            return {
-                "coef_": in_kind(coef), "intercept_": in_kind(intercept),
-                "classes_": data.classes, **data.names, "has_offset_": data.offset is not None,
-            }
+            return as_input({
+                "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
+                "has_offset_": data.offset is not None,
+            })
 
         def attributes_at(theta):
             return attributes(*problem.coef_and_intercept(theta, data.X.dtype))
@@ -282,7 +283,7 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             if self.verbose:
                 why = expectation(problem.objective)
                 print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
-        hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
+        hook_data = as_input({"X": data.X, "y": data.y, "metadata": metadata})
         progress = FitProgress(self, hook_data, solver, attributes_at, self.max_iter)
         fit = problem.fit(
             solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,
@@ -293,7 +294,7 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             "objective_": float(fit.value),
             "dual_gap_": float(fit.gap),
             "newton_decrement_": fit.newton_decrement,
-            "n_iter_": np.array([fit.n_iter], dtype=np.int32),
+            **as_input({"n_iter_": np.array([fit.n_iter], dtype=np.int32)}),
             "n_evaluations_": fit.n_evaluations,
             "solver_": fit.solver,
             "history_": {name: fit.history[name].copy() for name in fit.history.dtype.names},

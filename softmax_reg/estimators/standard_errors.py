@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..exceptions import warn
 from ..inference.covariance import PENALISED, UNPENALISED, inference_at
 from ..problem.problem import Problem
-from ..rows.device_input import as_numpy
+from .array_api import as_numpy, on_host
 from .offsets import with_offset
 from .parameters import problem_options
 from .validation import check_training_data
@@ -28,7 +28,7 @@ def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference
         raise ValueError(
             "inference takes no Dask collections. Use to_local().inference with arrays in memory."
         )
-    data = check_training_data(model, X, y, sample_weight, model.classes_)
+    data = check_training_data(model, X, y, sample_weight, as_numpy(model.classes_))
     _check_columns(model, data)
     data = with_offset(data, model._offset_for(offset))
     problem = Problem(
@@ -131,7 +131,7 @@ def _clusters(groups, weight):
     """
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    groups = np.asarray(on_host(groups))
     if groups.shape != weight.shape:
         raise ValueError(
             f"groups must have shape {weight.shape}, a cluster for each row of X, got "
