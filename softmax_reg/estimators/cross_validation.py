@@ -80,8 +80,8 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
 penalty_factor, groups, device, precision, label_smoothing, bounds
         As in `SoftmaxRegression`. Scores are of targets that are not smoothed. "balanced" class
-        weights are computed from all rows. An X on a device is copied to the host first, where
-        scikit-learn's splitters and scorers work.
+        weights are computed from all rows. An X on a device or of another library than NumPy
+        becomes an ndarray first, also for callables in `scoring`.
 
     Attributes
     ----------

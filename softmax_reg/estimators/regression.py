@@ -97,11 +97,13 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         float32 where X is and rounding costs the objective less than `tol`, else float64.
         Rounding costs more only on columns whose means are large beside their spread. On the
-        device where X was. With an intercept, columns that are constant among the rows of
-        positive weight have the coefficient 0.
+        device where X was, and under scikit-learn's array API dispatch of the library of X, as
+        `intercept_` and `n_iter_` are. With an intercept, columns that are constant among the
+        rows of positive weight have the coefficient 0.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Same dtype as `coef_`.
     classes_ : ndarray of shape (n_classes,)
+        Numbers are, under the dispatch, of the library of y.
     has_offset_ : bool
         Whether the model was fitted with an offset, and so needs one to predict.
     n_features_in_ : int
@@ -283,7 +285,9 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             if self.verbose:
                 why = expectation(problem.objective)
                 print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
-        hook_data = as_input({"X": data.X, "y": data.y, "metadata": metadata})
+        hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
+        if hasattr(self, "_skl_callbacks"):
+            hook_data = as_input(hook_data)
         progress = FitProgress(self, hook_data, solver, attributes_at, self.max_iter)
         fit = problem.fit(
             solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,

@@ -198,6 +198,30 @@ def test_a_model_goes_elsewhere(dispatch, put):
     assert test == expected.lr_test(X[:, :1], y, [0])
 
 
+def test_callbacks_get_a_model_for_the_rows_that_they_get(dispatch, put):
+    """X and the fitted estimator of a hook are of one library: it can predict."""
+    pytest.importorskip("sklearn.callback", reason="this scikit-learn has no callbacks")
+    losses = []
+
+    class Losses:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+            losses.append(fitted_estimator.predict_proba(X))
+
+        def teardown(self, estimator, context):
+            pass
+
+    X, y, _ = some_rows()
+    model = SoftmaxRegression().set_callbacks(Losses()).fit(put(X), put(y))
+    assert len(losses) > 1
+    assert_same(losses[-1], array_api.as_numpy(model.predict_proba(put(X))), put(X))
+
+
 def test_figures(dispatch, put):
     """Drawn from arrays of any library."""
     pytest.importorskip("matplotlib").use("agg")
