@@ -160,7 +160,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         check_open(client)
         data = check_partitions(self, client, X, y, sample_weight)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        return self._fit(data, DistributedProblem, metadata, np.asarray)
+        return self._fit(data, DistributedProblem, metadata, dict)
 
     @property
     def partial_fit(self):
@@ -253,6 +253,12 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
             _predicted, model=delayed(local, pure=False), method=method, dtype=sample.dtype,
             chunks=chunks, meta=sample[:0], **kept,
         )
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: `fit` takes Dask collections, no arrays."""
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        return tags
 
     def __sklearn_clone__(self):
         """Return an unfitted copy with the same client."""

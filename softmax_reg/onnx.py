@@ -75,7 +75,8 @@ def _convert(scope, operator, container):
     model, (X,), (label, scores) = operator.raw_operator, operator.inputs, operator.outputs
     options = container.get_options(model, {"raw_scores": False, "nocl": False})
     raw = options["raw_scores"]
-    labels = np.arange(len(model.classes_)) if options["nocl"] else _labels(model.classes_)
+    classes = as_numpy(model.classes_)
+    labels = np.arange(len(classes)) if options["nocl"] else _labels(classes)
     coef, intercept = _rows(model, raw)
     version = {"op_version": container.target_opset}
     # float32 holds neither all integers nor the intercept of float64 coefficients.

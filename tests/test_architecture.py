@@ -41,8 +41,8 @@ ONLY_HERE = {
     "sklearn": {"exceptions.py", "dask.py", "display/_axes.py", "rows/distributions.py",
                 "rows/partition.py",
                 *(f"estimators/{name}" for name in (
-                    "base.py", "callbacks.py", "cross_validation.py", "diagnostics.py",
-                    "export.py", "outcome.py", "scikit_learn.py", "scoring.py",
+                    "array_api.py", "base.py", "callbacks.py", "cross_validation.py",
+                    "diagnostics.py", "export.py", "outcome.py", "scikit_learn.py", "scoring.py",
                     "standard_errors.py", "targets.py", "validation.py"))},
 }
 MAX_LINES = 400

@@ -68,7 +68,7 @@ class CoefficientDisplay:
         coef = as_numpy(estimator.coef_)
         coef = coef.toarray() if sparse.issparse(coef) else coef
         names = feature_names_of(estimator, feature_names, coef.shape[1])
-        labels = estimator.classes_[-len(coef):]
+        labels = as_numpy(estimator.classes_)[-len(coef):]
         display = cls(coef, class_names=labels, feature_names=names)
         return display.plot(
             classes=classes, n_features=n_features, image_shape=image_shape, ax=ax

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..estimators.array_api import model_on_host
 from ._axes import axes_or_new, check_fitted, feature_names_of
 
 _Y_LABELS = {
@@ -113,6 +114,7 @@ class RegularizationPathDisplay:
         display : RegularizationPathDisplay
         """
         check_fitted(estimator, "coefs_paths_")
+        estimator = model_on_host(estimator)
         i = int(np.argmin(np.abs(estimator.l1_ratios_ - estimator.l1_ratio_)))
         finite = np.flatnonzero(estimator.Cs_ < np.inf)
         order = finite[np.argsort(estimator.Cs_[finite], kind="stable")]

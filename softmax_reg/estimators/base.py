@@ -11,14 +11,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..functional.narrow_floats import is_narrow
 from ..rows.choice import check_device
-from ..rows.device_input import (
-    as_numpy,
-    check_finite,
-    checked_device_array,
-    in_kind_of,
-    is_on_device,
-)
+from ..rows.device_input import check_finite, checked_device_array, is_on_device
 from ..rows.row_blocks import RowBlocks
+from .array_api import as_numpy, check_same_library, in_kind_of, on_host
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
 from .offsets import joined
@@ -99,18 +94,19 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             If binary, the log-odds of ``classes_[1]``. float32 where X and `coef_` both fit
             into it, else float64.
         """
-        return in_kind_of(X)(self._decisions(X, offset))
+        return in_kind_of(X)(self._decisions(X, offset, "decision_function"))
 
-    def _decisions(self, X, offset):
+    def _decisions(self, X, offset, method):
         """Compute `decision_function`; the result stays on the device that computed it."""
-        logits = self._predictions(X, "logits", offset)
+        logits = self._predictions(X, "logits", offset, method)
         return logits[:, 1].copy() if np.shape(self.coef_)[0] == 1 else logits
 
-    def _predictions(self, X, kind, offset):
+    def _predictions(self, X, kind, offset, method):
         """Predict on the device or the host; see `prediction.predictions`."""
         check_is_fitted(self)
+        check_same_library(self, X, method)
         offset = self._offset_for(offset)
-        on_device = is_on_device(X)
+        on_device, X = is_on_device(X), X if is_on_device(X) else on_host(X)
         if on_device:
             check_device(self.device, X)
             X = checked_device_array(X, (np.float64, np.float32))
@@ -130,7 +126,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         device = "cpu" if sparse.issparse(X) else self.device
         coef, intercept, columns = as_numpy(self.coef_), as_numpy(self.intercept_), X
         if offset is not None:
-            columns, coef = joined(X, coef, offset, len(self.classes_))
+            columns, coef = joined(X, coef, offset, np.shape(self.classes_)[0])
         out, all_finite = predictions(columns, coef, intercept, kind, device)
         if not all_finite and on_device:
             check_finite(X)
@@ -179,9 +175,9 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         y : ndarray of shape (n_samples,)
             On the device if X is there, unless the labels are not numbers.
         """
-        logits = self._decisions(X, offset)
+        logits = self._decisions(X, offset, "predict")
         index = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
-        labels = self.classes_[as_numpy(index)]
+        labels = as_numpy(self.classes_)[as_numpy(index)]
         return in_kind_of(X)(labels) if labels.dtype.kind in "iufb" else labels
 
     def predict_proba(self, X, offset=None):
@@ -198,7 +194,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         proba : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return in_kind_of(X)(self._predictions(X, "probabilities", offset))
+        return in_kind_of(X)(self._predictions(X, "probabilities", offset, "predict_proba"))
 
     def predict_log_proba(self, X, offset=None):
         """Predict the logarithm of the probability of each class.
@@ -215,7 +211,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return in_kind_of(X)(self._predictions(X, "log_probabilities", offset))
+        log_proba = self._predictions(X, "log_probabilities", offset, "predict_log_proba")
+        return in_kind_of(X)(log_proba)
 
     def score(self, X, y, sample_weight=None, offset=None):
         """Return the accuracy of `predict`.
@@ -234,14 +231,12 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         score : float
         """
         predicted = self.predict(X) if offset is None else self.predict(X, offset=offset)
-        y_true, y_pred = (as_numpy(a) if is_on_device(a) else a for a in (y, predicted))
-        if is_on_device(sample_weight):
-            sample_weight = as_numpy(sample_weight)
+        y_true, y_pred, sample_weight = on_host(y, predicted, sample_weight)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(y_pred))
             sample_weight /= sample_weight.max()    # their sum could overflow
         if are_distributions(y_true):
-            return share_right(y_true, y_pred, self.classes_, sample_weight)
+            return share_right(y_true, y_pred, as_numpy(self.classes_), sample_weight)
         return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
 
     def sparsify(self):
@@ -303,7 +298,8 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         return fitted_logistic_regression(self, self.C, self.l1_ratio)
 
     def __sklearn_tags__(self):
-        """Return scikit-learn's tags: sparse X is accepted."""
+        """Return scikit-learn's tags: sparse X and arrays of other libraries are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = True
         return tags

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..rows.choice import check_device
-from ..rows.device_input import as_numpy, is_on_device
 from ..rows.row_blocks import RowBlocks
+from .array_api import as_numpy, on_host
 from .offsets import check_offset
 from .targets import are_distributions, check_distributions, column_names, smoothed_labels
 from .validation import (
@@ -25,8 +25,8 @@ def check_batch(estimator, X, y, classes, sample_weight, offset):
         `classes` are those of all batches. A `mixture` has a row for each row of X.
     """
     _check_parameters(estimator)
-    y, sample_weight = (as_numpy(a) if is_on_device(a) else a for a in (y, sample_weight))
     check_device("cpu", X, precision=estimator.precision)
+    X, y, classes, sample_weight = on_host(X, y, classes, sample_weight)
     if isinstance(X, RowBlocks):
         X = X[:]    # a batch is in memory
     is_first = not hasattr(estimator, "_stream")
@@ -75,7 +75,7 @@ def _classes_of_all(estimator, distributions, given, classes, is_first):
     is_first : bool
         Whether this batch is the first.
     """
-    known = getattr(estimator, "classes_", None)
+    known = as_numpy(estimator.classes_) if hasattr(estimator, "classes_") else None
     if given is None:
         if known is not None:
             return known

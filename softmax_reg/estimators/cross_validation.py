@@ -9,7 +9,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from ..rows.device_input import as_numpy, is_on_device
+from .array_api import as_given, model_on_host, on_host
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
 from .folds import (
@@ -72,8 +72,8 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
 penalty_factor, groups, device, precision, label_smoothing, bounds
         As in `SoftmaxRegression`. Scores are of targets that are not smoothed. "balanced" class
-        weights are computed from all rows. An X on a device is copied to the host first, where
-        scikit-learn's splitters and scorers work.
+        weights are computed from all rows. An X on a device or of another library than NumPy
+        becomes an ndarray first, also for callables in `scoring`.
 
     Attributes
     ----------
@@ -244,9 +244,8 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
             Once, if any fits ended short of `tol`.
         """
         raise_for_params(params, self, "fit")
-        X, y, sample_weight, offset = (as_numpy(a) if is_on_device(a) else a for a in (
-            X, y, sample_weight, offset
-        ))
+        as_input, (X, y, sample_weight) = as_given(X, y), on_host(X, y, sample_weight)
+        params = {name: on_host(value) for name, value in params.items()}
         data = check_training_data(self, X, y, sample_weight, classes)
         data = with_offset(data, offset)
         Cs = self._grid()
@@ -309,7 +308,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         # Remove what an earlier fit has set and this one may not set; keep the attributes of
         # subclasses.
         kept = {name: value for name, value in vars(self).items() if name not in OF_FIT}
-        self.__dict__ = kept | fitted    # all at once
+        self.__dict__ = kept | as_input(fitted)    # all at once
         return self
 
     def score(self, X, y, *, sample_weight=None, offset=None, **score_params):
@@ -330,6 +329,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         score : float
         """
         raise_for_params(score_params, self, "score")
+        X, y, sample_weight = on_host(X, y, sample_weight)
         if sample_weight is not None:
             score_params["sample_weight"] = sample_weight
         check_is_fitted(self)
@@ -338,8 +338,8 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
             if offset is not None:
                 score_params["offset"] = offset
             score_params = process_routing(self, "score", **score_params).scorer.score
-        scorer = scorer_for(self.scoring, self.classes_, y)
-        return scorer(bound(self, offset), X, y, **score_params)
+        model = bound(model_on_host(self), offset)
+        return scorer_for(self.scoring, model.classes_, y)(model, X, y, **score_params)
 
     def get_metadata_routing(self):
         """Return the routing to the splitter and the scorer, as in `LogisticRegressionCV`.

@@ -10,6 +10,7 @@ from ..inference.information import information_at
 from ..inference.score_test import score_test_at
 from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
+from .array_api import on_host
 from .standard_errors import check_distance, check_model, checked_fit
 from .validation import in_blocks
 
@@ -67,6 +68,7 @@ def _at_optimum(model, method, X, y, sample_weight, offset):
             "not sum to zero. Refit with prior=None."
         )
     check_in_memory(model, X, method)
+    X = on_host(X)
     if isinstance(in_blocks(X), RowBlocks):
         raise ValueError(
             f"{method} reads X in memory, got an array in a file of {X.nbytes / 2**30:.3g} GiB. "
@@ -100,6 +102,7 @@ def _checked_extra(X_extra):
         raise ValueError(
             f"X_extra must have shape (n_samples, n_columns) or (n_samples,), got {X_extra!r}."
         )
+    X_extra = on_host(X_extra)
     columns, name = getattr(X_extra, "columns", None), getattr(X_extra, "name", None)
     if columns is None and name is not None:    # a Series
         columns = [name]

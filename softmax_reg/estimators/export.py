@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from ..rows.device_input import as_numpy
+from .array_api import as_numpy
 
 # Whether the parameter `penalty` of LogisticRegression is in use, as in scikit-learn < 1.8.
 _HAS_PENALTY = LogisticRegression().penalty != "deprecated"
@@ -37,9 +37,9 @@ def fitted_logistic_regression(model, C, l1_ratio):
     )
     exported.coef_ = as_numpy(model.coef_).copy()    # ndarray, or CSR after `sparsify`
     exported.intercept_ = as_numpy(model.intercept_).copy()
-    exported.classes_ = model.classes_.copy()
+    exported.classes_ = as_numpy(model.classes_).copy()
     if hasattr(model, "n_iter_"):    # not after partial_fit
-        exported.n_iter_ = np.array([np.max(model.n_iter_)], dtype=np.int32)
+        exported.n_iter_ = np.array([np.max(as_numpy(model.n_iter_))], dtype=np.int32)
     exported.n_features_in_ = model.n_features_in_
     if hasattr(model, "feature_names_in_"):
         exported.feature_names_in_ = model.feature_names_in_.copy()

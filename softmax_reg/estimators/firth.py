@@ -6,9 +6,10 @@ from scipy import sparse
 from ..inference.comparison import likelihood_ratio
 from ..inference.jeffreys import JeffreysLikelihood
 from ..problem.problem import Problem
-from ..rows.device_input import as_numpy, is_on_device
+from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
 from ..solvers.fisher_scoring import fisher_scoring
+from .array_api import as_numpy
 from .callbacks import FitProgress
 from .outcome import history_by_name, warn_of_scoring
 from .parameters import problem_options

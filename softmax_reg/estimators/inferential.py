@@ -5,6 +5,7 @@ from scipy import sparse
 
 from ..inference.comparison import likelihood_ratio
 from ..inference.contrasts import positions_of
+from .array_api import as_numpy, on_host
 from .diagnostics import check_in_memory, check_unpenalised, influence_of, score_test_of
 from .firth import penalised_likelihood_ratio
 from .offsets import with_offset
@@ -144,13 +145,14 @@ class InferentialMethods:
             "twice the difference of shrunken log-likelihoods is not chi-squared",
         )
         check_in_memory(self, X, "lr_test")
+        X = on_host(X)
         full = self.inference(X, y, sample_weight, offset=offset)
         names = full.contrasts.features
         left_out = positions_of(features, names, "features")
         if not left_out:
             raise ValueError("features must name at least one column to leave out.")
         if self.prior is not None:
-            data = check_training_data(self, X, y, sample_weight, self.classes_)
+            data = check_training_data(self, X, y, sample_weight, as_numpy(self.classes_))
             data = with_offset(data, self._offset_for(offset))
             return penalised_likelihood_ratio(self, data, left_out, full)
         df = len(left_out) * (len(full.classes) - 1)
@@ -160,7 +162,7 @@ class InferentialMethods:
         options = {"warm_start": False, "penalty_factor": None, "groups": None, "grouped": False}
         smaller = type(self)(
             **self.get_params(deep=False) | options | {"tol": min(self.tol, _TOL)}
-        ).fit(columns, y, sample_weight, offset=offset, classes=self.classes_)
+        ).fit(columns, y, sample_weight, offset=offset, classes=as_numpy(self.classes_))
         restricted = smaller.inference(columns, y, sample_weight, offset=offset)
         slack = full.newton_decrement**2 + restricted.newton_decrement**2
         return likelihood_ratio(full.llf, restricted.llf, df, slack)

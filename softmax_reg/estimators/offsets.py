@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from ..functional.narrow_floats import is_narrow
-from ..rows.device_input import as_numpy, is_on_device
+from ..rows.device_input import is_on_device
 from ..rows.offset import with_columns
 from ..rows.row_blocks import RowBlocks
 from .validation import real_array
@@ -58,7 +58,7 @@ def check_offset(offset, X, n_classes):
     """
     if isinstance(X, RowBlocks) or is_on_device(X):
         raise ValueError(f"offset needs X in memory, got {type(X).__name__}.")
-    offset = real_array("offset", as_numpy(offset) if is_on_device(offset) else offset)
+    offset = real_array("offset", offset)
     n_samples = X.shape[0]
     shapes = [(n_samples, n_classes)]
     if n_classes == 2:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..streaming.stream import next_stream
+from .array_api import as_given
 from .batches import check_batch
 from .feature_options import check_penalty_factor
 from .outcome import warn_of_batch
@@ -117,7 +118,7 @@ class OnlineLearner:
             "_stream": stream,
         }
         warn_of_batch(stream.excess, np.any(np.equal(factor, 0)))
-        return self._become(learned, OF_FIT)
+        return self._become(as_given(X, y)(learned), OF_FIT)
 
     def end_partial_fit(self):
         """Drop what `partial_fit` keeps of past batches for later ones; the model stays.

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..problem.problem import Problem
-from ..rows.device_input import in_kind_of
 from ..solvers import choose_solver, expectation
+from .array_api import as_given
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
 from .firth import fitted_with_prior
@@ -109,11 +109,13 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         float32 where X is and rounding costs the objective less than `tol`, else float64.
         Rounding costs more only on columns whose means are large beside their spread. On the
-        device where X was. With an intercept, columns that are constant among the rows of
-        positive weight have the coefficient 0.
+        device where X was, and under scikit-learn's array API dispatch of the library of X, as
+        `intercept_` and `n_iter_` are. With an intercept, columns that are constant among the
+        rows of positive weight have the coefficient 0.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Same dtype as `coef_`.
     classes_ : ndarray of shape (n_classes,)
+        Numbers are, under the dispatch, of the library of y.
     has_offset_ : bool
         Whether the model was fitted with an offset, and so needs one to predict.
     n_features_in_ : int
@@ -259,11 +261,13 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         data = check_training_data(self, X, y, sample_weight, classes)
         data = with_offset(data, offset)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        as_input = as_given(X, y, on_device=("coef_", "intercept_"))
         if self.prior is not None:
-            return self._become(fitted_with_prior(self, data, metadata), OF_STREAM)
-        return self._fit(data, Problem, metadata, in_kind_of(X))
+            fitted = as_input(fitted_with_prior(self, data, metadata))
+            return self._become(fitted, OF_STREAM)
+        return self._fit(data, Problem, metadata, as_input)
 
-    def _fit(self, data, problem_type, metadata, in_kind):
+    def _fit(self, data, problem_type, metadata, as_input):
         """Fit to validated data.
 
         Parameters
@@ -274,8 +278,8 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             `Problem`, or a subclass for rows on other machines.
         metadata : dict or None
             For callbacks.
-        in_kind : callable
-            Converts a NumPy array to the library and device of X.
+        as_input : callable
+            Converts a dict of fitted attributes to the libraries and devices of X and y.
         """
         previous = check_warm_start(self, data)
         problem = problem_type(
@@ -286,10 +290,10 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         )
 
         def attributes(coef, intercept):
-            return {
-                "coef_": in_kind(coef), "intercept_": in_kind(intercept),
-                "classes_": data.classes, **data.names, "has_offset_": data.offset is not None,
-            }
+            return as_input({
+                "coef_": coef, "intercept_": intercept, "classes_": data.classes, **data.names,
+                "has_offset_": data.offset is not None,
+            })
 
         def attributes_at(theta):
             return attributes(*problem.coef_and_intercept(theta, data.X.dtype))
@@ -301,6 +305,8 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
                 why = expectation(problem.objective)
                 print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
         hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
+        if hasattr(self, "_skl_callbacks"):
+            hook_data = as_input(hook_data)
         progress = FitProgress(self, hook_data, solver, attributes_at, self.max_iter)
         fit = problem.fit(
             solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,
@@ -311,7 +317,7 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             "objective_": float(fit.value),
             "dual_gap_": float(fit.gap),
             "newton_decrement_": fit.newton_decrement,
-            "n_iter_": np.array([fit.n_iter], dtype=np.int32),
+            **as_input({"n_iter_": np.array([fit.n_iter], dtype=np.int32)}),
             "n_evaluations_": fit.n_evaluations,
             "solver_": fit.solver,
             "history_": history_by_name(fit.history),

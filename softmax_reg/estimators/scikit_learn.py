@@ -3,16 +3,22 @@
 Its own estimators are written with them, and there are no public ones: `_fit_context` applies the
 configuration and validates parameters once; `Interval` and `StrOptions` are the constraints of
 parameters, whose errors users know; `_check_method_params` takes rows of arguments of a fold;
-`_raise_for_params` and `_routing_enabled` are for metadata. All exist in scikit-learn 1.6 to 1.9.
+`_raise_for_params` and `_routing_enabled` are for metadata; those of `_array_api` recognise arrays
+of other libraries. All exist, with these arguments, in scikit-learn 1.6 to 1.9.
 """
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils._array_api import _convert_to_numpy as convert_to_numpy
+from sklearn.utils._array_api import _is_numpy_namespace as is_numpy_namespace
+from sklearn.utils._array_api import _max_precision_float_dtype as max_precision_float_dtype
+from sklearn.utils._array_api import get_namespace_and_device
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import _raise_for_params as raise_for_params
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_method_params as check_method_params
 
 __all__ = [
-    "Interval", "StrOptions", "check_method_params", "fit_context", "raise_for_params",
-    "routing_enabled",
+    "Interval", "StrOptions", "check_method_params", "convert_to_numpy", "fit_context",
+    "get_namespace_and_device", "is_numpy_namespace", "max_precision_float_dtype",
+    "raise_for_params", "routing_enabled",
 ]

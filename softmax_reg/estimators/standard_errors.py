@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..exceptions import warn
 from ..inference.covariance import PENALISED, UNPENALISED, WITH_PRIOR, inference_at
 from ..problem.problem import Problem
+from .array_api import as_numpy, on_host
 from .firth import check_prior, dense_coefficients
 from .offsets import with_offset
 from .parameters import problem_options
@@ -47,7 +48,7 @@ class CheckedFit(NamedTuple):
 
 def checked_fit(model, X, y, sample_weight, offset):
     """Return the `CheckedFit` of a model that `check_model` takes; arguments of `inference`."""
-    data = check_training_data(model, X, y, sample_weight, model.classes_)
+    data = check_training_data(model, X, y, sample_weight, as_numpy(model.classes_))
     _check_columns(model, data)
     data = with_offset(data, model._offset_for(offset))
     if model.prior is not None:
@@ -170,7 +171,7 @@ def _clusters(groups, weight):
     """
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    groups = np.asarray(on_host(groups))
     if groups.shape != weight.shape:
         raise ValueError(
             f"groups must have shape {weight.shape}, a cluster for each row of X, got "

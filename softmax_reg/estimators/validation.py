@@ -13,13 +13,9 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d, vali
 
 from ..functional.narrow_floats import is_narrow
 from ..rows.choice import check_device
-from ..rows.device_input import (
-    as_numpy,
-    check_finite,
-    checked_device_array,
-    is_on_device,
-)
+from ..rows.device_input import check_finite, checked_device_array, is_on_device
 from ..rows.row_blocks import RowBlocks
+from .array_api import as_numpy, on_host
 from .targets import (
     among_classes,
     are_distributions,
@@ -81,8 +77,8 @@ def real_array(name, values, **options):
     """
     try:
         return check_array(
-            values, ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True, input_name=name,
-            **options,
+            on_host(values), ensure_2d=False, allow_nd=True, dtype=np.float64, copy=True,
+            input_name=name, **options,
         )
     except (TypeError, ValueError) as error:
         if name in str(error):
@@ -189,9 +185,10 @@ def _classes_and_index(y):
 def check_training_data(estimator, X, y, sample_weight, classes=None):
     """Validate the arguments of ``fit``; `estimator` is left as it was.
 
-    An X on a device stays there and needs ``estimator.device == "cuda"``; y and weights are
-    copied to the host. `RowBlocks` and large arrays in files are not read: the first pass over
-    the rows checks that they are finite.
+    An X on a CUDA device stays there and needs ``estimator.device == "cuda"``; y and weights
+    are copied to the host. Arrays of other libraries become NumPy's (`array_api`). `RowBlocks`
+    and large arrays in files are not read: the first pass over the rows checks that they are
+    finite.
 
     classes : array-like of shape (n_classes,), or None
         As in `SoftmaxRegression.fit`.
@@ -200,14 +197,13 @@ def check_training_data(estimator, X, y, sample_weight, classes=None):
     -------
     TrainingData
     """
-    X = in_blocks(X)
-    y = as_numpy(y) if is_on_device(y) else y
-    if sample_weight is not None and is_on_device(sample_weight):
-        sample_weight = as_numpy(sample_weight)
+    y, sample_weight, classes = on_host(y, sample_weight, classes)
     if is_on_device(X):
         check_device(estimator.device, X)
         X = checked_device_array(X, (np.float64, np.float32))
         check_finite(X)
+    else:
+        X = in_blocks(on_host(X))
     if is_on_device(X) or isinstance(X, RowBlocks):
         y, names = _checked_beside(estimator, X, y), {"n_features_in_": X.shape[1]}
     else:
@@ -337,7 +333,7 @@ def check_warm_start(estimator, data):
     """Return the previous (coef, intercept) as dense float64, or None for a cold start."""
     if not estimator.warm_start or not hasattr(estimator, "coef_"):
         return None
-    if not np.array_equal(estimator.classes_, data.classes):
+    if not np.array_equal(as_numpy(estimator.classes_), data.classes):
         raise ValueError(
             f"warm_start=True needs the classes of the previous fit, {estimator.classes_!r}, "
             f"got {data.classes!r}. Use warm_start=False for a new problem."
