@@ -321,7 +321,7 @@ def test_tensors(dispatch):
 def test_devices_without_float64_get_float32(dispatch, monkeypatch):
     """Attributes and predictions in float64 are rounded there."""
     monkeypatch.setattr(
-        array_api, "_max_precision_float_dtype", lambda namespace, device: namespace.float32
+        array_api, "max_precision_float_dtype", lambda namespace, device: namespace.float32
     )
     X, y, _ = some_rows()
     model = SoftmaxRegression().fit(strict.asarray(X), y)
