@@ -323,9 +323,10 @@ def test_penalty_property():
 
 
 def test_constructor_is_keyword_only_and_a_subset_of_scikit_learns():
-    """Every parameter but those of glmnet, PyTorch and the device means what it does there."""
+    """Every parameter but those of glmnet, PyTorch, the device and Firth means the same there."""
     ours = set(SoftmaxRegression().get_params()) - {
-        "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing", "bounds"
+        "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing", "bounds",
+        "prior",
     }
     assert ours <= set(LogisticRegression().get_params())
     with pytest.raises(TypeError):
