@@ -69,11 +69,13 @@ def count_classes(theta):
 def class_columns(theta):
     """Return theta.T, after a column of zeros if binary; columns padded with zeros."""
     n_classes = count_classes(theta)
-    out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
-    used = out[:, n_classes - len(theta):n_classes]
+    out = np.empty((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
+    first = n_classes - len(theta)
 
     def copy(columns):
-        used[columns] = theta[:, columns].T
+        out[columns, :first] = 0
+        out[columns, first:n_classes] = theta[:, columns].T
+        out[columns, n_classes:] = 0
 
     work = float(ENTRY_WORK * theta.size)
     each(copy, parts(theta.shape[1], _TRANSPOSED, work), work)

@@ -13,6 +13,7 @@ from scipy import sparse
 from ..kernels import chunks_csr
 from ..kernels.matrix import Matrix, make_matrix
 from ..kernels.passes import csr_pass
+from ..parallel.elementwise import zeros
 from ..parallel.launch import CALL_COUNTS, MAX_ACCUMULATOR_BYTES, launch, n_calls_worth
 
 # Largest size in bytes of the residuals of the rows that are summed together.
@@ -83,7 +84,7 @@ def summed(kernel, args_of, stretches, theta, theta_t, flops_per_row):
     out_t : float64
     returned : list of what each call of `kernel` returned
     """
-    out_t = np.zeros(theta_t.shape)
+    out_t = zeros(theta_t.shape)
     longest = max((stretch.matrix.n_samples for stretch in stretches), default=0)
     space = np.empty((longest + 1, theta_t.shape[1]), dtype=theta_t.dtype)
     returned = []
