@@ -78,15 +78,17 @@ class Trace:
         self.over_rows = False
         self._shares = None
 
-    def bounds(self, n_samples, block, accumulator_bytes, work, logit_bytes=0):
+    def bounds(self, n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0):
         """In place of `chunk_bounds`: notes how the whole would be cut."""
         whole = launch.chunk_bounds(
             round(n_samples * self.growth), block, accumulator_bytes, work * self.growth,
-            int(logit_bytes * self.growth),
+            int(logit_bytes * self.growth), int(data_bytes * self.growth),
         )
         rows = np.diff([start for start, _ in whole] + [whole[-1][1]])
         self._shares = (rows / rows.sum()).tolist()
-        return launch.chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes)
+        return launch.chunk_bounds(
+            n_samples, block, accumulator_bytes, work, logit_bytes, data_bytes
+        )
 
     def of_rows(self, function):
         """Return the function, whose launches are over rows."""

@@ -49,7 +49,8 @@ def sum_over_chunks(
     sum_bytes = np.dtype(dtype).itemsize * sum(math.prod(shape) for shape in shapes)
     work = flops_per_row * rows.n_samples
     logit_bytes = 8 * n_classes * rows.n_samples
-    bounds = chunk_bounds(rows.n_samples, block, sum_bytes, work, logit_bytes)
+    data_bytes = 0 if rows.is_sparse else rows.dense.itemsize * rows.n_features * rows.n_samples
+    bounds = chunk_bounds(rows.n_samples, block, sum_bytes, work, logit_bytes, data_bytes)
     outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)

@@ -14,8 +14,10 @@ from ..kernels import chunks_csr
 from ..kernels.matrix import Matrix, make_matrix
 from ..kernels.passes import csr_pass
 from ..parallel.elementwise import zeros
-from ..parallel.launch import CALL_COUNTS, MAX_ACCUMULATOR_BYTES, launch, n_calls_worth
+from ..parallel.launch import launch, n_calls_worth
 
+# Largest size in bytes of a gradient that each chunk of rows has its own of.
+_MOST_BY_ROW = 2**21
 # Largest size in bytes of the residuals of the rows that are summed together.
 _RESIDUAL_BYTES = 2**26
 
@@ -37,7 +39,7 @@ class Stretch(NamedTuple):
 
 def serves(matrix, theta_t):
     """Return whether a gradient of the shape of `theta_t` is too large for each chunk's own."""
-    return matrix.is_sparse and CALL_COUNTS[0] * theta_t.nbytes > MAX_ACCUMULATOR_BYTES
+    return matrix.is_sparse and theta_t.nbytes > _MOST_BY_ROW
 
 
 def rows_together(theta_t):
