@@ -10,8 +10,6 @@ from .launch import launch, n_calls_worth
 
 # Smallest number of entries of a part.
 _GRAIN = 4096
-# Smallest number of entries of a part of each of many arrays that are added up.
-_LEAST_ADDED = 1024
 # Number of entries of a long vector that are processed together.
 _STRETCH = 8192
 # Number of rows transposed together.
@@ -170,8 +168,7 @@ def add_up(arrays):
             out[part] += array[part]
 
     work = float(flat.size)
-    grain = max(_LEAST_ADDED, _GRAIN // len(arrays))
-    launch(add, [(part,) for part in parts(flat.shape[1], grain, work)], work)
+    launch(add, [(part,) for part in parts(flat.shape[1], _GRAIN, work)], work)
     return out.reshape(arrays.shape[1:])
 
 
