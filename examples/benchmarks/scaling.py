@@ -29,9 +29,10 @@ from scipy.linalg.lapack import dpotrf
 from threadpoolctl import threadpool_limits
 
 from softmax_reg import SoftmaxRegression
+from softmax_reg.estimators import validation
 from softmax_reg.kernels import passes
 from softmax_reg.parallel import algebra, cholesky, elementwise, launch
-from softmax_reg.rows import by_column, memory
+from softmax_reg.rows import base, by_column, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
 CALL_SECONDS = 5e-6
@@ -74,17 +75,30 @@ class Trace:
     def __init__(self, growth):
         self.growth = growth
         self.launches = []
+        self.over_rows = False
         self._shares = None
 
-    def bounds(self, n_samples, block, accumulator_bytes, work, logit_bytes=0):
+    def bounds(self, n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0):
         """In place of `chunk_bounds`: notes how the whole would be cut."""
         whole = launch.chunk_bounds(
             round(n_samples * self.growth), block, accumulator_bytes, work * self.growth,
-            int(logit_bytes * self.growth),
+            int(logit_bytes * self.growth), int(data_bytes * self.growth),
         )
         rows = np.diff([start for start, _ in whole] + [whole[-1][1]])
         self._shares = (rows / rows.sum()).tolist()
-        return launch.chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes)
+        return launch.chunk_bounds(
+            n_samples, block, accumulator_bytes, work, logit_bytes, data_bytes
+        )
+
+    def of_rows(self, function):
+        """Return the function, whose launches are over rows."""
+        def traced(*args):
+            self.over_rows = True
+            result = function(*args)
+            self.over_rows = False
+            return result
+
+        return traced
 
     def launch(self, kernel, calls, work, over_rows=False):
         """In place of `launch`: all calls here, timed."""
@@ -92,7 +106,7 @@ class Trace:
         started = time.perf_counter()
         results = [kernel(*args) for args in calls]
         seconds = time.perf_counter() - started
-        over_rows = over_rows or shares is not None
+        over_rows = over_rows or self.over_rows or shares is not None
         growth = self.growth if over_rows else 1.0
         shares = shares or [1 / len(calls)] * len(calls)
         self.launches.append(Launch(seconds * growth, shares, work * growth, over_rows))
@@ -150,6 +164,9 @@ def traced_fit(shape, n_samples, iterations):
             stack.enter_context(patch.object(module, "launch", trace.launch))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))
+        for module, name in ((validation, "all_finite"), (base, "some_rows")):
+            function = trace.of_rows(getattr(module, name))
+            stack.enter_context(patch.object(module, name, function))
         for module in (passes, memory):
             stack.enter_context(patch.object(module, "chunk_bounds", trace.bounds))
         seconds = fit(X, y, iterations)

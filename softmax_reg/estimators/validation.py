@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
 from ..functional.narrow_floats import is_narrow
+from ..parallel.elementwise import all_finite
 from ..rows.choice import check_device
 from ..rows.device_input import check_finite, checked_device_array, is_on_device
 from ..rows.row_blocks import RowBlocks
@@ -28,6 +30,8 @@ from .targets import (
 
 # Smallest size in bytes of a memory-mapped array that is read block by block.
 LARGE_FILE = 2**30
+# Number of entries of X from which a check on all threads pays.
+_MANY_ENTRIES = 2**22
 
 
 class TrainingData(NamedTuple):
@@ -213,6 +217,17 @@ def check_training_data(estimator, X, y, sample_weight, classes=None):
     return _labels(estimator, X, y, sample_weight, names, classes)
 
 
+def _is_known_finite(X):
+    """Return whether X is a large array of finite numbers, checked on all kernel threads.
+
+    scikit-learn's own check runs on one thread. It raises the error where this one fails.
+    """
+    is_plain = type(X) in (np.ndarray, np.memmap) and X.ndim == 2
+    if not is_plain or X.dtype not in (np.float64, np.float32) or X.size < _MANY_ENTRIES:
+        return False
+    return not get_config()["assume_finite"] and all_finite(X)
+
+
 def validated(estimator, X, y, reset):
     """Return validated (X, y, names) on the host; `estimator` does not change.
 
@@ -226,7 +241,7 @@ def validated(estimator, X, y, reset):
     labels = {} if are_distributions(y) else {"y": y}
     X = validate_data(
         scratch, X, **labels, accept_sparse="csr", dtype=dtype, order="C", reset=reset,
-        accept_large_sparse=True,
+        accept_large_sparse=True, ensure_all_finite=not _is_known_finite(X),
     )
     if labels:
         X, y = X

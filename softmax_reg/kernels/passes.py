@@ -49,7 +49,8 @@ def sum_over_chunks(
     sum_bytes = np.dtype(dtype).itemsize * sum(math.prod(shape) for shape in shapes)
     work = flops_per_row * rows.n_samples
     logit_bytes = 8 * n_classes * rows.n_samples
-    bounds = chunk_bounds(rows.n_samples, block, sum_bytes, work, logit_bytes)
+    data_bytes = 0 if rows.is_sparse else rows.dense.itemsize * rows.n_features * rows.n_samples
+    bounds = chunk_bounds(rows.n_samples, block, sum_bytes, work, logit_bytes, data_bytes)
     outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
@@ -69,11 +70,13 @@ def count_classes(theta):
 def class_columns(theta):
     """Return theta.T, after a column of zeros if binary; columns padded with zeros."""
     n_classes = count_classes(theta)
-    out = np.zeros((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
-    used = out[:, n_classes - len(theta):n_classes]
+    out = np.empty((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
+    first = n_classes - len(theta)
 
     def copy(columns):
-        used[columns] = theta[:, columns].T
+        out[columns, :first] = 0
+        out[columns, first:n_classes] = theta[:, columns].T
+        out[columns, n_classes:] = 0
 
     work = float(ENTRY_WORK * theta.size)
     each(copy, parts(theta.shape[1], _TRANSPOSED, work), work)

@@ -97,6 +97,56 @@ def _part(operand, index):
     return operand[rows] if operand.shape[1] == 1 else operand[index]
 
 
+def zeros(shape, dtype=np.float64):
+    """Return np.zeros(shape, dtype) for a shape of two numbers."""
+    if shape[0] * shape[1] < _FEW:
+        return np.zeros(shape, dtype=dtype)
+    out = np.empty(shape, dtype=dtype)
+
+    def clear(index):
+        out[index] = 0
+
+    over_parts(clear, shape)
+    return out
+
+
+def cast(matrix, dtype):
+    """Return matrix.astype(dtype, copy=False), C-contiguous where it is copied."""
+    if matrix.dtype == dtype:
+        return matrix
+    out = np.empty(matrix.shape, dtype=dtype)
+
+    def convert(index):
+        out[index] = matrix[index]
+
+    over_parts(convert, matrix.shape)
+    return out
+
+
+def rows_of(matrix, index):
+    """Return matrix[index] for a 1-D array of integers; C-contiguous."""
+    out = np.empty((len(index), matrix.shape[1]), dtype=matrix.dtype)
+
+    def take(part):
+        rows, columns = part
+        out[part] = matrix[index[rows], columns]
+
+    over_parts(take, out.shape)
+    return out
+
+
+def all_finite(matrix):
+    """Return whether a matrix of floats holds neither NaN nor infinity."""
+    def check(index):
+        part = matrix[index]
+        with np.errstate(over="ignore", invalid="ignore"):
+            # A sum takes half the time of `isfinite`, and no memory. The sum of finite numbers
+            # can overflow.
+            return bool(np.isfinite(np.sum(part)) or np.isfinite(part).all())
+
+    return all(over_parts(check, matrix.shape))
+
+
 def minus_outer(matrix, column, row, out=None):
     """Compute matrix - column @ row, for (n_rows, 1) and (n_columns,)."""
     return elementwise(_minus_outer, matrix, column, row, out=out)

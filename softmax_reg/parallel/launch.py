@@ -24,8 +24,11 @@ from .workers import Job, Workers
 CALL_COUNTS = (16, 32, 48, 64, 96, 128)
 # Largest size in bytes of the accumulators of all chunks, where the logits of all rows are not
 # `LOGITS_TO_ACCUMULATORS` times as large.
-MAX_ACCUMULATOR_BYTES = 32 * 2**20
+MAX_ACCUMULATOR_BYTES = 40 * 2**20
 LOGITS_TO_ACCUMULATORS = 10
+# Likewise, where X is `DATA_TO_ACCUMULATORS` times as large as the accumulators.
+MAX_ACCUMULATOR_BYTES_OF_DATA = 64 * 2**20
+DATA_TO_ACCUMULATORS = 6
 # Floating-point operations in the 5 microseconds of a call's Python code. One thread at a time
 # runs Python, so n calls take at least n times as long, on any number of threads.
 _CALL_WORK = 150_000
@@ -138,7 +141,7 @@ def _call_count(most):
     return max([count for count in CALL_COUNTS if count <= most], default=CALL_COUNTS[0])
 
 
-def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0):
+def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0):
     """Cut rows into at most `CALL_COUNTS[-1]` ranges of whole blocks.
 
     Parameters
@@ -150,10 +153,10 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0):
         Size of the private sums of one chunk.
     work : float
         Floating-point operations on all rows; a chunk has `MIN_CHUNK_WORK` or more.
-    logit_bytes : int
-        Size of the logits of all rows. The sums of all chunks stay under
-        `MAX_ACCUMULATOR_BYTES` or a tenth of `logit_bytes`, whichever is larger, which never
-        lowers the number of chunks below two.
+    logit_bytes, data_bytes : int
+        Sizes of the logits of all rows and of X. The sums of all chunks stay under the largest
+        of `MAX_ACCUMULATOR_BYTES`, a tenth of `logit_bytes`, and a sixth of `data_bytes` up to
+        `MAX_ACCUMULATOR_BYTES_OF_DATA`. This never lowers the number of chunks below two.
 
     Returns
     -------
@@ -161,7 +164,8 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0):
         A function of the arguments only, never of the number of threads.
     """
     n_blocks = -(-n_samples // block)
-    memory = max(MAX_ACCUMULATOR_BYTES, logit_bytes // LOGITS_TO_ACCUMULATORS)
+    of_data = min(MAX_ACCUMULATOR_BYTES_OF_DATA, data_bytes // DATA_TO_ACCUMULATORS)
+    memory = max(MAX_ACCUMULATOR_BYTES, logit_bytes // LOGITS_TO_ACCUMULATORS, of_data)
     by_memory = max(2, memory // max(1, accumulator_bytes))
     n_chunks = max(1, min(n_blocks, by_memory, int(work // MIN_CHUNK_WORK)))
     if n_chunks > CALL_COUNTS[0]:

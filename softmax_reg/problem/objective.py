@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..parallel.elementwise import cast
 from ..parallel.lazy import lazy
 from ..rows.base import Rows, Sample
 from .certificate import OffsetSums, duality_gap
@@ -234,9 +235,7 @@ class Objective:
             loss, loss_grad, n_errors, hessian = self.rows.value_grad_hessian(*data, theta)
             self._complete(hessian, theta)
         else:
-            loss, loss_grad, n_errors = self.rows.value_grad(
-                *data, theta.astype(dtype, copy=False)
-            )
+            loss, loss_grad, n_errors = self.rows.value_grad(*data, cast(theta, dtype))
         point = Point(theta, loss, loss_grad, loss, loss_grad, n_errors, hessian)
         return self._completed(point if self.soft is None else self.soft.tilted(point))
 

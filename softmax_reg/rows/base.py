@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from ..kernels.matrix import read_only
+from ..parallel.elementwise import rows_of
 from .sample import Sample
 from .subsample import fraction_of, sample_rows
 
@@ -145,7 +146,7 @@ class Rows(ABC):
             The weights of each class sum to the class's total weight in all rows.
         """
         index, weight = sample_rows(*sample.labels, n_classes, fraction_of(self.n_entries))
-        return self.like(self.X[index]), sample.take(index)._replace(weight=weight)
+        return self.like(some_rows(self.X, index)), sample.take(index)._replace(weight=weight)
 
     @abstractmethod
     def like(self, X):
@@ -253,3 +254,11 @@ def n_entries_of(X):
 def some_columns(X, index):
     """Return a copy of some columns of an array or sparse matrix."""
     return X[:, index] if sparse.issparse(X) else X.take(index, axis=1)
+
+
+def some_rows(X, index):
+    """Return a copy of some rows of an array, also on a device, or of a sparse matrix.
+
+    index : (n,) int
+    """
+    return rows_of(X, index) if isinstance(X, np.ndarray) else X[index]

@@ -13,8 +13,11 @@ from scipy import sparse
 from ..kernels import chunks_csr
 from ..kernels.matrix import Matrix, make_matrix
 from ..kernels.passes import csr_pass
-from ..parallel.launch import CALL_COUNTS, MAX_ACCUMULATOR_BYTES, launch, n_calls_worth
+from ..parallel.elementwise import zeros
+from ..parallel.launch import launch, n_calls_worth
 
+# Largest size in bytes of a gradient that each chunk of rows has its own of.
+_MOST_BY_ROW = 2**21
 # Largest size in bytes of the residuals of the rows that are summed together.
 _RESIDUAL_BYTES = 2**26
 
@@ -36,7 +39,7 @@ class Stretch(NamedTuple):
 
 def serves(matrix, theta_t):
     """Return whether a gradient of the shape of `theta_t` is too large for each chunk's own."""
-    return matrix.is_sparse and CALL_COUNTS[0] * theta_t.nbytes > MAX_ACCUMULATOR_BYTES
+    return matrix.is_sparse and theta_t.nbytes > _MOST_BY_ROW
 
 
 def rows_together(theta_t):
@@ -83,7 +86,7 @@ def summed(kernel, args_of, stretches, theta, theta_t, flops_per_row):
     out_t : float64
     returned : list of what each call of `kernel` returned
     """
-    out_t = np.zeros(theta_t.shape)
+    out_t = zeros(theta_t.shape)
     longest = max((stretch.matrix.n_samples for stretch in stretches), default=0)
     space = np.empty((longest + 1, theta_t.shape[1]), dtype=theta_t.dtype)
     returned = []

@@ -33,6 +33,7 @@ from ..kernels.passes import (
 )
 from ..kernels.tiles import padded
 from ..parallel.algebra import add_up
+from ..parallel.elementwise import ENTRY_WORK
 from ..parallel.launch import chunk_bounds, launch
 from . import by_column
 from .algebra import HOST_ALGEBRA
@@ -108,7 +109,7 @@ class MemoryRows(Rows):
     def column_summary(self, sample):
         """See `Rows.column_summary`."""
         X, weight = self.matrix, sample.weight
-        work = 2 * entries_per_row(X) * X.n_samples
+        work = ENTRY_WORK * entries_per_row(X) * X.n_samples
         bounds = chunk_bounds(X.n_samples, chunks_csr.CSR_BLOCK, 24 * X.n_features, work)
 
         def summary(start, stop):

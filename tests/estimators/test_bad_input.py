@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_array
 
 from softmax_reg import SoftmaxRegression
+from softmax_reg.estimators import validation
 
 X, y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(X, columns=list("abcd"))
@@ -273,3 +276,23 @@ def test_unusual_sparse_matrices_are_fine(form, solver):
         model.predict_proba(data), expected.predict_proba(dense), atol=1e-4
     )
     np.testing.assert_array_equal(data.toarray(), dense)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_large_arrays_raise_scikit_learns_error(monkeypatch, bad, dtype, order):
+    """The check on threads refuses what `check_array` refuses, with the same message."""
+    monkeypatch.setattr(validation, "_MANY_ENTRIES", 1)
+    X, y = load_iris(return_X_y=True)
+    X = np.asarray(X, dtype=dtype, order=order)
+    model = SoftmaxRegression()
+    assert validation.validated(model, X, y, reset=True)[0].dtype == dtype
+    X[77, 2] = bad
+    with pytest.raises(ValueError) as expected:
+        check_array(X, estimator=model, input_name="X")
+    with pytest.raises(ValueError) as raised:
+        model.fit(X, y[:-1])    # X is checked before the lengths
+    assert str(raised.value) == str(expected.value)
+    with config_context(assume_finite=True):
+        validation.validated(model, X, y, reset=True)

@@ -7,13 +7,17 @@ import pytest
 
 from softmax_reg.parallel import launch
 from softmax_reg.parallel.elementwise import (
+    all_finite,
+    cast,
     column_sums,
     each,
     elementwise,
     indexes,
     inner,
     minus_outer,
+    rows_of,
     times_vector,
+    zeros,
 )
 
 from ..problems import EPS
@@ -95,3 +99,36 @@ def test_each_keeps_the_order():
     assert each(lambda item: item**2, list(range(40)), launch.SERIAL_WORK) == [
         item**2 for item in range(40)
     ]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_copies_are_numpys(shape):
+    """Zeros, casts and rows are those of NumPy, in any order of memory."""
+    X = np.random.default_rng(0).standard_normal(shape)
+    index = np.arange(0, shape[0], 2)
+    for left in (X, np.asfortranarray(X)):
+        np.testing.assert_array_equal(rows_of(left, index), left[index])
+        narrow = cast(left, np.float32)
+        assert narrow.dtype == np.float32 and narrow.flags.c_contiguous
+        np.testing.assert_array_equal(narrow, left.astype(np.float32))
+    assert cast(X, np.float64) is X
+    for dtype in (np.float32, np.float64):
+        out = zeros(shape, dtype)
+        assert out.dtype == dtype and out.shape == shape and not out.any()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES[:-1])
+def test_one_entry_that_is_not_finite_is_found(shape, dtype, order):
+    """NaN or infinity in any part; numbers whose sum overflows are finite."""
+    X = np.full(shape, np.finfo(dtype).max, dtype=dtype, order=order)
+    assert all_finite(X)
+    X[:] = 1
+    for bad in (np.nan, np.inf, -np.inf):
+        for place in ((0, 0), (shape[0] // 2, shape[1] // 2), (-1, -1)):
+            X[place] = bad
+            assert not all_finite(X)
+            X[place] = 1
+    X[0, 0], X[-1, -1] = np.inf, -np.inf
+    assert not all_finite(X) and all_finite(X[:0])
