@@ -1,5 +1,6 @@
 """Base class of the classifiers: predictions, score and export of a fitted model."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -35,6 +36,12 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
         if "__init__" in vars(cls):
             cls.__init__ = with_advice(cls.__init__)
 
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls):
+        # scikit-learn inspects the signature anew at every validation and clone.
+        return super()._get_param_names()
+
     def set_params(self, **params):
         """Set parameters of the estimator.
 
@@ -53,7 +60,7 @@ class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimat
             If there is no such parameter; for those of `LogisticRegression` with what to use
             instead.
         """
-        refuse_replaced(type(self), params, ValueError)
+        refuse_replaced(type(self), params.keys() - self._get_param_names(), ValueError)
         return super().set_params(**params)
 
     def _validate_params(self):

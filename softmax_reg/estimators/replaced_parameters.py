@@ -23,27 +23,29 @@ _ADVICE = {
 }
 
 
-def refuse_replaced(estimator, names, error):
-    """Raise an error if a name is a parameter of scikit-learn's that the estimator lacks.
+def refuse_replaced(estimator, unknown, error):
+    """Raise an error if scikit-learn has a parameter that the estimator lacks.
 
     Parameters
     ----------
     estimator : class
-    names : iterable of str
+    unknown : iterable of str
+        Names that are no parameters of the estimator.
     error : type
         TypeError for arguments, ValueError for `set_params`.
     """
-    known = inspect.signature(estimator).parameters
-    for name in names:
-        if name in _ADVICE and name not in known:
+    for name in unknown:
+        if name in _ADVICE:
             raise error(f"{estimator.__name__} has no parameter {name}: {_ADVICE[name]}.")
 
 
 def with_advice(init):
     """Return a constructor that refuses these parameters with advice, else the same."""
+    known = inspect.signature(init).parameters.keys()
+
     @functools.wraps(init)
     def advised(self, *args, **parameters):
-        refuse_replaced(type(self), parameters, TypeError)
+        refuse_replaced(type(self), parameters.keys() - known, TypeError)
         init(self, *args, **parameters)
 
     return advised

@@ -88,8 +88,9 @@ def cross_entropies(logits, labels, with_curvature=False):
         rest = np.add.reduce(exponentials)
         losses = np.log1p(rest + (term - 1)) - right    # log1p(rest) if the largest is right
         is_right = right >= 0
-        may_tie = np.flatnonzero(is_right & (rest >= 1))
-        is_right[may_tie] = np.maximum.reduce(exponentials[:, may_tie]) < 1
+        may_tie = is_right & (rest >= 1)
+        if may_tie.any():
+            is_right[may_tie] = np.maximum.reduce(exponentials[:, may_tie]) < 1
         total = rest + term
         residuals = exponentials * (weight / total)
         residuals.put(labels.own, -weight * rest / total)
