@@ -45,7 +45,7 @@ def influence_of(model, X, y, sample_weight, offset):
 
 def score_test_of(model, X, y, X_extra, sample_weight, offset, by_column):
     """Return the `ScoreTest` of a fitted model; arguments of `score_test`."""
-    check_model(model)
+    check_model(model, "score_test")
     check_unpenalised(model.C, "score_test", "a penalty biases the scores")
     extra, names = _checked_extra(X_extra)
     fit, found, contrasts = _at_optimum(model, "score_test", X, y, sample_weight, offset)
@@ -61,7 +61,7 @@ def score_test_of(model, X, y, X_extra, sample_weight, offset, by_column):
 
 def _at_optimum(model, method, X, y, sample_weight, offset):
     """Return (`CheckedFit`, `Information`, `Contrasts`) of a fitted model at its optimum."""
-    check_model(model)
+    check_model(model, method)
     if model.prior is not None:
         raise ValueError(
             f"{method} takes no prior, got prior={model.prior!r}: the scores of its estimates do "

@@ -131,7 +131,7 @@ def fitted_with_prior(model, data, metadata):
         **attributes(coef, intercept),
         "objective_": float(value),
         "dual_gap_": np.inf,
-        "newton_decrement_": stored.distance / np.sqrt(total),
+        "newton_decrement_": float(stored.distance / np.sqrt(total)),
         "n_iter_": np.array([found.n_iter], dtype=np.int32),
         "n_evaluations_": likelihood.n_evaluations,
         "solver_": SOLVER,

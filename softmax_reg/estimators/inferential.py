@@ -51,13 +51,13 @@ class InferentialMethods:
             Without a penalty: "nonrobust", the inverse Hessian of the log-likelihood; "HC0", the
             sandwich of scores of rows, valid if the model is wrong; "HC1", times n / (n - t);
             "cluster", the sandwich of scores of `groups`, times G / (G - 1) for G groups of
-            positive weight. Its errors are those of vcovCL in R's sandwich (statsmodels multiplies
-            the covariance by (n - 1) / (n - t), too). Its tests and intervals use Student's t
-            and F with G - 1 degrees of freedom, as R's fixest does, where statsmodels uses the
-            normal distribution. With a prior only the first. With an L2 penalty: "bayes", the
-            inverse Hessian of the penalised log-likelihood (Laplace's approximation);
-            "frequentist", the covariance of the shrunken estimates around their mean, without
-            their bias.
+            positive weight. Errors by clusters are those of vcovCL in R's sandwich (statsmodels
+            multiplies the covariance by (n - 1) / (n - t), too), and tests and intervals use
+            Student's t and F with G - 1 degrees of freedom, as R's fixest does, where statsmodels
+            uses the normal distribution. With a prior only the first. With an L2 penalty:
+            "bayes", the inverse Hessian of the penalised log-likelihood (Laplace's
+            approximation); "frequentist", the covariance of the shrunken estimates around their
+            mean, without their bias.
         groups : array-like of shape (n_samples,), default=None
             Cluster of each row, for cov_type="cluster"; not the groups of features of a fit.
         reference : label, default=None
@@ -184,7 +184,8 @@ class InferentialMethods:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
         X_extra : {array-like, sparse matrix} of shape (n_samples, q) or (n_samples,)
-            The left-out columns. They need no centring or scaling.
+            The left-out columns. Dense ones need no centring or scaling. Sparse ones are not
+            centred: with means of 1e5 times their spread and more, they count as constant.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Frequencies.
         offset : array-like, default=None

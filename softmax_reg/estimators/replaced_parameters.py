@@ -18,6 +18,7 @@ _ADVICE = {
     "Cs": "use SoftmaxRegressionCV or softmax_path for a grid, or C for one value",
     "C": "use Cs, a list or the number of values of C",
     "l1_ratio": "use l1_ratios, a list",
+    "prior": "only SoftmaxRegression has it",
     "use_legacy_attributes": "leave it out: the attributes are those of "
                              "use_legacy_attributes=False",
 }

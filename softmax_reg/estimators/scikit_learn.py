@@ -1,6 +1,6 @@
 """Private names of scikit-learn that the estimators use, in one place.
 
-Its own estimators are written with them, and there are no public ones: `_fit_context` applies the
+There are no public ones, and scikit-learn's own estimators use them: `_fit_context` applies the
 configuration and validates parameters once; `Interval` and `StrOptions` are the constraints of
 parameters, whose errors users know; `_check_method_params` takes rows of arguments of a fold;
 `_raise_for_params` and `_routing_enabled` are for metadata; those of `_array_api` recognise arrays

@@ -87,13 +87,17 @@ def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference
     return result
 
 
-def check_model(model):
-    """Raise a ValueError if the parameters of the estimator leave no likelihood or L2 penalty."""
+def check_model(model, method="inference"):
+    """Raise a ValueError if the parameters of the estimator leave no likelihood or L2 penalty.
+
+    method : str
+        Name of the method, for messages.
+    """
     check_is_fitted(model)
     model._validate_params()
     if model.C < np.inf and model.l1_ratio > 0:
         raise ValueError(
-            f"inference needs a fit without an L1 part, got l1_ratio={model.l1_ratio!r} with "
+            f"{method} needs a fit without an L1 part, got l1_ratio={model.l1_ratio!r} with "
             f"C={model.C!r}: the data have chosen the nonzero coefficients, which ordinary "
             "standard errors ignore. Refit the chosen features with C=np.inf on other rows, or "
             "use the bootstrap."
@@ -106,11 +110,11 @@ def check_model(model):
     ):
         given = getattr(model, name)
         if given is not None and given != default:
-            raise ValueError(f"inference refuses {name}={given!r}: {why}.")
+            raise ValueError(f"{method} refuses {name}={given!r}: {why}.")
     factor = model.penalty_factor
     if factor is not None and not np.isfinite(np.asarray(factor, dtype=np.float64)).all():
         raise ValueError(
-            "inference needs finite penalty factors, got infinite ones. Leave the columns out."
+            f"{method} needs finite penalty factors, got infinite ones. Leave the columns out."
         )
 
 

@@ -77,11 +77,10 @@ def inference_at(
     fit_intercept = objective.fit_intercept
     if len(classes) == 2 and reference is None:
         reference = 0
-    rows = [label for k, label in enumerate(classes) if k != reference]
     return InferenceResult(
         params=user_parameters(coef, intercept, fit_intercept, reference),
         covariance=(covariance + covariance.T) / 2,
-        class_names=tuple(rows),
+        class_names=tuple(label for k, label in enumerate(classes) if k != reference),
         feature_names=(("Intercept",) if fit_intercept else ()) + tuple(features),
         reference=None if reference is None else classes[reference],
         cov_type=cov_type,

@@ -117,7 +117,17 @@ def influence_at(objective, contrasts, total_weight, edf):
     contrasts : Contrasts
         With the covariance A^-1.
     total_weight, edf : float
+
+    Raises
+    ------
+    ValueError
+        If `edf` is 0.
     """
+    if not edf > 0:
+        raise ValueError(
+            "influence needs rows with probabilities other than 0 and 1, got none: the likelihood "
+            "has no curvature, and its leverages are zero."
+        )
     rows, sample = rows_of_fit(objective)
     n_classes = contrasts.n_classes
     arrays = np.zeros((6, rows.X.shape[0]))
@@ -161,7 +171,7 @@ def _scaled(proba, log_proba, target, residual):
 
 
 def _excess(target, log_proba):
-    """Return factors by which Pearson residuals exceed those of probabilities exp(_LEAST)."""
+    """Return ratios of Pearson residuals to those of probabilities exp(_LEAST)."""
     least = np.min(log_proba, axis=1, where=target > 0, initial=0.0)
     return np.exp(np.maximum(_LEAST - least, 0.0) / 2)
 

@@ -66,7 +66,7 @@ def information_at(objective, point, total_weight, names):
     hessian = unpenalised.hessian(point.theta, index)
     whole = hessian + _penalty_hessian(objective)
     factor = next(factorisations(whole), None) if np.isfinite(whole).all() else None
-    is_singular = factor is None or not factor.least_pivot > SINGULAR
+    is_singular = factor is None or not factor.is_regular
     if is_singular:
         _refuse_separated(objective, point, None, names[0])
         _refuse_collinear(objective, factor, names[1])
@@ -170,7 +170,10 @@ def first_dependent(factor, features, fit_intercept):
         Of a singular Hessian in the contrasts.
     """
     # The column of the first small pivot depends on those before it.
-    place = int(np.argmax(factor.pivots <= SINGULAR)) % (len(features) + fit_intercept)
+    small = factor.pivots <= SINGULAR
+    if not small.any():
+        return ""
+    place = int(np.argmax(small)) % (len(features) + fit_intercept)
     return f" {features[place]!r} depends on columns before it." if place < len(features) else ""
 
 
@@ -179,6 +182,6 @@ def _refuse_collinear(objective, factor, features):
     raise ValueError(
         "The Hessian is singular, so there are no standard errors: columns of X are linear "
         f"combinations of others, or of the intercept, or nearly so.{which} Or the classes can "
-        "be separated, which is not proven. Leave columns out, or use a finite C with "
-        "cov_type='bayes' or 'frequentist'."
+        "be separated, which is not proven; or offsets leave only probabilities of 0 and 1. "
+        "Leave columns out, or use a finite C with cov_type='bayes' or 'frequentist'."
     )

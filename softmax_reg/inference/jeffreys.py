@@ -30,7 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..solvers.factor import SINGULAR, HessianTransform, factorisations
+from ..solvers.factor import HessianTransform, factorisations
+from ..solvers.separation import largest_move
+from .contrasts import complements
 from .information import (
     Information,
     check_constant,
@@ -166,6 +168,10 @@ class JeffreysLikelihood:
             x, theta, value, grad.ravel()[free], point.loss, whole.log_det, information, factor
         )
 
+    def largest_move(self, step):
+        """Return the largest change of a logit's distance to the label's, by a change of x."""
+        return largest_move(self.objective, self.theta_of(step))
+
     def _log_det_grad(self, theta, inverse):
         """Return the gradient of log det I in all contrasts, (n_contrasts, n_columns); one pass.
 
@@ -174,19 +180,21 @@ class JeffreysLikelihood:
         self.objective.passes.n += 1
         n_contrasts, width = self._shape
         own = np.einsum("bmbk->bmk", inverse.reshape(self._shape * 2))    # [I^-1]_bb
-        out = np.zeros(self._shape)
+        out, others = np.zeros(self._shape), 1.0 - np.eye(n_contrasts)
         scores = Scores(self.objective, theta)
         for design, proba, weight in scores.blocks():
-            q = proba[:, 1:]
+            q, rest = proba[:, 1:], complements(proba)[:, 1:]
             # (M_i q_i)_b = x_i' [I^-1 (q_i kron x_i)]_b
             products = q[:, :, np.newaxis] * design[:, np.newaxis, :]
             products = products.reshape(len(design), -1) @ inverse
             u = np.einsum("nbm,nm->nb", products.reshape(-1, n_contrasts, width), design)
             u *= -2.0
             u += np.einsum("bnm,nm->nb", design @ own, design)
-            u -= np.einsum("na,na->n", q, u)[:, np.newaxis]
+            # q (u - sum_b q_b u_b) would cancel for q near 1, where I^-1 is large.
+            of_class = q * u
+            change = of_class * rest - q * (of_class @ others)
             # I^-1 is that of the sums over all rows, weights here sum to 1.
-            out += ((self.total_weight * weight)[:, np.newaxis] * q * u).T @ design
+            out += ((self.total_weight * weight)[:, np.newaxis] * change).T @ design
         return out
 
     def information_at(self, theta):
@@ -242,4 +250,4 @@ def _factor(information):
     if not np.isfinite(information).all():
         return None
     factor = next(factorisations(information), None)
-    return factor if factor is not None and factor.least_pivot > SINGULAR else None
+    return factor if factor is not None and factor.is_regular else None

@@ -143,7 +143,8 @@ class _LeftOut(NamedTuple):
     def of(cls, columns, weight, fit_intercept):
         """Return left-out columns of rows with weights."""
         if sparse.issparse(columns):
-            scale = abs(columns).max(axis=0).toarray().ravel().astype(np.float64)
+            counted = columns if (weight > 0).all() else columns[np.flatnonzero(weight > 0)]
+            scale = abs(counted).max(axis=0).toarray().ravel().astype(np.float64)
             return cls(columns, 0.0, np.where(scale > 0, scale, 1.0))
         shift, found = dense_summary(columns, weight)
         shift = shift if fit_intercept else np.zeros_like(shift)
@@ -156,6 +157,7 @@ class _LeftOut(NamedTuple):
         """Return the columns in float64 for a slice of rows, with zeros where share is 0."""
         if sparse.issparse(self.columns):
             z = self.columns[some].astype(np.float64)
+            z.data[np.repeat(share == 0, np.diff(z.indptr))] = 0.0
             z.data /= self.scale[z.indices]
             return z
         z = self.columns[some] - self.shift

@@ -37,12 +37,19 @@ class HessianTransform:
     ----------
     factor : (m, m), R in the upper triangle
     scale : (m,), the diagonal of D^-1
-
+    has_flat : bool
+        Whether diagonal entries of H are zero, in place of which the factor has ones.
     """
 
-    def __init__(self, factor, scale):
+    def __init__(self, factor, scale, has_flat=False):
         self._factor = factor
         self._scale = scale
+        self._has_flat = has_flat
+
+    @property
+    def is_regular(self):
+        """Whether H is positive definite beyond rounding."""
+        return not self._has_flat and self.least_pivot > SINGULAR
 
     @property
     def pivots(self):
@@ -108,7 +115,7 @@ def factorisations(hessian):
         np.einsum("ii->i", scaled)[:] = 1.0 + ridge    # also for parameters without effect
         factor, failed = cholesky(scaled)
         if not failed and np.isfinite(factor.diagonal()).all():
-            yield HessianTransform(factor, scale)
+            yield HessianTransform(factor, scale, not is_positive.all())
 
 
 def _scaled(matrix, row, column):

@@ -13,6 +13,9 @@ _MEMORY = 20
 # Constant of Armijo's condition, and the range of the next trial in terms of the last one.
 _ARMIJO = 1e-4
 _SHORTER = 0.1, 0.5
+# Largest change of a margin, in nats, by the first trial of a step (maxstep in R's logistf). Where
+# a class is rare the step is far too long, and beyond the optimum the information vanishes.
+_LONGEST = 5.0
 # Largest number of trials of a step.
 _MAX_TRIALS = 40
 # Least cosine between s and y, in the metric of the information, of a pair that is stored.
@@ -52,7 +55,7 @@ def fisher_scoring(likelihood, point, *, tol, max_iter, callbacks=None):
 
     Parameters
     ----------
-    likelihood : object with ``evaluate(x) -> point`` and ``total_weight``
+    likelihood : object with ``evaluate(x) -> point``, ``largest_move`` and ``total_weight``
         As `JeffreysLikelihood`.
     point : JeffreysPoint
         Starting point, with a factor.
@@ -122,7 +125,8 @@ def _next(likelihood, point, pairs):
     slope = point.grad @ step
     if not slope < 0:
         return None
-    length, at_floor = 1.0, _at_floor(point)
+    move = likelihood.largest_move(step)
+    length, at_floor = 1.0 if move <= _LONGEST else _LONGEST / move, _at_floor(point)
     for _ in range(_MAX_TRIALS):
         with np.errstate(over="ignore", invalid="ignore"):
             trial = likelihood.evaluate(point.x + length * step)

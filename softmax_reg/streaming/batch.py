@@ -87,7 +87,8 @@ class LastStep:
 
     def _ended(self, status, point):
         # The value is not negative, and falls by no more than itself.
-        self.status, self.excess = status, min(self._last, point.value) / point.value
+        self.status = status
+        self.excess = min(self._last, point.value) / point.value if point.value > 0 else 0.0
 
 
 class Batch(NamedTuple):

@@ -258,3 +258,50 @@ def test_data_that_do_not_go_with_it():
     ):
         with pytest.raises(ValueError, match=message):
             firth().fit(columns, labels, sample_weight=weight)
+
+
+@pytest.mark.parametrize("n_samples, k, events", [
+    (1e3, 3, 0), (1e5, 20, 1), (1e6, 10, 10), (1e6, 50, 3),
+])
+def test_rare_events_and_a_dummy_that_separates(n_samples, k, events):
+    """A saturated table: 1/2 is added to every cell, however rare the event without the dummy."""
+    X, y = np.array([[1.0], [1.0], [0.0], [0.0]]), np.array([1, 0, 1, 0])
+    counts = np.array([k, 0, events, n_samples - events])
+    model = SoftmaxRegression(C=np.inf, prior="jeffreys", tol=1e-8).fit(X, y, counts)
+    level = np.log((events + 0.5) / (n_samples - events + 0.5))
+    np.testing.assert_allclose(model.intercept_, level, rtol=1e-6)
+    np.testing.assert_allclose(model.coef_, [[np.log((k + 0.5) / 0.5) - level]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("level", [-8.0, -20.0])
+def test_offsets_far_from_the_optimum(n_classes, level):
+    """The dummy's coefficient makes up for the offset of its rows; the others are as without."""
+    k, rest = 5, 60
+    X = np.zeros((k + rest, 2))
+    X[:k, 0], X[k:, 1] = 1.0, np.linspace(-1, 1, rest)
+    y = np.append(np.full(k, 1), np.arange(rest) % n_classes)
+    offset = np.zeros((k + rest, n_classes))
+    offset[:k, 1] = level
+    options = {"C": np.inf, "prior": "jeffreys", "fit_intercept": False, "tol": 1e-8}
+    model = SoftmaxRegression(**options).fit(X, y, offset=offset)
+    plain = SoftmaxRegression(**options).fit(X, y)
+    proba = model.predict_proba(X, offset=offset)
+    np.testing.assert_allclose(proba, plain.predict_proba(X), atol=1e-6)
+
+
+def test_offsets_without_information_are_refused():
+    X, y = np.random.default_rng(0).standard_normal((50, 3)), np.arange(50) % 2
+    offset = np.where(y == 1, 800.0, -800.0)
+    with pytest.raises(ValueError, match="offsets leave probabilities of 0 and 1"):
+        SoftmaxRegression(C=np.inf, prior="jeffreys").fit(X, y, offset=offset)
+
+
+def test_a_warm_start_in_other_units():
+    """The old coefficients saturate every row, where the information is zero."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 1))
+    y = (X[:, 0] + rng.standard_normal(60) > 0).astype(int)
+    model = SoftmaxRegression(C=np.inf, prior="jeffreys", warm_start=True, tol=1e-8).fit(X, y)
+    expected = model.coef_ / 1e4
+    np.testing.assert_allclose(model.fit(1e4 * X, y).coef_, expected, rtol=1e-6)

@@ -64,3 +64,14 @@ def test_signatures_and_clones_are_those_of_the_constructor():
     assert "C" in inspect.signature(SoftmaxRegression).parameters
     assert "parameters" not in inspect.signature(SoftmaxRegression).parameters
     assert clone(SoftmaxRegressionCV(Cs=3, n_jobs=2)).get_params()["n_jobs"] == 2
+
+
+def test_subclasses_may_fix_parameters():
+    class Lasso(SoftmaxRegression):
+        def __init__(self, alpha=1.0):
+            self.alpha = alpha
+            super().__init__(C=1 / alpha, l1_ratio=1.0)
+
+    assert Lasso(alpha=2.0).C == 0.5
+    with pytest.raises(TypeError, match="Lasso has no parameter penalty"):
+        Lasso(penalty="l1")

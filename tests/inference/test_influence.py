@@ -356,3 +356,15 @@ def test_large_files_are_refused(tmp_path, monkeypatch):
     for method, more in (("influence", ()), ("score_test", (X[:, 0] ** 2,))):
         with pytest.raises(ValueError, match=f"{method} reads X in memory, got an array"):
             getattr(model, method)(mapped, y, *more)
+
+
+def test_offsets_without_curvature_are_refused():
+    """Every probability is 0 or 1: no errors, and no leverages."""
+    X, y = np.random.default_rng(0).standard_normal((60, 2)), np.arange(60) % 3
+    offset = 800.0 * np.eye(3)[y]
+    for C in (1.0, np.inf):
+        model = SoftmaxRegression(C=C).fit(X, y, offset=offset)
+        for method in (model.influence, model.inference):
+            options = {"cov_type": "bayes"} if C == 1 and method == model.inference else {}
+            with pytest.raises(ValueError, match="offsets leave only|classes can be separated"):
+                method(X, y, offset=offset, **options)

@@ -228,3 +228,18 @@ def test_refused():
         model.score_test(X, y, wide)
     assert vars(model) == before
     np.testing.assert_array_equal(Z, kept)
+
+
+def test_sparse_columns_of_rows_without_weight_do_not_count():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((80, 2)), np.arange(80) % 3
+    extra = (rng.random((80, 2)) < 0.4) * rng.standard_normal((80, 2))
+    weight = np.ones(80)
+    weight[7], extra[7] = 0.0, 1e200
+    model = SoftmaxRegression(C=np.inf, tol=1e-10).fit(X, y, weight)
+    for by_column in (False, True):
+        found, expected = (
+            model.score_test(X, y, form(extra), weight, by_column=by_column).statistic
+            for form in (sparse.csr_array, np.array)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-9)

@@ -274,3 +274,12 @@ def test_tiny_shares(n_classes, share, form):
             proba[:, :-1], expected.predict_proba(X)[:, :-1], atol=1e-6 if form == "matrix" else
             1e-2,
         )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_offsets_that_predict_every_row(n_classes):
+    """The loss is 0 in float64, and so is what a step can gain."""
+    X, y = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20) % n_classes
+    offset = 800.0 * np.eye(n_classes)[y]
+    model = SoftmaxRegression().partial_fit(X, y, range(n_classes), offset=offset)
+    assert model.score(X, y, offset=offset) == 1
