@@ -21,6 +21,13 @@ except ImportError as error:
 from .estimators.partitions import check_partitions
 from .estimators.regression import SoftmaxRegression
 from .estimators.scikit_learn import fit_context
+from .estimators.standard_errors import (
+    check_columns,
+    check_cov_type,
+    check_model,
+    placed_fit,
+    result_of,
+)
 from .estimators.targets import are_distributions, targets_right
 from .problem.distributed import DistributedProblem
 from .rows.cluster import check_open
@@ -212,6 +219,55 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         client = default_client() if self.client is None else self.client
         right, total = np.sum(client.gather(client.compute(sums)), axis=0)
         return float(right / total)
+
+    def inference(self, X, y, sample_weight=None, *, cov_type=None, reference=None):
+        """Compute standard errors, tests and intervals of the fitted model.
+
+        As `SoftmaxRegression.inference`, with sums of blocks on the workers. Errors that are
+        robust, tests that refit, and influence need arrays in memory: `to_local` has them.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            Dask collections of `fit`, or arrays as in `SoftmaxRegression`.
+        cov_type : {"nonrobust", "bayes", "frequentist"}, default=None
+            None is "nonrobust" without a penalty and "bayes" with one.
+        reference : label, default=None
+            As in `SoftmaxRegression.inference`.
+
+        Returns
+        -------
+        softmax_reg.inference.InferenceResult
+
+        Raises
+        ------
+        ValueError
+            As `SoftmaxRegression.inference`.
+        """
+        check_model(self)
+        if cov_type is None:
+            cov_type = "nonrobust" if self.C == np.inf else "bayes"
+        if not hasattr(X, "dask"):
+            return self.to_local().inference(
+                X, y, sample_weight, cov_type=cov_type, reference=reference
+            )
+        if cov_type in ("HC0", "HC1", "cluster"):
+            raise ValueError(
+                f"cov_type={cov_type!r} needs arrays in memory: use to_local().inference."
+            )
+        check_cov_type(self, cov_type, None)
+        client = default_client() if self.client is None else self.client
+        check_open(client)
+        data = check_partitions(self, client, X, y, sample_weight)
+        if not np.array_equal(data.classes, self.classes_):
+            raise ValueError(
+                f"y must hold the classes of the fit, {self.classes_.tolist()}, got "
+                f"{data.classes.tolist()}."
+            )
+        check_columns(self, data)
+        total_weight = float(data.class_totals.sum())
+        fit = placed_fit(self, DistributedProblem, data, None, total_weight)
+        return result_of(self, fit, cov_type, None, reference)
 
     def to_local(self):
         """Return the fitted model as a `SoftmaxRegression`, without the client.

@@ -29,31 +29,49 @@ class CheckedFit(NamedTuple):
     objective : Objective
         On the columns of X, with the penalty of the fit.
     coef, intercept : as `coef_` and `intercept_`, float64
-    weight : (n_samples,) float64
+    weight : (n_samples,) float64; None for rows on a cluster
+    total_weight : float
+        Number of observations.
     classes, features : lists of names
     """
 
     objective: object
     coef: np.ndarray
     intercept: np.ndarray
-    weight: np.ndarray
+    weight: np.ndarray | None
+    total_weight: float
     classes: list
     features: list
-
-    @property
-    def total_weight(self):
-        """Number of observations."""
-        return float(self.weight.sum())
 
 
 def checked_fit(model, X, y, sample_weight, offset):
     """Return the `CheckedFit` of a model that `check_model` takes; arguments of `inference`."""
     data = check_training_data(model, X, y, sample_weight, as_numpy(model.classes_))
-    _check_columns(model, data)
+    check_columns(model, data)
     data = with_offset(data, model._offset_for(offset))
     if model.prior is not None:
         check_prior(model, data)
-    problem = Problem(
+    return placed_fit(model, Problem, data, data.weight, float(data.weight.sum()))
+
+
+def placed_fit(model, problem_type, data, weight, total_weight):
+    """Return the `CheckedFit` of a model on validated data.
+
+    Parameters
+    ----------
+    model : estimator
+    problem_type : type
+        `Problem`, or a subclass for rows on other machines.
+    data : TrainingData, or PartitionedData
+    weight : (n_samples,), or None
+    total_weight : float
+
+    Raises
+    ------
+    ValueError
+        If a class has no rows of positive weight.
+    """
+    problem = problem_type(
         data, C=model.C, **problem_options(model, data) | {"grouped": False, "groups": None}
     )
     if problem.weightless.any():
@@ -64,7 +82,7 @@ def checked_fit(model, X, y, sample_weight, offset):
     n_features = data.X.shape[1]
     names = data.names.get("feature_names_in_", [f"x{j}" for j in range(n_features)])
     return CheckedFit(
-        problem.whole(), *dense_coefficients(model), data.weight, data.classes.tolist(),
+        problem.whole(), *dense_coefficients(model), weight, total_weight, data.classes.tolist(),
         [str(name) for name in names],
     )
 
@@ -72,15 +90,20 @@ def checked_fit(model, X, y, sample_weight, offset):
 def inference_of(model, X, y, sample_weight, offset, cov_type, groups, reference):
     """Return the `InferenceResult` of a fitted model; arguments of `inference`."""
     check_model(model)
-    _check_cov_type(model, cov_type, groups)
+    check_cov_type(model, cov_type, groups)
     if hasattr(X, "dask"):
         raise ValueError(
-            "inference takes no Dask collections. Use to_local().inference with arrays in memory."
+            "inference of this model takes no Dask collections: DaskSoftmaxRegression does."
         )
     fit = checked_fit(model, X, y, sample_weight, offset)
+    return result_of(model, fit, cov_type, _clusters(groups, fit.weight), reference)
+
+
+def result_of(model, fit, cov_type, cluster, reference):
+    """Return the `InferenceResult` of a `CheckedFit`; raise or warn if it is off its optimum."""
     result = inference_at(
         fit.objective, fit.coef, fit.intercept, total_weight=fit.total_weight, cov_type=cov_type,
-        cluster=_clusters(groups, fit.weight), reference=_position(reference, fit.classes),
+        cluster=cluster, reference=_position(reference, fit.classes),
         classes=fit.classes, features=fit.features, C=float(model.C), prior=model.prior,
     )
     check_distance(result.newton_decrement)
@@ -118,7 +141,8 @@ def check_model(model, method="inference"):
         )
 
 
-def _check_cov_type(model, cov_type, groups):
+def check_cov_type(model, cov_type, groups):
+    """Raise a ValueError unless a kind of error, and groups, go with the penalty or prior."""
     C = model.C
     known = (*UNPENALISED, *PENALISED)
     if cov_type not in known:
@@ -147,7 +171,7 @@ def _check_cov_type(model, cov_type, groups):
         )
 
 
-def _check_columns(model, data):
+def check_columns(model, data):
     """Raise a ValueError if X has other columns than in `fit`."""
     expected = model.n_features_in_
     if data.X.shape[1] != expected:
