@@ -53,7 +53,8 @@ class LastStep:
     ----------
     excess : float
         Decrease by the last step, or predicted for it or for the one that was not found,
-        whichever is larger, relative to the value where the solver ended; 0 where it converged.
+        whichever is larger, relative to the value where the solver ended; 0 where it converged,
+        NaN where it ended at a value of 0.
     """
 
     tol = 0.0    # so that `newton` takes no step for the last, and computes every Hessian
@@ -88,7 +89,7 @@ class LastStep:
     def _ended(self, status, point):
         # The value is not negative, and falls by no more than itself.
         self.status = status
-        self.excess = min(self._last, point.value) / point.value if point.value > 0 else 0.0
+        self.excess = min(self._last, point.value) / point.value if point.value > 0 else np.nan
 
 
 class Batch(NamedTuple):
@@ -146,7 +147,16 @@ class Batch(NamedTuple):
             raise ValueError(self._trouble())
         if point.hessian is None:
             point = objective.evaluate(point.theta, with_hessian=True)
-        return self._checked(point, monitor.excess), monitor.excess
+        excess = self._excess(point, monitor)
+        return self._checked(point, excess), excess
+
+    def _excess(self, point, monitor):
+        """Return the excess of a solver's end; 0 at a value of 0, unless coefficients grew there.
+
+        Unpenalised coefficients that separate the rows take the value to 0 without an optimum.
+        """
+        is_least = point.value == 0 and not np.any(self.past.is_free)
+        return 0.0 if is_least else monitor.excess
 
     def minimise_nearly(self, transform):
         """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
@@ -161,7 +171,8 @@ class Batch(NamedTuple):
         start = self.objective.evaluate(self.past.center)
         monitor = LastStep(_ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
         point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
-        return self._checked(point, monitor.excess), monitor.excess
+        excess = self._excess(point, monitor)
+        return self._checked(point, excess), excess
 
     def minimise_in_logits(self):
         """Minimise in the logits of the batch (`dual`), if this takes fewer flops than in theta.
