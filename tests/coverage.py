@@ -39,7 +39,7 @@ NEW_ROWS = np.array([[0.0, 0.0], [1.0, -1.0], [-1.5, 0.5], [2.0, 2.0]])
 N_CLUSTERS, CLUSTER_SIZE, POPULATION = 50, 10, 4000
 PENALISED_C, PRIOR_C, N_PRIOR_FEATURES = 0.05, 0.05, 5
 GOOD = (0.94, 0.96)
-# Of the parameter with least coverage, where intervals are wrong and must be seen to be.
+# Coverage of the parameter with the least, where intervals are known to be wrong.
 BAD = (0.0, 0.90)
 
 

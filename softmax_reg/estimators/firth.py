@@ -171,7 +171,7 @@ def penalised_likelihood_ratio(model, data, left_out, full):
     left_out : list of int
         Indices of the features.
     full : InferenceResult
-        Of the model.
+        Result of `inference` for the model.
 
     Returns
     -------

@@ -113,7 +113,7 @@ def influence_at(objective, contrasts, total_weight, edf):
     Parameters
     ----------
     objective : Objective
-        Of the fit, with X in memory.
+        Objective of the fit, with X in memory.
     contrasts : Contrasts
         With the covariance A^-1.
     total_weight, edf : float

@@ -167,7 +167,7 @@ def first_dependent(factor, features, fit_intercept):
     """Return a sentence that names the first column that depends on others, or "".
 
     factor : HessianTransform
-        Of a singular Hessian in the contrasts.
+        Factor of a singular Hessian in the contrasts.
     """
     # The column of the first small pivot depends on those before it.
     small = factor.pivots <= SINGULAR

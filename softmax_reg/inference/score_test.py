@@ -52,7 +52,7 @@ def score_test_at(objective, contrasts, information, total_weight, extra, names,
     Parameters
     ----------
     objective : Objective
-        Of the fit, without a penalty, with X in memory.
+        Objective of the fit, without a penalty, with X in memory.
     contrasts : Contrasts
     information : Information
     total_weight : float

@@ -117,7 +117,7 @@ def test_all_arrays_among_the_attributes_follow_X(dispatch, put, make):
 
 
 def test_offsets_and_distributions(dispatch, put):
-    """Of any library; classes_ follow y."""
+    """Arrays may be of any library; classes_ follow y."""
     X, y, _ = some_rows()
     shares = np.eye(3)[y] * 0.8 + 0.2 / 3
     offset = np.random.default_rng(1).standard_normal((len(y), 3))
