@@ -99,7 +99,7 @@ property_test = settings(max_examples=60, deadline=None, derandomize=True)
 @property_test
 @given(drawn())
 def test_probabilities(problem):
-    """In [0, 1], sum to 1 within 4 eps; predict is their argmax; dtypes; a pickle agrees."""
+    """In [0, 1], sum to 1 within 4 eps; predict has the largest; dtypes; a pickle agrees."""
     model, X = fitted(problem), problem.form(problem.X)
     proba = model.predict_proba(X)
     # coef_ is float64 for float32 rows where rounding it would cost more than tol.
@@ -108,7 +108,10 @@ def test_probabilities(problem):
     assert proba.min() >= 0 and proba.max() <= 1
     eps = np.finfo(proba.dtype).eps
     assert np.abs(proba.sum(axis=1, dtype=np.float64) - 1).max() <= 4 * eps
-    np.testing.assert_array_equal(model.predict(X), model.classes_[proba.argmax(axis=1)])
+    # Logits that differ by less than their rounding may give equal probabilities.
+    predicted = np.searchsorted(model.classes_, model.predict(X))
+    chosen = proba[np.arange(len(proba)), predicted]
+    assert np.all(chosen >= (1 - 4 * eps) * proba.max(axis=1))
     log_proba = model.predict_log_proba(X)
     assert np.isfinite(log_proba).all()
     np.testing.assert_allclose(np.exp(log_proba), proba, rtol=128 * eps, atol=eps)
