@@ -1,5 +1,6 @@
 """The tables of an estimator in notebooks: docstrings as tooltips, values in a line or two."""
 
+import functools
 import inspect
 import re
 
@@ -8,6 +9,7 @@ import numpy as np
 # Stands for the address of a documentation page in scikit-learn's HTML, which is then without it.
 _NOWHERE = "about:blank"
 _LINK = re.compile(rf' rel="noreferrer" target="_blank" href="{_NOWHERE}[^"]*"')
+_SECTION = re.compile(r"^(Parameters|Attributes)\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", re.M | re.S)
 # Characters a line of array elements; those of scikit-learn's table, 75, run off the page.
 _LINE = 50
 # Characters a value in one line: more are cut by scikit-learn's table.
@@ -25,16 +27,22 @@ class NotebookTables:
     methods, and 1.7 shows its table without tooltips.
     """
 
+    # A class that documents what this one has "as in" it, or None.
+    _documented_as_in = None
+
     def _get_params_html(self, deep=True, doc_link=""):
         """Return scikit-learn's table of parameters, with tooltips."""
         make = super()._get_params_html
         if "doc_link" not in inspect.signature(make).parameters:    # scikit-learn 1.7
             return make(deep)
-        return _with_tooltips(lambda link: make(deep, link), doc_link)
+        table = _with_tooltips(lambda link: make(deep, link), doc_link)
+        table.estimator_class = _documentation(type(self), self._documented_as_in)
+        return table
 
     def _get_fitted_attr_html(self, doc_link=""):
         """Return scikit-learn's table of fitted attributes, with tooltips and short values."""
         table = _with_tooltips(super()._get_fitted_attr_html, doc_link)
+        table.estimator_class = _documentation(type(self), self._documented_as_in)
         for name, entry in table.items():
             table[name] = entry | {"value": _short(entry["value"])}
         return table
@@ -59,6 +67,23 @@ def _with_tooltips(make, doc_link):
 
     table._html_repr = html
     return table
+
+
+@functools.cache
+def _documentation(cls, other):
+    """Return a class with the docstring of `cls`, and of `other` for names that it lacks.
+
+    scikit-learn looks names up one by one, and finds none in a list such as "tol, solver : As in
+    `SoftmaxRegression`".
+    """
+    if other is None:
+        return cls
+    sections = {"Parameters": "", "Attributes": ""}
+    for documented in (other, cls):    # of two entries of a name, scikit-learn takes the last
+        for name, body in _SECTION.findall(inspect.getdoc(documented) or ""):
+            sections[name] += body.rstrip() + "\n"
+    text = "\n".join(f"{name}\n{'-' * len(name)}\n{body}" for name, body in sections.items())
+    return type(cls.__name__, (), {"__doc__": f"{cls.__name__}\n\n{text}"})
 
 
 class _Value:

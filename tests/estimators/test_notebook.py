@@ -52,6 +52,23 @@ def test_every_parameter_and_attribute_has_its_docstring_as_tooltip(fitted):
 
 
 @documented
+def test_names_documented_as_in_another_class_have_its_tooltips():
+    """Of cross-validation and of clusters; their own entries come first."""
+    model = SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=3).fit(*load_wine(return_X_y=True))
+    rows = rows_of(model._repr_html_())
+    assert rows.keys() >= {*model.get_params(), "C_", "coefs_paths_", "history_"}
+    assert all(tooltip for tooltip, _ in rows.values())
+    assert "(n_folds, n_l1_ratios, n_Cs)" in rows["n_iter_"][0]
+    assert rows["tol"][0] == rows_of(SoftmaxRegression()._repr_html_())["tol"][0]
+    pytest.importorskip("distributed")
+    from softmax_reg.dask import DaskSoftmaxRegression
+
+    rows = rows_of(DaskSoftmaxRegression()._repr_html_())
+    assert all(tooltip for tooltip, _ in rows.values())
+    assert "current default client" in rows["client"][0]
+
+
+@documented
 def test_steps_of_a_pipeline_keep_their_links():
     """scikit-learn's own steps are linked as ever, ours not."""
     html = make_pipeline(StandardScaler(), SoftmaxRegression())._repr_html_()
