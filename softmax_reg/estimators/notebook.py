@@ -27,7 +27,7 @@ class NotebookTables:
     methods, and 1.7 shows its table without tooltips.
     """
 
-    # A class that documents what this one has "as in" it, or None.
+    # The class whose docstring documents what this one has "as in" that class, or None.
     _documented_as_in = None
 
     def _get_params_html(self, deep=True, doc_link=""):
