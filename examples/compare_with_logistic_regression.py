@@ -3,14 +3,15 @@
     python examples/compare_with_logistic_regression.py
     python examples/compare_with_logistic_regression.py --data FILE.csv --target COLUMN
 
-All models are fitted to the same rows with the same C. A row's label is the model as it is
-written: what it does not show is at its default. This script, not the models, computes the
+All models are fitted to the same rows with the same C. The first column is the model's repr:
+parameters that it does not show have their defaults. This script, not the models, computes the
 objective that both minimise, mean cross-entropy of the fitted rows + ||coef_||^2 / (2 C n),
 in nats and in long double, from `coef_` and `intercept_`. The other columns:
 
-    certified gap  dual_gap_, what SoftmaxRegression proves of itself; relative to the best
-    true gap       objective minus the best one seen, relative to it; seen are all models and
-                   SoftmaxRegression(tol=0), a reference that is not timed
+    certified gap  dual_gap_, the bound that SoftmaxRegression proves, relative to the best
+                   objective
+    true gap       objective minus the best objective, relative to the latter; the best is the
+                   lowest of all models and of SoftmaxRegression(tol=0), which is not timed
     log loss and accuracy    on a quarter of the rows, held out (stratified, fixed seed)
     seconds        of a warm fit: best of --repeat, the models taking turns. On a busy machine
                    OMP_NUM_THREADS=1 keeps scikit-learn's threads from waiting for each other

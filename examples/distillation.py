@@ -1,10 +1,10 @@
 """Distillation: a large model's probabilities as targets of a sparse linear one.
 
-A neural network learns from few labelled digits. Its probabilities on the other rows, whose labels
-nobody knows, are targets of sparse softmax regressions, and so are its most probable classes
-alone. Against them: sparse softmax regressions of the few labels. All for the same number of
-pixels in the model; the last column is the end of the path, nearly without a penalty. There, sure
-targets make a model too sure, and probabilities do not.
+A neural network learns from few labelled digits and predicts the other rows, whose labels are held
+back. Three sparse softmax regressions are compared: one learns from the few labels, one from the
+network's most probable classes, one from its probabilities. Each column of the table is for the
+same number of pixels in the model; the last is the end of the path, nearly without a penalty.
+There, labels make a model overconfident, and probabilities do not.
 
     python examples/distillation.py [--labelled N]
 """

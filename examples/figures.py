@@ -23,7 +23,13 @@ def new_figure(width, height, **grid):
 
 
 def save(figure, folder, name):
-    """Write a figure and say where."""
+    """Write a figure, as its name says PNG or SVG, and say where."""
+    import matplotlib
+
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / name, dpi=130)
+    # SVG: text stays text, and the same figure is the same file.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "", "font.sans-serif": [
+            "DejaVu Sans", "Verdana", "Helvetica", "Arial"]}):
+        options = {"metadata": {"Date": None}} if name.endswith(".svg") else {}
+        figure.savefig(folder / name, dpi=130, **options)
     print(f"figure: {folder / name}")

@@ -4,8 +4,9 @@ Prior correction. Rare classes are often kept whole and common ones sampled, so 
 sample predicts rare classes too often. With the logarithm of each class's sampling rate as the
 offset, the model is that of the population: predict with an offset of zeros.
 
-A base model. Its logits are the offset; the fit learns only what they leave. Here trees see half
-of the columns, and the softmax regression corrects them by the others, which stay readable.
+A base model. The offset is its logits, and the fit learns what they do not explain. Here a forest
+sees half of the columns. The softmax regression corrects it with the other half, by coefficients
+that can be read.
 
     python examples/offsets.py [--rows N]
 """

@@ -1,10 +1,10 @@
 """A fit of rows that stay on disk: seconds for every pass, and the memory of the process.
 
 Writes an array of synthetic embeddings to a .npy file (or takes yours), maps it and fits
-`SoftmaxRegression`, which reads it in blocks. Prints what a pass takes beside what reading the
-file takes, and the process's own memory (Linux; without the pages of the file that the system
-keeps). Large mapped files are read in blocks by themselves; here `RowBlocks` says so, as it does
-for a dataset of h5py's or an array of zarr's.
+`SoftmaxRegression`, which reads it in blocks. Prints the seconds of a pass beside those of reading
+the file, and the process's own memory (on Linux; without the pages of the file that the system
+caches). A mapped file of 1 GiB and more is read in blocks without being told; `RowBlocks` makes it
+so here for smaller ones, as it does for h5py's datasets and zarr's arrays.
 
     python examples/out_of_core.py [--gib 0.1] [--columns 256] [--classes 10] [--folder FOLDER]
     python examples/out_of_core.py --data FILE.npy --labels FILE.npy

@@ -1,8 +1,8 @@
 """From a table with categories to a decision: pipeline, search, calibration, threshold.
 
 The table is the bundled diabetes study (442 patients, raw units): age group and sex are
-categories, some blood values are missing (taken out here, as tables have it), and the question
-is who will be in the worst third a year later. Shows
+categories, some blood values are missing (removed here, as happens in real tables), and the
+question is who will be in the worst third a year later. Shows
 
 1. a ColumnTransformer (imputation, one-hot; no scaling) and `SoftmaxRegression` in a Pipeline;
 2. GridSearchCV and HalvingGridSearchCV over C and l1_ratio, with the seconds of each;

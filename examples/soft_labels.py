@@ -7,8 +7,9 @@ other, models of
 - copies: a row for each digit that got votes, weighted by their number;
 - the votes themselves, y of shape (n_samples, n_classes).
 
-Copies and votes have the same optimum. Votes take a row of X once, in time and in memory. Both
-know more than the most frequent votes: which rows are hard, and for what they may be taken.
+Copies and votes have the same optimum, but votes need each row of X only once, in time and in
+memory. Both carry more information than the most frequent votes: which rows are hard, and which
+digits they resemble.
 
     python examples/soft_labels.py [--votes N]
 """

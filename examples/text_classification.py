@@ -7,8 +7,8 @@ scikit-learn, without their examples; the label is the subpackage. Or take your 
     python examples/text_classification.py --data FILE.csv --text COLUMN --target COLUMN
 
 Shows
-1. a Pipeline of TfidfVectorizer and `SoftmaxRegressionCV` on the sparse matrix, C by the
-   one-standard-error rule on its own L1 path;
+1. a Pipeline of TfidfVectorizer and `SoftmaxRegressionCV` on the sparse matrix; C is chosen by the
+   one-standard-error rule along an L1 path;
 2. how many words are left, and log loss and accuracy on held-out texts;
 3. the words that speak for each class.
 """

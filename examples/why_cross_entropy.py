@@ -1,13 +1,13 @@
 """Why classifiers minimise cross-entropy: not the error rate, not the squared error.
 
 Shows
-1. two networks on three images: both get one of three wrong, the squared error tells them
-   apart, the cross-entropy says that one of them was sure of a wrong answer;
+1. two networks on three images: both get one of three wrong. The squared error tells them apart;
+   the cross-entropy also shows that one of them was sure of a wrong answer;
 2. the gradient that reaches the logits. Where the right class has probability q, squared error
-   passes on a factor of q(1 - q): a model that is sure and wrong learns nothing. Under
-   cross-entropy the gradient is q - 1: the wronger, the larger;
+   multiplies it by q(1 - q): a model that is sure and wrong learns nothing. Under
+   cross-entropy the gradient is q - 1: the more wrong, the larger;
 3. the same softmax model trained under both losses, by the same gradient descent from the same
-   start, which is sure of wrong classes: one of them never gets away from there.
+   start, which is sure of wrong classes. Under squared error it never gets away from there.
 
     python examples/why_cross_entropy.py [--output FOLDER]
 """

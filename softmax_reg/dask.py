@@ -84,6 +84,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
     True
     """
 
+    _documented_as_in = SoftmaxRegression
     _parameter_constraints: dict = {
         name: constraint
         for name, constraint in SoftmaxRegression._parameter_constraints.items()

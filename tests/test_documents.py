@@ -106,6 +106,45 @@ def test_the_documents_name_files_that_exist():
         assert (ROOT / "softmax_reg" / name).exists(), name
 
 
+def anchors(text):
+    """Anchors that GitHub makes of a document's headings."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", prose, re.M)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_links_lead_to_headings_that_exist():
+    """Of README, the guide and CONTRIBUTING, in the same document or in another."""
+    names = "README.md", "examples/README.md", ".github/CONTRIBUTING.md"
+    texts = {(ROOT / name).resolve(): (ROOT / name).read_text() for name in names}
+    n_links = 0
+    for source, text in texts.items():
+        for path, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text):
+            target = (source.parent / path).resolve() if path else source
+            assert anchors(texts[target]).count(anchor) == 1, (source.name, path, anchor)
+            n_links += 1
+    assert n_links > 20
+
+
+def test_the_map_of_the_guide_leads_to_every_section():
+    """Every heading is linked, except for those that stand at its beginning."""
+    table = GUIDE.split("## Where to find what\n")[1].split("\n## ")[0]
+    linked = set(re.findall(r"\]\(#([^)]+)\)", table))
+    known = {"examples-and-user-guide", "where-to-find-what", "examples", "the-model"}
+    assert set(anchors(GUIDE)) - known <= linked
+
+
+def test_the_picture_of_readme_is_that_of_its_command():
+    """One picture, an SVG below 60 kB with a text alternative, and the command that draws it."""
+    ((alternative, path),) = re.findall(r"!\[([^]]*)\]\(([^)]+)\)", README)
+    assert len(alternative.split()) > 20 and "LogisticRegression" in alternative
+    assert f"python examples/{Path(path).stem}.py --output examples" in README
+    picture = (ROOT / path).read_text()
+    assert "<svg" in picture and len(picture) < 60_000
+    for name in ("SoftmaxRegression()", "proven (dual_gap_)", "LogisticRegression() stops here"):
+        assert f">{name}" in picture
+
+
 def test_the_guide_has_the_constants_of_the_cost_model():
     """Every formula of the code is a row of the table, and there is no other."""
     table = GUIDE.split("| solver | seconds to the default tolerance |")[1].split("\n\n")[0]

@@ -2,13 +2,12 @@
 
     python examples/benchmarks/cluster.py [--rows 1000000] [--columns 50] [--classes 10] [--spark]
 
-First what a pass over the rows costs beyond its work: milliseconds of an evaluation of loss and
-gradient on 64 rows, and on all, beside the local one on as many threads. Then seconds of a fit
-with default settings, rows in the workers' memory and kernels compiled, and with --spark (needs
-pyspark, Java and pyarrow) those of Spark ML's `LogisticRegression` on local[2], vectors cached,
-with ever tighter tolerances until its objective is within 1e-6 of ours: mean loss +
-||W||^2 / (2 C n), evaluated as in run.py, C = 1. Spark's matrix products are the JVM's; its
-reference BLAS is slower.
+Prints the overhead of a pass over the rows: milliseconds of an evaluation of loss and gradient on
+64 rows, on all rows, and locally on as many threads. Then the seconds of a fit with default
+settings, with the rows in the workers' memory and the kernels compiled. --spark (needs pyspark,
+Java and pyarrow) adds Spark ML's `LogisticRegression` on local[2] with cached vectors, at ever
+tighter tolerances until its objective is within 1e-6 of ours: mean loss + ||W||^2 / (2 C n),
+evaluated as in run.py, C = 1. Spark's matrix products are the JVM's; its reference BLAS is slower.
 """
 
 import argparse

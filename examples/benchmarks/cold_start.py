@@ -5,8 +5,8 @@
 Each case is a script that imports, fits and calls predict_proba, run by a new Python process:
 with `LogisticRegression`, with `SoftmaxRegression` and an empty cache of kernels (cold), and with
 the cache that this left (warm). Seconds are medians over the repeats, interleaved. The last
-columns are what a cold process takes longer than a warm one, in seconds of processor time, which
-is compiling, and the ratio of a warm process to that of `LogisticRegression`.
+columns are the processor seconds by which a cold process takes longer than a warm one, which is
+the time to compile, and the ratio of a warm process to that of `LogisticRegression`.
 """
 
 import argparse

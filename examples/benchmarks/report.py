@@ -1,4 +1,4 @@
-"""Render results.csv as the Markdown tables of README.
+"""Render results.csv as the Markdown tables of the guide.
 
     python examples/benchmarks/report.py [--results FOLDER]
 """

@@ -4,6 +4,8 @@ import numpy as np
 
 from ._axes import axes_or_new, check_fitted
 
+# Height of a legend of two lines, as a share of that of the curves.
+_LEGEND = 0.16
 _X_LABELS = {"iteration": "iteration", "seconds": "time (s)"}
 
 
@@ -119,7 +121,10 @@ class ConvergenceDisplay:
         )
         ax.set(xlabel=_X_LABELS[x], ylabel="relative to the objective", yscale="log")
         ax.xaxis.get_major_locator().set_params(integer=x == "iteration")
-        ax.legend(fontsize="small", loc="upper right")    # the curves fall: this corner is free
+        if ax.get_autoscaley_on():    # room for the legend, which else hides the first points
+            low, high = ax.get_ylim()
+            ax.set_ylim(low, high * (high / low) ** _LEGEND, auto=None)
+        ax.legend(fontsize="small", loc="upper right")
         self.ax_, self.figure_, self.lines_ = ax, ax.figure, [certified, observed]
         return self
 

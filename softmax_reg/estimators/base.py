@@ -17,6 +17,7 @@ from ..rows.row_blocks import RowBlocks
 from .array_api import as_numpy, check_same_library, in_kind_of, on_host
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
+from .notebook import NotebookTables
 from .offsets import joined
 from .prediction import predictions
 from .replaced_parameters import refuse_replaced, with_advice
@@ -27,7 +28,9 @@ from .validation import check_sample_weight
 _ELSEWHERE = ("liblinear", "sag", "saga")
 
 
-class LinearSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class LinearSoftmaxClassifier(
+    NotebookTables, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+):
     """Predictions of a model with `coef_`, `intercept_` and `classes_`."""
 
     def __init_subclass__(cls, **options):

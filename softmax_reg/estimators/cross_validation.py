@@ -77,8 +77,10 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
 
     Attributes
     ----------
-    C_, l1_ratio_ : float
-        The values chosen.
+    C_ : float
+        The C chosen.
+    l1_ratio_ : float
+        The l1_ratio chosen.
     Cs_ : ndarray of shape (n_Cs,)
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
@@ -106,6 +108,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
     (5, 1, 5)
     """
 
+    _documented_as_in = SoftmaxRegression
     # The scorer, not the estimator, requests sample_weight.
     __metadata_request__score = {"sample_weight": UNUSED}
     _parameter_constraints: dict = {

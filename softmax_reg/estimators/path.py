@@ -47,6 +47,17 @@ class SoftmaxPath(NamedTuple):
     deviances_explained: np.ndarray
     classes: np.ndarray
 
+    def __repr__(self):
+        """Return sizes and ranges: the arrays would fill pages of a notebook."""
+        n_Cs, n_rows, n_features = self.coefs.shape
+        values = "value" if n_Cs == 1 else "values"
+        rows = "a row" if n_rows == 1 else f"{n_rows} rows"
+        return (
+            f"<SoftmaxPath: {n_Cs} {values} of C from {self.Cs[0]:.3g} to {self.Cs[-1]:.3g}, "
+            f"{rows} of {n_features} coefficients, {self.degrees_of_freedom[0]} to "
+            f"{self.degrees_of_freedom[-1]} of them nonzero>"
+        )
+
 
 def softmax_path(
     X,

@@ -5,6 +5,10 @@ configuration and validates parameters once; `Interval` and `StrOptions` are the
 parameters, whose errors users know; `_check_method_params` takes rows of arguments of a fold;
 `_raise_for_params` and `_routing_enabled` are for metadata; those of `_array_api` recognise arrays
 of other libraries. All exist, with these arguments, in scikit-learn 1.6 to 1.9.
+
+`notebook.py` overrides two private methods that scikit-learn calls for tables in notebooks:
+`_get_params_html` (from 1.7 on; with a link from 1.8 on) and `_get_fitted_attr_html` (from 1.9
+on). It replaces `_html_repr` of the tables that these return.
 """
 
 from sklearn.base import _fit_context as fit_context

@@ -101,6 +101,24 @@ def test_convergence_without_a_bound_draws_the_objective(iris):
     assert first.lines_[1].get_color() == first.lines_[0].get_color() != "red"
 
 
+@pytest.mark.parametrize("x", ["iteration", "seconds"])
+def test_the_legend_of_convergence_hides_no_point(model, x):
+    """All points are below it; limits that the caller has set stay."""
+    display = ConvergenceDisplay.from_estimator(model, x=x)
+    display.figure_.canvas.draw()
+    bottom = display.ax_.get_legend().get_window_extent().y0
+    for line in display.lines_:
+        places = display.ax_.transData.transform(np.column_stack(drawn(line)))
+        assert places[:, 1].max() < bottom
+    ConvergenceDisplay.from_estimator(model, x=x, ax=display.ax_)
+    assert display.ax_.get_autoscaley_on()
+    axis = Figure().subplots()
+    axis.set_yscale("log")
+    axis.set_ylim(1e-9, 1)
+    ConvergenceDisplay.from_estimator(model, x=x, ax=axis)
+    assert axis.get_ylim() == (1e-9, 1)
+
+
 def test_convergence_refuses(model, searched):
     """Unfitted, an axis that is not there, a search without a refit."""
     with pytest.raises(NotFittedError):

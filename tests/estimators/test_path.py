@@ -1,5 +1,7 @@
 """The regularisation path: each fit certified, the same as on its own."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -155,3 +157,13 @@ def test_a_path_of_separable_rows_takes_fewer_iterations_than_warm_starts():
     warm = [int(model.set_params(C=C).fit(X, y).n_iter_[0]) for C in Cs]
     assert path.n_iters[3:].sum() < sum(warm[3:]) / 2
     assert (path.dual_gaps <= 1e-4 * path.objectives).all()
+
+
+def test_representation_is_a_line():
+    """Sizes and ranges, for two classes and more, and as long for any grid."""
+    X, y = bundled("iris")
+    shown = repr(softmax_path(X, y, Cs=[1e-4, 0.1, 1.0]))
+    assert re.fullmatch("<SoftmaxPath: 3 values of C from 0.0001 to 1, 3 rows of 4 coefficients, "
+                        r"\d+ to \d+ of them nonzero>", shown)
+    binary = repr(softmax_path(X[:100], y[:100], Cs=[1.0]))
+    assert "1 values" not in binary and "a row of 4 coefficients" in binary

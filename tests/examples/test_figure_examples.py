@@ -165,3 +165,19 @@ def test_pipeline_and_grid_search(tmp_path):
     (plain,) = numbers(r"most probable class +mean cost (\S+)", text)
     (tuned,) = numbers(r"tuned threshold +mean cost (\S+)", text)
     assert tuned < plain
+
+
+def test_convergence(tmp_path):
+    """Ours ends within what it proves; the figure names every curve and is drawn from text."""
+    pytest.importorskip("matplotlib")
+    text = output(EXAMPLES / "convergence.py", "--data", "iris", "--budget", 0, "--limit", 0.001,
+                  "--output", tmp_path)
+    table = {line[:44].strip(): line[44:].split() for line in text.splitlines()[4:9]}
+    ours = table["SoftmaxRegression()"]
+    assert 0 <= float(ours[2]) <= float(ours[3]) <= 1e-4
+    assert table["LogisticRegression()"][3] == "-" and len(table) == 5
+    (path,) = tmp_path.iterdir()
+    picture = path.read_text()
+    for name in ("SoftmaxRegression()", "proven (dual_gap_)", "lbfgs, run on", "newton-cg",
+                 "newton-cholesky", "iris, raw columns"):
+        assert f">{name}</text>" in picture
