@@ -1,8 +1,20 @@
 """Axes, checks and names that all displays share; matplotlib is imported only to draw."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+else:
+    Axes = Figure = Line2D = LineCollection = Any    # without matplotlib, too
 
 
 def axes_or_new(caller, ax, **options):
