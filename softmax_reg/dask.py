@@ -199,7 +199,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
     def decision_function(self, X: DaskCollection) -> Array: ...
     @overload
     def decision_function(self, X: MatrixLike) -> NDArray[Any]: ...
-    def decision_function(self, X):
+    def decision_function(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Compute the logits of the classes; for Dask collections a lazy Dask array."""
         return self._blockwise("decision_function", X)
 
@@ -207,7 +207,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
     def predict(self, X: DaskCollection) -> Array: ...
     @overload
     def predict(self, X: MatrixLike) -> NDArray[Any]: ...
-    def predict(self, X):
+    def predict(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Predict the most probable class of each row; for Dask collections a lazy Dask array."""
         return self._blockwise("predict", X)
 
@@ -215,7 +215,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
     def predict_proba(self, X: DaskCollection) -> Array: ...
     @overload
     def predict_proba(self, X: MatrixLike) -> NDArray[Any]: ...
-    def predict_proba(self, X):
+    def predict_proba(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Predict the probability of each class; for Dask collections a lazy Dask array."""
         return self._blockwise("predict_proba", X)
 
@@ -223,7 +223,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
     def predict_log_proba(self, X: DaskCollection) -> Array: ...
     @overload
     def predict_log_proba(self, X: MatrixLike) -> NDArray[Any]: ...
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Predict the log-probability of each class; for Dask collections a lazy Dask array."""
         return self._blockwise("predict_log_proba", X)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 else:
     Axes = Figure = Line2D = LineCollection = Any    # without matplotlib, too
+
+# Names of classes or features, by position.
+Names: TypeAlias = Sequence[Any] | NDArray[Any]
 
 
 def axes_or_new(caller, ax, **options):

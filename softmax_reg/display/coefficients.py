@@ -11,7 +11,7 @@ from scipy import sparse
 
 from ..rows.device_input import as_numpy
 from ..typing import FloatArray
-from ._axes import Axes, Figure, check_fitted, feature_names_of, grid_of_axes, rows_of
+from ._axes import Axes, Figure, Names, check_fitted, feature_names_of, grid_of_axes, rows_of
 
 _FOR, _AGAINST = "tab:blue", "tab:red"
 
@@ -50,7 +50,7 @@ class CoefficientDisplay:
     figure_: Figure
 
     def __init__(
-        self, coef: FloatArray, *, class_names: ArrayLike, feature_names: ArrayLike
+        self, coef: FloatArray, *, class_names: Names, feature_names: Names
     ) -> None:
         self.coef = coef
         self.class_names = class_names

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..inference.contrasts import Columns
 from ..inference.result import InferenceResult
-from ._axes import Axes, Figure, Line2D, LineCollection
+from ._axes import Axes, Figure, Line2D, LineCollection, Names
 from ._intervals import draw_intervals, intervals_chosen, percent
 
 # Largest magnitude of the logarithm of an odds ratio that is drawn where it is.
@@ -69,8 +69,8 @@ class ForestDisplay:
         estimates: NDArray[np.float64],
         intervals: NDArray[np.float64],
         *,
-        class_names: ArrayLike,
-        feature_names: ArrayLike,
+        class_names: Names,
+        feature_names: Names,
         reference: Any = None,
         alpha: float = 0.05,
         C: float = np.inf,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..inference.contrasts import Columns
 from ..inference.description import EFFECTS, PLACES, Effect, Place
 from ..inference.margins import MarginalEffects
-from ._axes import Axes, Figure, Line2D, LineCollection
+from ._axes import Axes, Figure, Line2D, LineCollection, Names
 from ._intervals import draw_intervals, intervals_chosen, percent
 
 
@@ -64,8 +64,8 @@ class MarginalEffectsDisplay:
         effects: NDArray[np.float64],
         intervals: NDArray[np.float64],
         *,
-        class_names: ArrayLike,
-        feature_names: ArrayLike,
+        class_names: Names,
+        feature_names: Names,
         kind: Effect = "dydx",
         at: Place = "overall",
         dummy: Sequence[str] = (),

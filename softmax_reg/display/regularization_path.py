@@ -11,7 +11,7 @@ from ..estimators.array_api import model_on_host
 from ..estimators.cross_validation import SoftmaxRegressionCV
 from ..estimators.path import SoftmaxPath
 from ..typing import FloatArray
-from ._axes import Axes, Figure, Line2D, axes_or_new, check_fitted, feature_names_of
+from ._axes import Axes, Figure, Line2D, Names, axes_or_new, check_fitted, feature_names_of
 
 Kind: TypeAlias = Literal["norms", "coefficients", "nonzeros", "deviance", "score"]
 _Y_LABELS = {
@@ -69,8 +69,8 @@ class RegularizationPathDisplay:
         Cs: NDArray[np.float64],
         coefs: FloatArray,
         *,
-        class_names: ArrayLike,
-        feature_names: ArrayLike,
+        class_names: Names,
+        feature_names: Names,
         degrees_of_freedom: NDArray[Any],
         deviances_explained: NDArray[np.float64] | None = None,
         scores: NDArray[np.float64] | None = None,
