@@ -114,7 +114,7 @@ def test_annotations_are_true_of_what_users_hold():
                  if hasattr(thing, name)}
         values = [(name, getattr(thing, name), hint) for name, hint in hints.items()]
         for method in (method for base in cls.__mro__ for method in methods(base)):
-            name, hint = method.__name__, typing.get_type_hints(method)["return"]
+            name, hint = method.__name__, typing.get_type_hints(method).get("return", Any)
             if isinstance(inspect.getattr_static(cls, name), property):
                 values.append((name, getattr(thing, name), hint))
             elif name in CALLED:
