@@ -25,7 +25,7 @@ from .rows.base import Sample
 _KINDS = [(form, dtype) for form in ("dense", "csr") for dtype in ("float64", "float32")]
 
 
-def compile_passes(form, dtype):
+def compile_passes(form: str, dtype: str) -> None:
     """Run every pass over rows of one form and dtype, in the arithmetic that fits use for it."""
     from .kernels.tall import MAX_FEATURES
     from .rows.memory import MemoryRows
@@ -48,7 +48,7 @@ def compile_passes(form, dtype):
         compile_sparse_passes(dtype)
 
 
-def compile_sparse_passes(dtype):
+def compile_sparse_passes(dtype: str) -> None:
     """Call the passes of rows that store few entries: few coefficients, and very many."""
     from .rows.memory import MemoryRows
 
@@ -62,7 +62,7 @@ def compile_sparse_passes(dtype):
         rows.value_grad(sample, np.zeros(n_features), theta)
 
 
-def compile_descents():
+def compile_descents() -> None:
     """Fit L1 models with both solvers: of entries, of features and of groups of features."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 4))
@@ -86,7 +86,7 @@ def _compile(kind):
     return kernel.stats.cache_path
 
 
-def main():
+def main() -> None:
     """Compile every kind, as many at a time as there are processors."""
     parser = argparse.ArgumentParser(
         prog="python -m softmax_reg.compile", description=__doc__.splitlines()[0]

@@ -3,21 +3,28 @@
 Needs dask and distributed (extra ``dask``).
 """
 
+from __future__ import annotations
+
 import copy
+from typing import Any, Literal, NoReturn, Self, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 try:
     from dask import delayed
-    from distributed import default_client
+    from dask.array import Array
+    from distributed import Client, default_client
 except ImportError as error:
     raise ImportError(
         "softmax_reg.dask needs dask and distributed: python -m pip install 'dask[array]' "
         "distributed."
     ) from error
 
+from .estimators.attributes import Bounds, ClassWeight, Device, Precision, Solver
 from .estimators.partitions import check_partitions
 from .estimators.regression import SoftmaxRegression
 from .estimators.scikit_learn import fit_context
@@ -29,9 +36,13 @@ from .estimators.standard_errors import (
     result_of,
 )
 from .estimators.targets import are_distributions, targets_right
+from .inference.result import InferenceResult
 from .problem.distributed import DistributedProblem
 from .rows.cluster import check_open
 from .rows.dask_input import aligned_parts, as_dask_array
+from .typing import DaskCollection, MatrixLike, RandomState
+
+__all__ = ["DaskSoftmaxRegression"]
 
 
 class DaskSoftmaxRegression(SoftmaxRegression):
@@ -91,28 +102,30 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         if name not in ("device", "precision", "prior")
     } | {"client": "no_validation"}
     # Not parameters here.
-    device, precision, prior = "cpu", "auto", None
+    device: Device = "cpu"
+    precision: Precision = "auto"
+    prior: None = None
 
     def __init__(
         self,
         *,
-        client=None,
-        C=1.0,
-        l1_ratio=0.0,
-        tol=1e-4,
-        fit_intercept=True,
-        class_weight=None,
-        random_state=None,
-        solver="auto",
-        max_iter=1000,
-        verbose=0,
-        warm_start=False,
-        grouped=False,
-        penalty_factor=None,
-        groups=None,
-        label_smoothing=0.0,
-        bounds=None,
-    ):
+        client: Client | None = None,
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        class_weight: ClassWeight = None,
+        random_state: RandomState = None,
+        solver: Solver = "auto",
+        max_iter: int = 1000,
+        verbose: int = 0,
+        warm_start: bool = False,
+        grouped: bool = False,
+        penalty_factor: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        bounds: Bounds = None,
+    ) -> None:
         self.client = client
         self.C = C
         self.l1_ratio = l1_ratio
@@ -131,7 +144,12 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         self.bounds = bounds
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X: DaskCollection,
+        y: DaskCollection | ArrayLike,
+        sample_weight: DaskCollection | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -171,30 +189,51 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         return self._fit(data, DistributedProblem, metadata, dict)
 
     @property
-    def partial_fit(self):
+    def partial_fit(self) -> NoReturn:
         """Not available: use `SoftmaxRegression.partial_fit` on one machine."""
         raise AttributeError(
             "DaskSoftmaxRegression has no partial_fit. Use SoftmaxRegression.partial_fit on each "
             "batch."
         )
 
-    def decision_function(self, X):
+    @overload
+    def decision_function(self, X: DaskCollection) -> Array: ...
+    @overload
+    def decision_function(self, X: MatrixLike) -> NDArray[Any]: ...
+    def decision_function(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Compute the logits of the classes; for Dask collections a lazy Dask array."""
         return self._blockwise("decision_function", X)
 
-    def predict(self, X):
+    @overload
+    def predict(self, X: DaskCollection) -> Array: ...
+    @overload
+    def predict(self, X: MatrixLike) -> NDArray[Any]: ...
+    def predict(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Predict the most probable class of each row; for Dask collections a lazy Dask array."""
         return self._blockwise("predict", X)
 
-    def predict_proba(self, X):
+    @overload
+    def predict_proba(self, X: DaskCollection) -> Array: ...
+    @overload
+    def predict_proba(self, X: MatrixLike) -> NDArray[Any]: ...
+    def predict_proba(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Predict the probability of each class; for Dask collections a lazy Dask array."""
         return self._blockwise("predict_proba", X)
 
-    def predict_log_proba(self, X):
+    @overload
+    def predict_log_proba(self, X: DaskCollection) -> Array: ...
+    @overload
+    def predict_log_proba(self, X: MatrixLike) -> NDArray[Any]: ...
+    def predict_log_proba(self, X: DaskCollection | MatrixLike) -> Array | NDArray[Any]:
         """Predict the log-probability of each class; for Dask collections a lazy Dask array."""
         return self._blockwise("predict_log_proba", X)
 
-    def score(self, X, y, sample_weight=None):
+    def score(
+        self,
+        X: DaskCollection | MatrixLike,
+        y: DaskCollection | ArrayLike,
+        sample_weight: DaskCollection | ArrayLike | None = None,
+    ) -> float:
         """Return the accuracy of `predict`: a number, not a lazy result.
 
         Where y has shape (n_samples, n_classes), the predicted class of a row gets its share.
@@ -221,7 +260,15 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         right, total = np.sum(client.gather(client.compute(sums)), axis=0)
         return float(right / total)
 
-    def inference(self, X, y, sample_weight=None, *, cov_type=None, reference=None):
+    def inference(
+        self,
+        X: DaskCollection | MatrixLike,
+        y: DaskCollection | ArrayLike,
+        sample_weight: DaskCollection | ArrayLike | None = None,
+        *,
+        cov_type: Literal["nonrobust", "bayes", "frequentist"] | None = None,
+        reference: Any = None,
+    ) -> InferenceResult:
         """Compute standard errors, tests and intervals of the fitted model.
 
         As `SoftmaxRegression.inference`, with sums of blocks on the workers. Errors that are
@@ -270,7 +317,7 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
         fit = placed_fit(self, DistributedProblem, data, None, total_weight)
         return result_of(self, fit, cov_type, None, reference)
 
-    def to_local(self):
+    def to_local(self) -> SoftmaxRegression:
         """Return the fitted model as a `SoftmaxRegression`, without the client.
 
         Returns
@@ -311,20 +358,20 @@ warm_start, grouped, penalty_factor, groups, label_smoothing, bounds
             chunks=chunks, meta=sample[:0], **kept,
         )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: `fit` takes Dask collections, no arrays."""
         tags = super().__sklearn_tags__()
         tags.array_api_support = False
         return tags
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         """Return an unfitted copy with the same client."""
         parameters = self.get_params(deep=False)
         client = parameters.pop("client")
         copies = {name: clone(value, safe=False) for name, value in parameters.items()}
         return type(self)(client=client, **copies)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle, without the client."""
         # A connection cannot be pickled.
         return {**super().__getstate__(), "client": None}

@@ -1,5 +1,7 @@
 """Warnings of this package, and the place in the user's code that they name."""
 
+from __future__ import annotations
+
 import sys
 import warnings
 
@@ -19,7 +21,7 @@ class SeparationWarning(ConvergenceWarning):
     """
 
 
-def warn(message, category=UserWarning):
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Give a warning that names the line from which the user called scikit-learn or us."""
     level, frame = 1, sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:

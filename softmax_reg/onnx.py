@@ -16,7 +16,7 @@ _OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False],
             "output_class_labels": [False, True], "raw_scores": [True, False]}
 
 
-def register():
+def register() -> None:
     """Make skl2onnx convert `SoftmaxRegression` and `SoftmaxRegressionCV`.
 
     Call it once in a process, before ``skl2onnx.to_onnx``. Double inputs give probabilities in

@@ -21,7 +21,7 @@ LAYERS = [
 ]
 FOLDERS = [folder for layer in LAYERS for folder in layer]
 # In the package's own folder, and lower than it.
-LOWEST = {"exceptions.py"}
+LOWEST = {"exceptions.py", "typing.py"}
 # Third-party package -> where it may be imported.
 ONLY_HERE = {
     "numba": {"kernels/jit.py", "kernels/code_cache.py", "kernels/cold_start.py",

@@ -13,6 +13,7 @@ from softmax_reg.rows.base import CPU_RATES
 from softmax_reg.solvers.costs import MAX_NEWTON_SIZE, formulas
 
 from .processes import run_new
+from .public_face import documented
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,16 +27,6 @@ METHODS = {
     for name, method in inspect.getmembers(cls, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("softmax_reg")
 }
-
-
-def documented(obj, section="Parameters"):
-    """Names that a numpydoc section of obj's docstring lists, in order."""
-    text = inspect.getdoc(obj)
-    match = re.search(rf"^{section}\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", text, re.M | re.S)
-    if match is None:
-        return []
-    names = re.findall(r"^([\w*][\w, *]*?) ?(?::|$)", match.group(1), re.M)
-    return [name.lstrip("*") for group in names for name in group.split(", ")]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,25 @@
 """Axes, checks and names that all displays share; matplotlib is imported only to draw."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+else:
+    Axes = Figure = Line2D = LineCollection = Any    # without matplotlib, too
+
+# Names of classes or features, by position.
+Names: TypeAlias = Sequence[Any] | NDArray[Any]
 
 
 def axes_or_new(caller, ax, **options):

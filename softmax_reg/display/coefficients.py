@@ -1,10 +1,17 @@
 """`CoefficientDisplay`: the coefficients for and against each class."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ..rows.device_input import as_numpy
-from ._axes import check_fitted, feature_names_of, grid_of_axes, rows_of
+from ..typing import FloatArray
+from ._axes import Axes, Figure, Names, check_fitted, feature_names_of, grid_of_axes, rows_of
 
 _FOR, _AGAINST = "tab:blue", "tab:red"
 
@@ -39,16 +46,27 @@ class CoefficientDisplay:
     10
     """
 
-    def __init__(self, coef, *, class_names, feature_names):
+    axes_: NDArray[np.object_]
+    figure_: Figure
+
+    def __init__(
+        self, coef: FloatArray, *, class_names: Names, feature_names: Names
+    ) -> None:
         self.coef = coef
         self.class_names = class_names
         self.feature_names = feature_names
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, feature_names=None, classes=None, n_features=10, image_shape=None,
-        ax=None,
-    ):
+        cls,
+        estimator: Any,
+        *,
+        feature_names: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        n_features: int = 10,
+        image_shape: tuple[int, int] | None = None,
+        ax: Axes | Sequence[Axes] | NDArray[np.object_] | None = None,
+    ) -> Self:
         """Draw the coefficients of a fitted model.
 
         Parameters
@@ -74,7 +92,14 @@ class CoefficientDisplay:
             classes=classes, n_features=n_features, image_shape=image_shape, ax=ax
         )
 
-    def plot(self, *, classes=None, n_features=10, image_shape=None, ax=None):
+    def plot(
+        self,
+        *,
+        classes: ArrayLike | None = None,
+        n_features: int = 10,
+        image_shape: tuple[int, int] | None = None,
+        ax: Axes | Sequence[Axes] | NDArray[np.object_] | None = None,
+    ) -> Self:
         """Draw bars of the largest coefficients, or an image of all.
 
         Parameters

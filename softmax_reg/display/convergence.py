@@ -1,9 +1,18 @@
 """`ConvergenceDisplay`: the objective and its certificate, by iteration or by seconds."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
-from ._axes import axes_or_new, check_fitted
+from ..estimators.cross_validation import SoftmaxRegressionCV
+from ..estimators.regression import SoftmaxRegression
+from ._axes import Axes, Figure, Line2D, axes_or_new, check_fitted
 
+XAxis: TypeAlias = Literal["iteration", "seconds"]
 # Height of a legend of two lines, as a share of that of the curves.
 _LEGEND = 0.16
 _X_LABELS = {"iteration": "iteration", "seconds": "time (s)"}
@@ -40,12 +49,26 @@ class ConvergenceDisplay:
     'iteration'
     """
 
-    def __init__(self, history, *, estimator_name=None):
+    ax_: Axes
+    figure_: Figure
+    lines_: list[Line2D]
+
+    def __init__(
+        self, history: Mapping[str, NDArray[Any]], *, estimator_name: str | None = None
+    ) -> None:
         self.history = history
         self.estimator_name = estimator_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, x="iteration", name=None, ax=None, **line_kw):
+    def from_estimator(
+        cls,
+        estimator: SoftmaxRegression | SoftmaxRegressionCV,
+        *,
+        x: XAxis = "iteration",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **line_kw: Any,
+    ) -> Self:
         """Draw the convergence of a fitted estimator.
 
         Parameters
@@ -69,7 +92,14 @@ class ConvergenceDisplay:
         display = cls(estimator.history_, estimator_name=name)
         return display.plot(x=x, ax=ax, **line_kw)
 
-    def plot(self, *, x="iteration", name=None, ax=None, **line_kw):
+    def plot(
+        self,
+        *,
+        x: XAxis = "iteration",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **line_kw: Any,
+    ) -> Self:
         """Draw the duality gap and the excess over the last objective, on a logarithmic axis.
 
         Both are relative to the last objective. The duality gap is a proven bound on the

@@ -1,8 +1,15 @@
 """`ForestDisplay`: coefficients or odds ratios of each class, with intervals."""
 
-import numpy as np
+from __future__ import annotations
 
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..inference.contrasts import Columns
 from ..inference.result import InferenceResult
+from ._axes import Axes, Figure, Line2D, LineCollection, Names
 from ._intervals import draw_intervals, intervals_chosen, percent
 
 # Largest magnitude of the logarithm of an odds ratio that is drawn where it is.
@@ -52,10 +59,23 @@ class ForestDisplay:
     'odds ratio per unit of the feature, 95 % interval'
     """
 
+    ax_: Axes
+    figure_: Figure
+    lines_: list[Line2D]
+    bars_: list[LineCollection]
+
     def __init__(
-        self, estimates, intervals, *, class_names, feature_names, reference=None, alpha=0.05,
-        C=np.inf, intercepts=None,
-    ):
+        self,
+        estimates: NDArray[np.float64],
+        intervals: NDArray[np.float64],
+        *,
+        class_names: Names,
+        feature_names: Names,
+        reference: Any = None,
+        alpha: float = 0.05,
+        C: float = np.inf,
+        intercepts: NDArray[np.float64] | None = None,
+    ) -> None:
         self.estimates = estimates
         self.intervals = intervals
         self.class_names = class_names
@@ -67,9 +87,16 @@ class ForestDisplay:
 
     @classmethod
     def from_result(
-        cls, result, *, features=None, classes=None, intercept=False, odds_ratios=False,
-        alpha=0.05, ax=None,
-    ):
+        cls,
+        result: InferenceResult,
+        *,
+        features: Columns | None = None,
+        classes: ArrayLike | None = None,
+        intercept: bool = False,
+        odds_ratios: bool = False,
+        alpha: float = 0.05,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the parameters of the result of `SoftmaxRegression.inference`.
 
         Parameters
@@ -103,7 +130,15 @@ class ForestDisplay:
             ax=ax,
         )
 
-    def plot(self, *, features=None, classes=None, intercept=False, odds_ratios=False, ax=None):
+    def plot(
+        self,
+        *,
+        features: Columns | None = None,
+        classes: ArrayLike | None = None,
+        intercept: bool = False,
+        odds_ratios: bool = False,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw an interval for each class and feature, grouped by feature.
 
         Parameters

@@ -1,7 +1,17 @@
 """`MarginalEffectsDisplay`: effects of features on probabilities, with intervals."""
 
-from ..inference.description import EFFECTS, PLACES
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..inference.contrasts import Columns
+from ..inference.description import EFFECTS, PLACES, Effect, Place
 from ..inference.margins import MarginalEffects
+from ._axes import Axes, Figure, Line2D, LineCollection, Names
 from ._intervals import draw_intervals, intervals_chosen, percent
 
 
@@ -44,10 +54,23 @@ class MarginalEffectsDisplay:
     3
     """
 
+    ax_: Axes
+    figure_: Figure
+    lines_: list[Line2D]
+    bars_: list[LineCollection]
+
     def __init__(
-        self, effects, intervals, *, class_names, feature_names, kind="dydx", at="overall",
-        dummy=(), alpha=0.05,
-    ):
+        self,
+        effects: NDArray[np.float64],
+        intervals: NDArray[np.float64],
+        *,
+        class_names: Names,
+        feature_names: Names,
+        kind: Effect = "dydx",
+        at: Place = "overall",
+        dummy: Sequence[str] = (),
+        alpha: float = 0.05,
+    ) -> None:
         self.effects = effects
         self.intervals = intervals
         self.class_names = class_names
@@ -58,7 +81,15 @@ class MarginalEffectsDisplay:
         self.alpha = alpha
 
     @classmethod
-    def from_effects(cls, effects, *, features=None, classes=None, alpha=0.05, ax=None):
+    def from_effects(
+        cls,
+        effects: MarginalEffects,
+        *,
+        features: Columns | None = None,
+        classes: ArrayLike | None = None,
+        alpha: float = 0.05,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the result of `InferenceResult.marginal_effects`.
 
         Parameters
@@ -87,7 +118,13 @@ class MarginalEffectsDisplay:
         )
         return display.plot(features=features, classes=classes, ax=ax)
 
-    def plot(self, *, features=None, classes=None, ax=None):
+    def plot(
+        self,
+        *,
+        features: Columns | None = None,
+        classes: ArrayLike | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw an interval for each class and feature, grouped by feature.
 
         Parameters

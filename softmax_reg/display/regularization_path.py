@@ -1,10 +1,19 @@
 """`RegularizationPathDisplay`: coefficients, sparsity, deviance and scores along C."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, Self, TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..estimators.array_api import model_on_host
-from ._axes import axes_or_new, check_fitted, feature_names_of
+from ..estimators.cross_validation import SoftmaxRegressionCV
+from ..estimators.path import SoftmaxPath
+from ..typing import FloatArray
+from ._axes import Axes, Figure, Line2D, Names, axes_or_new, check_fitted, feature_names_of
 
+Kind: TypeAlias = Literal["norms", "coefficients", "nonzeros", "deviance", "score"]
 _Y_LABELS = {
     "norms": "norm of the feature's coefficients", "coefficients": "coefficient",
     "nonzeros": "coefficients that are not zero", "deviance": "deviance explained",
@@ -51,10 +60,23 @@ class RegularizationPathDisplay:
     'coefficients that are not zero'
     """
 
+    ax_: Axes
+    figure_: Figure
+    lines_: list[Line2D]
+
     def __init__(
-        self, Cs, coefs, *, class_names, feature_names, degrees_of_freedom,
-        deviances_explained=None, scores=None, score_name=None, chosen_C=None,
-    ):
+        self,
+        Cs: NDArray[np.float64],
+        coefs: FloatArray,
+        *,
+        class_names: Names,
+        feature_names: Names,
+        degrees_of_freedom: NDArray[Any],
+        deviances_explained: NDArray[np.float64] | None = None,
+        scores: NDArray[np.float64] | None = None,
+        score_name: str | None = None,
+        chosen_C: float | None = None,
+    ) -> None:
         self.Cs = Cs
         self.coefs = coefs
         self.class_names = class_names
@@ -66,7 +88,15 @@ class RegularizationPathDisplay:
         self.chosen_C = chosen_C
 
     @classmethod
-    def from_path(cls, path, *, kind="norms", feature_names=None, class_name=None, ax=None):
+    def from_path(
+        cls,
+        path: SoftmaxPath,
+        *,
+        kind: Literal["norms", "coefficients", "nonzeros", "deviance"] = "norms",
+        feature_names: ArrayLike | None = None,
+        class_name: Any = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the result of `softmax_path`.
 
         Parameters
@@ -94,8 +124,14 @@ class RegularizationPathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, kind="score", feature_names=None, class_name=None, ax=None
-    ):
+        cls,
+        estimator: SoftmaxRegressionCV,
+        *,
+        kind: Literal["norms", "coefficients", "nonzeros", "score"] = "score",
+        feature_names: ArrayLike | None = None,
+        class_name: Any = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the cross-validation of a fitted `SoftmaxRegressionCV`, at its `l1_ratio_`.
 
         Parameters
@@ -132,7 +168,9 @@ class RegularizationPathDisplay:
         )
         return display.plot(kind=kind, class_name=class_name, ax=ax)
 
-    def plot(self, *, kind="norms", class_name=None, ax=None):
+    def plot(
+        self, *, kind: Kind = "norms", class_name: Any = None, ax: Axes | None = None
+    ) -> Self:
         """Draw one quantity against C, on a logarithmic axis.
 
         Parameters

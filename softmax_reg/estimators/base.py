@@ -1,19 +1,25 @@
 """Base class of the classifiers: predictions, score and export of a fitted model."""
 
+from __future__ import annotations
+
 import functools
 import inspect
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_array
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..functional.narrow_floats import is_narrow
 from ..rows.choice import check_device
 from ..rows.device_input import check_finite, checked_device_array, is_on_device
 from ..rows.row_blocks import RowBlocks
+from ..typing import FloatArray, MatrixLike
 from .array_api import as_numpy, check_same_library, in_kind_of, on_host
 from .callbacks import CallbackSupportMixin
 from .export import fitted_logistic_regression
@@ -33,11 +39,27 @@ class LinearSoftmaxClassifier(
 ):
     """Predictions of a model with `coef_`, `intercept_` and `classes_`."""
 
-    def __init_subclass__(cls, **options):
+    # Types only: before a fit there are no values. `coef_` is sparse after `sparsify`.
+    coef_: FloatArray
+    intercept_: FloatArray
+    classes_: NDArray[Any]
+    has_offset_: bool
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    objective_: float
+    dual_gap_: float
+    newton_decrement_: float
+    n_iter_: NDArray[np.int32]
+    n_evaluations_: int
+    solver_: str
+    history_: dict[str, NDArray[Any]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
         """Let constructors say what to use in place of parameters of `LogisticRegression`."""
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = with_advice(cls.__init__)
+            # By `setattr`, so that type checkers see the signature of the subclass.
+            setattr(cls, "__init__", with_advice(cls.__init__))    # noqa: B010
 
     @classmethod
     @functools.cache
@@ -45,7 +67,7 @@ class LinearSoftmaxClassifier(
         # scikit-learn inspects the signature anew at every validation and clone.
         return super()._get_param_names()
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters of the estimator.
 
         Parameters
@@ -74,7 +96,7 @@ class LinearSoftmaxClassifier(
             )
         super()._validate_params()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: without seconds, which differ between equal fits."""
         state = dict(super().__getstate__())
         if isinstance(state.get("history_"), dict):
@@ -82,14 +104,16 @@ class LinearSoftmaxClassifier(
             state["history_"] = {name: of_name for name, of_name in history if name != "seconds"}
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled model, with defaults for parameters that it lacks."""
         # A model pickled by an older version lacks the parameters that were added since.
         parameters = inspect.signature(type(self).__init__).parameters.items()
         defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)
 
-    def decision_function(self, X, offset=None):
+    def decision_function(
+        self, X: MatrixLike | RowBlocks, offset: ArrayLike | None = None
+    ) -> FloatArray:
         """Compute the logits of the classes, ``X @ coef_.T + intercept_``.
 
         Parameters
@@ -171,7 +195,9 @@ class LinearSoftmaxClassifier(
             )
         return offset
 
-    def predict(self, X, offset=None):
+    def predict(
+        self, X: MatrixLike | RowBlocks, offset: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Predict the most probable class of each row.
 
         Parameters
@@ -190,7 +216,9 @@ class LinearSoftmaxClassifier(
         labels = as_numpy(self.classes_)[as_numpy(index)]
         return in_kind_of(X)(labels) if labels.dtype.kind in "iufb" else labels
 
-    def predict_proba(self, X, offset=None):
+    def predict_proba(
+        self, X: MatrixLike | RowBlocks, offset: ArrayLike | None = None
+    ) -> FloatArray:
         """Predict the probability of each class.
 
         Parameters
@@ -206,7 +234,9 @@ class LinearSoftmaxClassifier(
         """
         return in_kind_of(X)(self._predictions(X, "probabilities", offset, "predict_proba"))
 
-    def predict_log_proba(self, X, offset=None):
+    def predict_log_proba(
+        self, X: MatrixLike | RowBlocks, offset: ArrayLike | None = None
+    ) -> FloatArray:
         """Predict the logarithm of the probability of each class.
 
         The result is computed from the logits, so it is finite where `predict_proba` is 0.
@@ -224,7 +254,13 @@ class LinearSoftmaxClassifier(
         log_proba = self._predictions(X, "log_probabilities", offset, "predict_log_proba")
         return in_kind_of(X)(log_proba)
 
-    def score(self, X, y, sample_weight=None, offset=None):
+    def score(
+        self,
+        X: MatrixLike | RowBlocks,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Return the accuracy of `predict`.
 
         Parameters
@@ -249,7 +285,7 @@ class LinearSoftmaxClassifier(
             return share_right(y_true, y_pred, as_numpy(self.classes_), sample_weight)
         return accuracy_score(y_true, y_pred, sample_weight=sample_weight)
 
-    def sparsify(self):
+    def sparsify(self) -> Self:
         """Convert `coef_` to a SciPy CSR array; saves memory when most coefficients are zero.
 
         Returns
@@ -260,7 +296,7 @@ class LinearSoftmaxClassifier(
         self.coef_ = sparse.csr_array(as_numpy(self.coef_))
         return self
 
-    def densify(self):
+    def densify(self) -> Self:
         """Convert `coef_` back to an ndarray.
 
         Returns
@@ -272,7 +308,7 @@ class LinearSoftmaxClassifier(
             self.coef_ = self.coef_.toarray()
         return self
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> LogisticRegression:
         """Return the fitted model as scikit-learn's `LogisticRegression`.
 
         Use it where only scikit-learn's estimator will do.
@@ -307,7 +343,7 @@ class LinearSoftmaxClassifier(
             return fitted_logistic_regression(self, self.C_, self.l1_ratio_)
         return fitted_logistic_regression(self, self.C, self.l1_ratio)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: sparse X and arrays of other libraries are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

@@ -1,15 +1,23 @@
 """`SoftmaxRegressionCV`: C and l1_ratio by cross-validation, along warm-started paths."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from numbers import Integral
+from typing import Any, Literal, Self
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from ..rows.row_blocks import RowBlocks
+from ..typing import MatrixLike, RandomState, Splitter
 from .array_api import as_given, model_on_host, on_host
+from .attributes import Bounds, ClassWeight, CrossValidated, Device, Penalty, Precision, Solver
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
 from .folds import (
@@ -27,7 +35,7 @@ from .folds import (
 from .offsets import bound, with_offset
 from .online import OF_FIT
 from .outcome import warn_of_folds, warn_of_path, warn_of_weightless
-from .parameters import problem_options
+from .parameters import check_l1_ratios, problem_options
 from .path import check_grid
 from .regression import SoftmaxRegression
 from .scikit_learn import Interval, StrOptions, fit_context, raise_for_params, routing_enabled
@@ -38,7 +46,7 @@ from .validation import check_sample_weight, check_training_data
 _DECADES = -4, 4
 
 
-class SoftmaxRegressionCV(LinearSoftmaxClassifier):
+class SoftmaxRegressionCV(CrossValidated, LinearSoftmaxClassifier):
     """Softmax regression whose C and l1_ratio are chosen by cross-validation.
 
     Every fold fits the grid of C from the most to the least regularised, each fit with a warm
@@ -128,28 +136,28 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
     def __init__(
         self,
         *,
-        Cs=10,
-        l1_ratios=(0.0,),
-        fit_intercept=True,
-        cv=None,
-        scoring="neg_log_loss",
-        solver="auto",
-        tol=1e-4,
-        max_iter=1000,
-        class_weight=None,
-        n_jobs=None,
-        verbose=0,
-        refit=True,
-        selection="best",
-        random_state=None,
-        grouped=False,
-        penalty_factor=None,
-        groups=None,
-        device="cpu",
-        precision="auto",
-        label_smoothing=0.0,
-        bounds=None,
-    ):
+        Cs: int | ArrayLike = 10,
+        l1_ratios: ArrayLike = (0.0,),
+        fit_intercept: bool = True,
+        cv: int | Splitter | Iterable[tuple[Any, Any]] | None = None,
+        scoring: str | Callable[..., float] | None = "neg_log_loss",
+        solver: Solver = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        class_weight: ClassWeight = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        refit: bool = True,
+        selection: Literal["best", "one_se"] = "best",
+        random_state: RandomState = None,
+        grouped: bool = False,
+        penalty_factor: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        device: Device = "cpu",
+        precision: Precision = "auto",
+        label_smoothing: float = 0.0,
+        bounds: Bounds = None,
+    ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
         self.fit_intercept = fit_intercept
@@ -173,7 +181,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         self.bounds = bounds
 
     @property
-    def penalty(self):
+    def penalty(self) -> Penalty:
         """Kind of penalty, in scikit-learn's words: "l1", "l2", "elasticnet" or None.
 
         After a fit it is that of `C_` and `l1_ratio_`, before a fit that of `Cs` and `l1_ratios`.
@@ -188,23 +196,15 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
 
     def _validate_params(self):
         super()._validate_params()
-        ratios = np.asarray(self.l1_ratios)
-        numeric = ratios.ndim == 1 and ratios.size > 0 and ratios.dtype.kind in "iuf"
-        if not (numeric and np.all((ratios >= 0) & (ratios <= 1))):
-            raise ValueError(
-                "l1_ratios must be an array-like of numbers between 0 and 1; "
-                f"got (l1_ratios={self.l1_ratios!r})"
-            )
-        if self.solver != "auto" and np.any(ratios != 0):
-            raise ValueError(
-                f"solver={self.solver!r} minimises smooth penalties only, got "
-                f"l1_ratios={self.l1_ratios!r}. Use solver='auto'."
-            )
+        check_l1_ratios(self.l1_ratios, self.solver)
         if self.selection == "one_se" and not self.refit:
             raise ValueError("selection='one_se' needs refit=True, got refit=False.")
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, offset=None, classes=None, **params):
+    def fit(
+        self, X: MatrixLike | RowBlocks, y: ArrayLike, sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None, classes: ArrayLike | None = None, **params: Any,
+    ) -> Self:
         """Choose C and l1_ratio, and fit the model.
 
         Nothing changes on the estimator until the fit has ended.
@@ -314,7 +314,10 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         self.__dict__ = kept | as_input(fitted)    # all at once
         return self
 
-    def score(self, X, y, *, sample_weight=None, offset=None, **score_params):
+    def score(
+        self, X: MatrixLike | RowBlocks, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None, **score_params: Any,
+    ) -> float:
         """Return the score of `scoring` on X and y.
 
         Parameters
@@ -344,7 +347,7 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         model = bound(model_on_host(self), offset)
         return scorer_for(self.scoring, model.classes_, y)(model, X, y, **score_params)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing to the splitter and the scorer, as in `LogisticRegressionCV`.
 
         Returns

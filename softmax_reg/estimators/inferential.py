@@ -1,10 +1,20 @@
 """Standard errors, tests and influence of rows: methods of a fitted model."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from ..inference.comparison import likelihood_ratio
-from ..inference.contrasts import positions_of
+from ..inference.comparison import LikelihoodRatioTest, likelihood_ratio
+from ..inference.contrasts import Columns, positions_of
+from ..inference.influence import Influence
+from ..inference.result import InferenceResult
+from ..inference.score_test import ScoreTest
+from ..rows.row_blocks import RowBlocks
+from ..typing import CovarianceType, MatrixLike
 from .array_api import as_numpy, on_host
 from .diagnostics import check_in_memory, check_unpenalised, influence_of, score_test_of
 from .firth import penalised_likelihood_ratio
@@ -20,9 +30,16 @@ class InferentialMethods:
     """Inference of an estimator with the parameters of `SoftmaxRegression`."""
 
     def inference(
-        self, X, y, sample_weight=None, *, offset=None, cov_type="nonrobust", groups=None,
-        reference=None,
-    ):
+        self,
+        X: MatrixLike | RowBlocks,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        cov_type: CovarianceType = "nonrobust",
+        groups: ArrayLike | None = None,
+        reference: Any = None,
+    ) -> InferenceResult:
         """Compute standard errors, tests and intervals of the fitted model.
 
         X, y, weights and offset are those of `fit`: the gradient has to be zero on them. Without
@@ -94,7 +111,15 @@ class InferentialMethods:
         """
         return inference_of(self, X, y, sample_weight, offset, cov_type, groups, reference)
 
-    def lr_test(self, X, y, features, sample_weight=None, *, offset=None):
+    def lr_test(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        features: Columns,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> LikelihoodRatioTest:
         """Test by the likelihood ratio that features have no effect on any class.
 
         X, y, weights and offset are those of `fit`, as in `inference`, and so are the models
@@ -167,9 +192,38 @@ class InferentialMethods:
         slack = full.newton_decrement**2 + restricted.newton_decrement**2
         return likelihood_ratio(full.llf, restricted.llf, df, slack)
 
+    @overload
     def score_test(
-        self, X, y, X_extra, sample_weight=None, *, offset=None, by_column=False
-    ):
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        X_extra: MatrixLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        by_column: Literal[False] = False,
+    ) -> ScoreTest[float, int]: ...
+    @overload
+    def score_test(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        X_extra: MatrixLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        by_column: Literal[True],
+    ) -> ScoreTest[NDArray[np.float64], NDArray[np.int_]]: ...
+    def score_test(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        X_extra: MatrixLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        by_column: bool = False,
+    ) -> ScoreTest[Any, Any]:
         """Test by Rao's score that left-out columns have no effect on any class, without a refit.
 
         X, y, weights and offset are those of `fit`, as in `inference`, and so are the models
@@ -224,7 +278,14 @@ class InferentialMethods:
         """
         return score_test_of(self, X, y, X_extra, sample_weight, offset, by_column)
 
-    def influence(self, X, y, sample_weight=None, *, offset=None):
+    def influence(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> Influence:
         """Compute leverages, Cook's distances and residuals of every row.
 
         X, y, weights and offset are those of `fit`, as in `inference`, and so are the models

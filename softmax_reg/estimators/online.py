@@ -1,8 +1,15 @@
 """`partial_fit`: a model learned from one batch of rows after another."""
 
-import numpy as np
+from __future__ import annotations
 
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..rows.row_blocks import RowBlocks
 from ..streaming.stream import next_stream
+from ..typing import MatrixLike
 from .array_api import as_given
 from .batches import check_batch
 from .feature_options import check_penalty_factor
@@ -19,8 +26,17 @@ OF_STREAM = ("feature_names_in_", "weight_seen_", "_stream")
 class OnlineLearner:
     """`partial_fit` of an estimator with the parameters of `SoftmaxRegression`."""
 
+    weight_seen_: float
+
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None):
+    def partial_fit(
+        self,
+        X: MatrixLike | RowBlocks,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> Self:
         """Learn from one more batch of rows, in memory that does not grow with their number.
 
         A quadratic function stands for the batches so far: the second-order expansion of their
@@ -120,7 +136,7 @@ class OnlineLearner:
         warn_of_batch(stream.excess, np.any(np.equal(factor, 0)))
         return self._become(as_given(X, y)(learned), OF_FIT)
 
-    def end_partial_fit(self):
+    def end_partial_fit(self) -> Self:
         """Drop what `partial_fit` keeps of past batches for later ones; the model stays.
 
         In a pickle, the curvature of m coefficients and intercepts takes m^2 / 2 numbers, or for

@@ -2,6 +2,8 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+
 from ..rows.choice import DEVICES, PRECISIONS
 from ..solvers import SOLVERS
 from .feature_options import check_bounds, check_groups, check_penalty_factor
@@ -32,6 +34,22 @@ CONSTRAINTS = {
 SHARED = ("tol", "fit_intercept", "class_weight", "random_state", "solver", "max_iter",
           "grouped", "penalty_factor", "groups", "device", "precision", "label_smoothing",
           "bounds")
+
+
+def check_l1_ratios(l1_ratios, solver):
+    """Raise a ValueError unless these are numbers from 0 to 1 that go with the solver."""
+    ratios = np.asarray(l1_ratios)
+    numeric = ratios.ndim == 1 and ratios.size > 0 and ratios.dtype.kind in "iuf"
+    if not (numeric and np.all((ratios >= 0) & (ratios <= 1))):
+        raise ValueError(
+            "l1_ratios must be an array-like of numbers between 0 and 1; "
+            f"got (l1_ratios={l1_ratios!r})"
+        )
+    if solver != "auto" and np.any(ratios != 0):
+        raise ValueError(
+            f"solver={solver!r} minimises smooth penalties only, got "
+            f"l1_ratios={l1_ratios!r}. Use solver='auto'."
+        )
 
 
 def problem_options(estimator, data):

@@ -1,12 +1,18 @@
 """The regularisation path: a fit for each value of C, warm-started from the one before."""
 
+from __future__ import annotations
+
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..problem.problem import Problem
 from ..problem.together import fit_together, suits_together
+from ..rows.row_blocks import RowBlocks
+from ..typing import FloatArray, MatrixLike
+from .attributes import Bounds, ClassWeight, Device, Precision, Solver
 from .offsets import with_offset
 from .outcome import warn_of_path, warn_of_weightless
 from .parameters import problem_options
@@ -37,15 +43,15 @@ class SoftmaxPath(NamedTuple):
     classes : ndarray of shape (n_classes,)
     """
 
-    Cs: np.ndarray
-    coefs: np.ndarray
-    intercepts: np.ndarray
-    objectives: np.ndarray
-    dual_gaps: np.ndarray
-    n_iters: np.ndarray
-    degrees_of_freedom: np.ndarray
-    deviances_explained: np.ndarray
-    classes: np.ndarray
+    Cs: NDArray[np.float64]
+    coefs: FloatArray
+    intercepts: FloatArray
+    objectives: NDArray[np.float64]
+    dual_gaps: NDArray[np.float64]
+    n_iters: NDArray[np.int32]
+    degrees_of_freedom: NDArray[np.int_]
+    deviances_explained: NDArray[np.float64]
+    classes: NDArray[Any]
 
     def __repr__(self):
         """Return sizes and ranges: the arrays would fill pages of a notebook."""
@@ -60,29 +66,29 @@ class SoftmaxPath(NamedTuple):
 
 
 def softmax_path(
-    X,
-    y,
+    X: MatrixLike | RowBlocks,
+    y: ArrayLike,
     *,
-    Cs=None,
-    n_Cs=100,
-    eps=1e-3,
-    l1_ratio=1.0,
-    sample_weight=None,
-    class_weight=None,
-    fit_intercept=True,
-    solver="auto",
-    tol=1e-4,
-    max_iter=1000,
-    grouped=False,
-    penalty_factor=None,
-    groups=None,
-    device="cpu",
-    precision="auto",
-    label_smoothing=0.0,
-    bounds=None,
-    offset=None,
-    classes=None,
-):
+    Cs: ArrayLike | None = None,
+    n_Cs: int = 100,
+    eps: float = 1e-3,
+    l1_ratio: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight = None,
+    fit_intercept: bool = True,
+    solver: Solver = "auto",
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    grouped: bool = False,
+    penalty_factor: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    device: Device = "cpu",
+    precision: Precision = "auto",
+    label_smoothing: float = 0.0,
+    bounds: Bounds = None,
+    offset: ArrayLike | None = None,
+    classes: ArrayLike | None = None,
+) -> SoftmaxPath:
     """Fit softmax regressions for many values of C, each warm-started from the one before.
 
     Parameters

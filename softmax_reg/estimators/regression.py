@@ -1,10 +1,18 @@
 """`SoftmaxRegression`, the scikit-learn estimator."""
 
+from __future__ import annotations
+
+from typing import Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..problem.problem import Problem
+from ..rows.row_blocks import RowBlocks
 from ..solvers import choose_solver, expectation
+from ..typing import MatrixLike, RandomState
 from .array_api import as_given
+from .attributes import Bounds, ClassWeight, Device, Penalty, Precision, Solver
 from .base import LinearSoftmaxClassifier
 from .callbacks import FitProgress
 from .firth import fitted_with_prior
@@ -170,25 +178,25 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
     def __init__(
         self,
         *,
-        C=1.0,
-        l1_ratio=0.0,
-        tol=1e-4,
-        fit_intercept=True,
-        class_weight=None,
-        random_state=None,
-        solver="auto",
-        max_iter=1000,
-        verbose=0,
-        warm_start=False,
-        grouped=False,
-        penalty_factor=None,
-        groups=None,
-        device="cpu",
-        precision="auto",
-        label_smoothing=0.0,
-        bounds=None,
-        prior=None,
-    ):
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        class_weight: ClassWeight = None,
+        random_state: RandomState = None,
+        solver: Solver = "auto",
+        max_iter: int = 1000,
+        verbose: int = 0,
+        warm_start: bool = False,
+        grouped: bool = False,
+        penalty_factor: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        device: Device = "cpu",
+        precision: Precision = "auto",
+        label_smoothing: float = 0.0,
+        bounds: Bounds = None,
+        prior: Literal["jeffreys"] | None = None,
+    ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
         self.tol = tol
@@ -209,7 +217,7 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         self.prior = prior
 
     @property
-    def penalty(self):
+    def penalty(self) -> Penalty:
         """Kind of penalty, in scikit-learn's words: "l1", "l2", "elasticnet" or None."""
         if self.C == np.inf:
             return None
@@ -224,7 +232,14 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             )
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, offset=None, classes=None):
+    def fit(
+        self,
+        X: MatrixLike | RowBlocks,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Nothing changes on the estimator until the fit has ended. A fit that is refused or

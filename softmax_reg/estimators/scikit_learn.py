@@ -11,7 +11,10 @@ of other libraries. All exist, with these arguments, in scikit-learn 1.6 to 1.9.
 on). It replaces `_html_repr` of the tables that these return.
 """
 
-from sklearn.base import _fit_context as fit_context
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sklearn.base import _fit_context
 from sklearn.utils._array_api import _convert_to_numpy as convert_to_numpy
 from sklearn.utils._array_api import _is_numpy_namespace as is_numpy_namespace
 from sklearn.utils._array_api import _max_precision_float_dtype as max_precision_float_dtype
@@ -26,3 +29,10 @@ __all__ = [
     "get_namespace_and_device", "is_numpy_namespace", "max_precision_float_dtype",
     "raise_for_params", "routing_enabled",
 ]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
+    """Return the decorator `_fit_context`, with a type that keeps the method's signature."""
+    return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)

@@ -12,8 +12,14 @@ of +inf or -inf has no softmax: NaN.
 Errors and references are given once, in `softmax`.
 """
 
-import numpy as np
+from __future__ import annotations
 
+from typing import Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..typing import Float, FloatArray, FloatOrArray
 from .arguments import along, as_float, scaled
 from .sums import sum_along
 
@@ -37,8 +43,21 @@ def log_parts(z, axis):
     return top, centred, np.log1p(np.expand_dims(sum_along(exponentials, axis), axis))
 
 
+@overload
+def softmax(
+    x: NDArray[Float], axis: int = -1, *, temperature: float = 1.0,
+    where: ArrayLike | None = None,
+) -> NDArray[Float]: ...
+@overload
+def softmax(
+    x: ArrayLike, axis: int = -1, *, temperature: float = 1.0,
+    where: ArrayLike | None = None,
+) -> FloatArray: ...
 @quiet
-def softmax(x, axis=-1, *, temperature=1.0, where=None):
+def softmax(
+    x: ArrayLike, axis: int = -1, *, temperature: float = 1.0,
+    where: ArrayLike | None = None,
+) -> FloatArray:
     """Compute the softmax probabilities exp(x_k / T) / sum_j exp(x_j / T) along `axis`.
 
     Parameters
@@ -80,8 +99,21 @@ def softmax(x, axis=-1, *, temperature=1.0, where=None):
     return proba / np.expand_dims(sum_along(proba, axis), axis)
 
 
+@overload
+def log_softmax(
+    x: NDArray[Float], axis: int = -1, *, temperature: float = 1.0,
+    where: ArrayLike | None = None,
+) -> NDArray[Float]: ...
+@overload
+def log_softmax(
+    x: ArrayLike, axis: int = -1, *, temperature: float = 1.0,
+    where: ArrayLike | None = None,
+) -> FloatArray: ...
 @quiet
-def log_softmax(x, axis=-1, *, temperature=1.0, where=None):
+def log_softmax(
+    x: ArrayLike, axis: int = -1, *, temperature: float = 1.0,
+    where: ArrayLike | None = None,
+) -> FloatArray:
     """Compute the logarithm of `softmax`, relatively accurate for probabilities near 0 and 1.
 
     Parameters
@@ -103,8 +135,14 @@ def log_softmax(x, axis=-1, *, temperature=1.0, where=None):
     return centred - log_rest
 
 
+@overload
+def logsumexp(x: ArrayLike, axis: int = -1, *, keepdims: Literal[True]) -> FloatArray: ...
+@overload
+def logsumexp(x: ArrayLike, axis: int, keepdims: Literal[True]) -> FloatArray: ...
+@overload
+def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> FloatOrArray: ...
 @quiet
-def logsumexp(x, axis=-1, keepdims=False):
+def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> FloatOrArray:
     """Compute the logarithm of the sum of exponentials along `axis`.
 
     Parameters
@@ -128,8 +166,12 @@ def logsumexp(x, axis=-1, keepdims=False):
     return value if keepdims else value.squeeze(axis)[()]
 
 
+@overload
+def sigmoid(x: float) -> np.float64: ...
+@overload
+def sigmoid(x: ArrayLike) -> FloatOrArray: ...
 @quiet
-def sigmoid(x):
+def sigmoid(x: ArrayLike) -> FloatOrArray:
     """Compute the logistic function 1 / (1 + exp(-x)), relatively accurate in both tails.
 
     Parameters
@@ -150,8 +192,12 @@ def sigmoid(x):
     return (np.where(x >= 0, 1, tail) / (1 + tail))[()]
 
 
+@overload
+def log_sigmoid(x: float) -> np.float64: ...
+@overload
+def log_sigmoid(x: ArrayLike) -> FloatOrArray: ...
 @quiet
-def log_sigmoid(x):
+def log_sigmoid(x: ArrayLike) -> FloatOrArray:
     """Compute the logarithm of `sigmoid`, -log1p(exp(-x)), elementwise, accurate in both tails.
 
     Parameters

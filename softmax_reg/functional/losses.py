@@ -11,8 +11,14 @@ valid, such as -100.
 Errors and references are given once, in `cross_entropy`.
 """
 
-import numpy as np
+from __future__ import annotations
 
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..typing import FloatOrArray
 from .arguments import (
     along,
     as_float,
@@ -30,6 +36,9 @@ from .functions import log_parts, log_sigmoid, quiet
 from .sums import compensated_sum, sum_along
 
 __all__ = ["binary_cross_entropy", "cross_entropy", "entropy", "kl_divergence"]
+
+Mean: TypeAlias = Literal["mean", "sum"]
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 
 def _surprisal(name, q, from_logits, axis, absent):
@@ -72,9 +81,24 @@ def _log_ratio(p, q):
     return log_ratio
 
 
+@overload
+def cross_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, from_logits: bool = True, axis: int = -1,
+    sample_weight: ArrayLike | None = None, reduction: Mean = "mean",
+    label_smoothing: float = 0.0, class_weight: ArrayLike | dict[int, Any] | None = None,
+) -> np.floating[Any]: ...
+@overload
+def cross_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, from_logits: bool = True, axis: int = -1,
+    sample_weight: ArrayLike | None = None, reduction: Literal["none"],
+    label_smoothing: float = 0.0, class_weight: ArrayLike | dict[int, Any] | None = None,
+) -> FloatOrArray: ...
 @quiet
-def cross_entropy(y_true, y_pred, *, from_logits=True, axis=-1, sample_weight=None,
-                  reduction="mean", label_smoothing=0.0, class_weight=None):
+def cross_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, from_logits: bool = True, axis: int = -1,
+    sample_weight: ArrayLike | None = None, reduction: Reduction = "mean",
+    label_smoothing: float = 0.0, class_weight: ArrayLike | dict[int, Any] | None = None,
+) -> FloatOrArray:
     """Compute the cross-entropy -sum_k w_k y_true_k log q_k of predictions q under the truth.
 
     Parameters
@@ -158,9 +182,21 @@ def _smoothed(loss, surprisal, total, smoothing, axis):
     return _times(1 - smoothing, loss) + _times(smoothing, uniform)
 
 
+@overload
+def binary_cross_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, from_logits: bool = True,
+    sample_weight: ArrayLike | None = None, reduction: Mean = "mean",
+) -> np.floating[Any]: ...
+@overload
+def binary_cross_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, from_logits: bool = True,
+    sample_weight: ArrayLike | None = None, reduction: Literal["none"],
+) -> FloatOrArray: ...
 @quiet
-def binary_cross_entropy(y_true, y_pred, *, from_logits=True, sample_weight=None,
-                         reduction="mean"):
+def binary_cross_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, *, from_logits: bool = True,
+    sample_weight: ArrayLike | None = None, reduction: Reduction = "mean",
+) -> FloatOrArray:
     """Compute the binary cross-entropy -y log q - (1 - y) log(1 - q), elementwise.
 
     Parameters
@@ -194,8 +230,21 @@ def binary_cross_entropy(y_true, y_pred, *, from_logits=True, sample_weight=None
     return reduced(_times(p, of_one) + _times(1 - p, of_zero), weight, reduction)
 
 
+@overload
+def entropy(
+    p: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None,
+    reduction: Mean = "mean",
+) -> np.floating[Any]: ...
+@overload
+def entropy(
+    p: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None,
+    reduction: Literal["none"],
+) -> FloatOrArray: ...
 @quiet
-def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
+def entropy(
+    p: ArrayLike, *, axis: int = -1, sample_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+) -> FloatOrArray:
     """Compute the entropy -sum_k p_k log p_k of distributions along `axis`.
 
     Parameters
@@ -218,8 +267,21 @@ def entropy(p, *, axis=-1, sample_weight=None, reduction="mean"):
     return reduced(loss, weight, reduction)
 
 
+@overload
+def kl_divergence(
+    p: ArrayLike, q: ArrayLike, *, from_logits: bool = False, axis: int = -1,
+    sample_weight: ArrayLike | None = None, reduction: Mean = "mean",
+) -> np.floating[Any]: ...
+@overload
+def kl_divergence(
+    p: ArrayLike, q: ArrayLike, *, from_logits: bool = False, axis: int = -1,
+    sample_weight: ArrayLike | None = None, reduction: Literal["none"],
+) -> FloatOrArray: ...
 @quiet
-def kl_divergence(p, q, *, from_logits=False, axis=-1, sample_weight=None, reduction="mean"):
+def kl_divergence(
+    p: ArrayLike, q: ArrayLike, *, from_logits: bool = False, axis: int = -1,
+    sample_weight: ArrayLike | None = None, reduction: Reduction = "mean",
+) -> FloatOrArray:
     """Compute the Kullback-Leibler divergence sum_k p_k log(p_k / q_k).
 
     It is the cross-entropy minus the entropy.

@@ -1,9 +1,13 @@
 """Likelihood-ratio tests, and differences of information criteria, of two fits to the same y."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2
+
+from .result import InferenceResult
 
 # Relative rounding of a log-likelihood, and relative difference of those of equal null models.
 _ROUNDING, _EQUAL = 1e-12, 1e-6
@@ -41,7 +45,7 @@ def likelihood_ratio(llf, llf_restricted, df, slack=0.0):
     return LikelihoodRatioTest(statistic, float(chi2.sf(statistic, df)), df)
 
 
-def compare(result_a, result_b):
+def compare(result_a: InferenceResult, result_b: InferenceResult) -> Comparison:
     """Compare two fits to the same y, weights and offset by likelihood and criteria.
 
     The fit with fewer parameters is the null hypothesis of the likelihood-ratio test, which holds

@@ -5,16 +5,22 @@ means of the fit. So rounding does not grow with the means, and every coding of 
 parameters gives the same numbers.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ..functional import log_softmax
 from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
 
+# Names or indices of columns.
+Columns: TypeAlias = str | int | Sequence[str | int] | NDArray[np.integer]
 # Number of entries of the largest array of a block, 256 KiB, which fits in a core's cache: 4 times
 # as fast as 8 MiB for 20 columns and 5 classes.
 _BLOCK_SIZE = 2**15
@@ -38,41 +44,43 @@ class Contrasts:
     has_offset : bool
     """
 
-    theta: np.ndarray
-    covariance: np.ndarray
-    shift: np.ndarray
-    features: tuple
+    theta: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    features: tuple[str, ...]
     has_offset: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Make the arrays read-only."""
         for array in (self.theta, self.covariance, self.shift):
             array.flags.writeable = False
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         """Number of classes, the first among them."""
         return len(self.theta) + 1
 
     @property
-    def slopes(self):
+    def slopes(self) -> NDArray[np.float64]:
         """Coefficients of all classes, (n_classes, n_features), of the first class zeros."""
         slopes = self.theta[:, :len(self.features)]
         return np.vstack([np.zeros(slopes.shape[1]), slopes])
 
-    def design(self, columns):
+    def design(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return [x - shift, 1], (n, m), of some rows; without 1 if there is no intercept."""
         out = np.ones((len(columns), self.theta.shape[1]))
         np.subtract(columns, self.shift, out=out[:, :columns.shape[1]])
         return out
 
-    def logits(self, design, offset=0.0):
+    def logits(
+        self, design: NDArray[np.float64], offset: NDArray[np.float64] | float = 0.0
+    ) -> NDArray[np.float64]:
         """Return logits of all classes, (n, n_classes), 0 for the first; plus the offset."""
         out = np.zeros((len(design), self.n_classes))
         out[:, 1:] = design @ self.theta.T
         return out + offset
 
-    def logit_covariances(self, design):
+    def logit_covariances(self, design: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return covariances of the logits, (n, n_classes - 1, n_classes - 1), but the first's.
 
         The cost is n t^2 flops.

@@ -1,6 +1,8 @@
 """What a summary says of a result, whatever it is written as: facts, names of rows, notes."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,6 +21,8 @@ EFFECTS = {
     "dyex": "change of the probability, d q / d log x",
     "eydx": "relative change of the probability, d log q / d x",
 }
+Effect: TypeAlias = Literal["dydx", "eyex", "dyex", "eydx"]
+Place: TypeAlias = Literal["overall", "mean"]
 PLACES = {"overall": "mean over the rows", "mean": "in the mean row"}
 
 
@@ -39,9 +43,9 @@ class Description(NamedTuple):
 
     title: str
     estimate: str
-    heads: list
-    facts: list
-    notes: list
+    heads: list[str]
+    facts: list[tuple[str, str]]
+    notes: list[str]
 
 
 def description_of_fit(result):

@@ -25,9 +25,12 @@ Lesaffre & Albert (1989), Multiple-group logistic regression diagnostics, JRSS C
 (1981), Logistic regression diagnostics, Annals of Statistics 9(4).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from ..parallel.blas import one_blas_thread
@@ -89,20 +92,20 @@ class Influence:
     (106, 4.9, 'virginica')
     """
 
-    hat_matrix_diag: np.ndarray
-    cooks_distance: np.ndarray
-    resid_pearson: np.ndarray
-    resid_deviance: np.ndarray
-    resid_studentized: np.ndarray
-    resid_deviance_studentized: np.ndarray
+    hat_matrix_diag: NDArray[np.float64]
+    cooks_distance: NDArray[np.float64]
+    resid_pearson: NDArray[np.float64]
+    resid_deviance: NDArray[np.float64]
+    resid_studentized: NDArray[np.float64]
+    resid_deviance_studentized: NDArray[np.float64]
     edf: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Make the arrays read-only."""
         for field in fields(self)[:-1]:
             getattr(self, field.name).flags.writeable = False
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return the class with sizes, not the arrays."""
         return f"<Influence: {len(self.cooks_distance)} rows, edf={self.edf:.6g}>"
 

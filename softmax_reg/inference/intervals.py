@@ -6,9 +6,12 @@ variance is c_k' S c_k. The interval of the log-odds is transformed to one of th
 its ends lie between 0 and 1.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..functional import logsumexp, sigmoid, softmax
 from ..parallel.blas import one_blas_thread
@@ -22,11 +25,11 @@ class PredictionInterval(NamedTuple):
     `lower` and `upper` are ends of intervals of `proba`.
     """
 
-    proba: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    log_odds: np.ndarray
-    bse: np.ndarray
+    proba: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    log_odds: NDArray[np.float64]
+    bse: NDArray[np.float64]
 
 
 def intervals_at(contrasts, rows, alpha, df_inference):

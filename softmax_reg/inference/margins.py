@@ -18,13 +18,17 @@ Greene (2018), Econometric Analysis, 8th edition, section 18.2.3; Bartus (2005),
 marginal effects using margeff, Stata Journal 5(3).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..parallel.blas import one_blas_thread
 from .contrasts import positions_of, proba_of
-from .description import EFFECTS, PLACES, description_of_effects
+from .description import EFFECTS, PLACES, Description, Effect, Place, description_of_effects
 from .moments import ProbabilityMoments
 from .table import EstimateTable
 
@@ -65,16 +69,16 @@ class MarginalEffects(EstimateTable):
     array([-0.38,  0.06,  0.32])
     """
 
-    effects: np.ndarray
-    bse: np.ndarray
-    class_names: tuple
-    feature_names: tuple
-    at: str
-    kind: str
-    dummy: tuple
+    effects: NDArray[np.float64]
+    bse: NDArray[np.float64]
+    class_names: tuple[Any, ...]
+    feature_names: tuple[str, ...]
+    at: Place
+    kind: Effect
+    dummy: tuple[str, ...]
     df_inference: float = np.inf
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return the class with sizes, not the arrays."""
         return (
             f"<MarginalEffects: {len(self.class_names)} classes x {len(self.feature_names)} "
@@ -82,10 +86,10 @@ class MarginalEffects(EstimateTable):
         )
 
     @property
-    def _estimates(self):
+    def _estimates(self) -> NDArray[np.float64]:
         return self.effects
 
-    def _description(self):
+    def _description(self) -> Description:
         return description_of_effects(self)
 
 

@@ -1,8 +1,17 @@
 """Methods of `InferenceResult` on probabilities of rows."""
 
-from .contrasts import new_rows
-from .intervals import intervals_at, proba_of_params
-from .margins import effects_at
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..typing import MatrixLike
+from .contrasts import Columns, Contrasts, new_rows
+from .description import Effect, Place
+from .intervals import PredictionInterval, intervals_at, proba_of_params
+from .margins import MarginalEffects, effects_at
 
 
 class ProbabilityMethods:
@@ -11,9 +20,20 @@ class ProbabilityMethods:
     Everything is computed in the contrasts, so it is the same with every `reference`.
     """
 
+    contrasts: Contrasts
+    classes: tuple[Any, ...]
+    reference: Any
+
     def marginal_effects(
-        self, X, *, offset=None, sample_weight=None, at="overall", kind="dydx", dummy=()
-    ):
+        self,
+        X: MatrixLike,
+        *,
+        offset: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        at: Place = "overall",
+        kind: Effect = "dydx",
+        dummy: Columns = (),
+    ) -> MarginalEffects:
         """Compute effects of the features on the probability of each class.
 
         Standard errors are by the delta method from `cov_params`, for X as given. Derivatives in
@@ -54,7 +74,13 @@ class ProbabilityMethods:
             self.contrasts, rows, self.classes, at, kind, dummy, self.df_inference
         )
 
-    def predict(self, params=None, X=None, *, offset=None):
+    def predict(
+        self,
+        params: ArrayLike | None = None,
+        X: MatrixLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> NDArray[np.float64]:
         """Compute the probability of each class in rows, for these or other parameters.
 
         Parameters
@@ -74,7 +100,9 @@ class ProbabilityMethods:
         rows = new_rows(self.contrasts, X, offset)
         return proba_of_params(self.contrasts, rows, params, self.classes, self.reference)
 
-    def prediction_interval(self, X, alpha=0.05, *, offset=None):
+    def prediction_interval(
+        self, X: MatrixLike, alpha: float = 0.05, *, offset: ArrayLike | None = None
+    ) -> PredictionInterval:
         """Compute intervals of the probability of each class in rows.
 
         Each interval is one of the probability, not of future labels, and holds for itself: it is

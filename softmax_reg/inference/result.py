@@ -1,14 +1,18 @@
 """`InferenceResult`: estimates with their covariance, tests and intervals."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 from scipy.stats import chi2
 
+from ..typing import CovarianceType
 from .contrasts import Contrasts
-from .description import description_of_fit
+from .description import Description, description_of_fit
 from .response import ProbabilityMethods
 from .table import EstimateTable, wald_pvalue
 
@@ -23,9 +27,9 @@ _ROUNDING = 1e-6
 class OddsRatios(NamedTuple):
     """Exponentials of the parameters and of their intervals, each (n_rows, n_columns)."""
 
-    ratio: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    ratio: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
 
 
 class WaldTest(NamedTuple):
@@ -106,14 +110,14 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     1
     """
 
-    params: np.ndarray
-    covariance: np.ndarray
-    class_names: tuple
-    feature_names: tuple
-    reference: object
-    cov_type: str
+    params: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    class_names: tuple[Any, ...]
+    feature_names: tuple[str, ...]
+    reference: Any
+    cov_type: CovarianceType
     C: float
-    prior: str | None
+    prior: Literal["jeffreys"] | None
     llf: float
     llf_penalised: float | None
     llnull: float
@@ -122,17 +126,17 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
     edf: float
     n_intercepts: int
     newton_decrement: float
-    classes: tuple
+    classes: tuple[Any, ...]
     contrasts: Contrasts
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return the class with sizes, not the arrays."""
         return (
             f"<InferenceResult: {len(self.class_names)} x {len(self.feature_names)} parameters, "
             f"cov_type={self.cov_type!r}>"
         )
 
-    def cov_params(self):
+    def cov_params(self) -> NDArray[np.float64]:
         """Return the covariance of ``params.ravel()``.
 
         In the coding that sums to zero its rank is (n_classes - 1) n_columns at most.
@@ -144,18 +148,18 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         return self.covariance
 
     @property
-    def is_penalised(self):
+    def is_penalised(self) -> bool:
         """Whether the estimates are shrunken, by an L2 penalty or a prior."""
         return self.C < np.inf or self.prior is not None
 
     @property
-    def bse(self):
+    def bse(self) -> NDArray[np.float64]:
         """Standard errors, in the units of `params`."""
         variances = np.maximum(self.covariance.diagonal(), 0.0)
         return np.sqrt(variances).reshape(self.params.shape)
 
     @property
-    def df_inference(self):
+    def df_inference(self) -> float:
         """Degrees of freedom of Student's t in tests and intervals.
 
         The number of clusters minus 1 with cov_type="cluster", for coefficients, effects and
@@ -164,13 +168,13 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         return np.inf if self.n_clusters is None else self.n_clusters - 1
 
     @property
-    def _estimates(self):
+    def _estimates(self) -> NDArray[np.float64]:
         return self.params
 
-    def _description(self):
+    def _description(self) -> Description:
         return description_of_fit(self)
 
-    def odds_ratios(self, alpha=0.05):
+    def odds_ratios(self, alpha: float = 0.05) -> OddsRatios:
         """Return exponentials of the estimates and of their intervals.
 
         Against a reference class: by how much the odds of the class against it are multiplied
@@ -191,41 +195,41 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
             return OddsRatios(np.exp(self.params), *np.exp(np.moveaxis(ends, -1, 0)))
 
     @property
-    def df_model(self):
+    def df_model(self) -> float:
         """Degrees of freedom beyond the intercepts."""
         return self.edf - self.n_intercepts
 
     @property
-    def df_resid(self):
+    def df_resid(self) -> float:
         """Number of observations minus `edf`."""
         return self.nobs - self.edf
 
     @property
-    def llr(self):
+    def llr(self) -> float:
         """Likelihood-ratio statistic against the model of `llnull`."""
         return 2 * (self.llf - self.llnull)
 
     @property
-    def llr_pvalue(self):
+    def llr_pvalue(self) -> float:
         """P-value of `llr` (chi-squared, `df_model`); NaN with a penalty or a prior."""
         return np.nan if self.is_penalised else float(chi2.sf(self.llr, self.df_model))
 
     @property
-    def prsquared(self):
+    def prsquared(self) -> float:
         """McFadden's pseudo R-squared, 1 - llf / llnull."""
         return 1 - self.llf / self.llnull
 
     @property
-    def aic(self):
+    def aic(self) -> float:
         """Akaike's criterion, -2 llf + 2 edf."""
         return 2 * (self.edf - self.llf)
 
     @property
-    def bic(self):
+    def bic(self) -> float:
         """Bayesian criterion, -2 llf + log(nobs) edf."""
         return np.log(self.nobs) * self.edf - 2 * self.llf
 
-    def wald_test(self, R, value=0.0):
+    def wald_test(self, R: ArrayLike, value: ArrayLike = 0.0) -> WaldTest:
         """Test the linear restrictions R params.ravel() = value.
 
         Parameters
@@ -273,7 +277,7 @@ class InferenceResult(ProbabilityMethods, EstimateTable):
         pvalue = wald_pvalue(statistic, df, self.df_inference)
         return WaldTest(statistic, pvalue, df, self.df_inference)
 
-    def wald_test_terms(self):
+    def wald_test_terms(self) -> dict[str, WaldTest]:
         """Test for each column of `params` that it is 0 in all rows.
 
         For a feature this is the test that it has no effect on any class, the same in every

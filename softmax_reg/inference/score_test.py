@@ -18,7 +18,9 @@ Proc. Cambridge Phil. Soc. 44(1). Neyman (1959), Optimal asymptotic tests of com
 hypotheses, for the efficient score.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -35,15 +37,19 @@ from .information import MAX_PARAMETERS
 _MAX_COLUMNS, _MAX_SUMS = 1024, 2**22
 
 
-class ScoreTest(NamedTuple):
+Value = TypeVar("Value")
+Count = TypeVar("Count")
+
+
+class ScoreTest(NamedTuple, Generic[Value, Count]):
     """A chi-squared statistic, its p-value and its degrees of freedom.
 
     With ``by_column=True`` each is an array with an entry for each left-out column.
     """
 
-    statistic: float
-    pvalue: float
-    df: int
+    statistic: Value
+    pvalue: Value
+    df: Count
 
 
 def score_test_at(objective, contrasts, information, total_weight, extra, names, by_column):

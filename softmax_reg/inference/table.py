@@ -5,10 +5,20 @@ distribution. Standard errors from G clusters have G - 1: their middle is a sum 
 sum to zero.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2, f, norm, t
 
 from .summary import frame_of, html_of, text_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+else:
+    DataFrame = Any    # pandas is imported only where a table is made
 
 
 def check_alpha(alpha):
@@ -42,27 +52,31 @@ class EstimateTable:
     `df_inference`, the degrees of freedom of Student's t, inf for the normal distribution.
     """
 
-    def __post_init__(self):
+    bse: NDArray[np.float64]
+    df_inference: float
+    _estimates: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
         """Make the arrays read-only."""
         for value in vars(self).values():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
 
     @property
-    def zvalues(self):
+    def zvalues(self) -> NDArray[np.float64]:
         """Estimates over their standard errors."""
         with np.errstate(divide="ignore", invalid="ignore"):    # fewer clusters than parameters
             return self._estimates / self.bse
 
     @property
-    def pvalues(self):
+    def pvalues(self) -> NDArray[np.float64]:
         """Two-sided p-values that an estimate is 0, of Student's t with `df_inference`."""
         size = np.abs(self.zvalues)
         if self.df_inference == np.inf:
             return 2 * norm.sf(size)
         return 2 * t.sf(size, self.df_inference)
 
-    def conf_int(self, alpha=0.05):
+    def conf_int(self, alpha: float = 0.05) -> NDArray[np.float64]:
         """Return intervals, with quantiles of Student's t with `df_inference`.
 
         Parameters
@@ -78,7 +92,7 @@ class EstimateTable:
         half = quantile_of(alpha, self.df_inference) * self.bse
         return np.stack([self._estimates - half, self._estimates + half], axis=-1)
 
-    def summary(self, alpha=0.05):
+    def summary(self, alpha: float = 0.05) -> str:
         """Return a table of the estimates as text; notebooks show it as HTML by themselves.
 
         Parameters
@@ -92,11 +106,11 @@ class EstimateTable:
         """
         return text_of(self, alpha)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """Return the table as HTML, with intervals of 95 %; called by notebooks."""
         return html_of(self, 0.05)
 
-    def summary_frame(self, alpha=0.05):
+    def summary_frame(self, alpha: float = 0.05) -> DataFrame:
         """Return a table of the estimates as a DataFrame; needs pandas.
 
         Parameters

@@ -1,12 +1,18 @@
 """An array that is larger than memory, read in blocks of rows."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ..functional.narrow_floats import is_narrow
+from ..typing import ArrayOfRows, FloatArray
 
 # Size of a block in bytes: long reads, and little memory for two of them.
 BLOCK_BYTES = 2**26
@@ -53,9 +59,11 @@ class RowBlocks:
     array(['a', 'b', 'c'], dtype='<U1')
     """
 
-    ndim = 2
+    ndim: int = 2
+    shape: tuple[int, int]
+    dtype: np.dtype[np.floating[Any]]
 
-    def __init__(self, array):
+    def __init__(self, array: ArrayOfRows) -> None:
         if not hasattr(array, "shape") or not hasattr(array, "dtype"):
             raise TypeError(
                 "RowBlocks needs an array with shape, dtype and slices of rows, got "
@@ -80,21 +88,21 @@ class RowBlocks:
         is_single = is_narrow(given) or (given.kind == "f" and given.itemsize == 4)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of rows."""
         return self.shape[0]
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of entries."""
         return math.prod(self.shape)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Size of all blocks together in bytes."""
         return self.size * self.dtype.itemsize
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice | ArrayLike | tuple[Any, ...]) -> FloatArray:
         """Return some rows as an ndarray: a slice of step 1, or an array of indices.
 
         The result has all columns: ``[rows, ...]``, as scikit-learn asks for folds, is the same.
@@ -129,11 +137,11 @@ class RowBlocks:
             out[order[some]] = block[ascending[some] - part.start]
         return out
 
-    def __array__(self, *args, **kwargs):
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise TypeError: the rows are not read as a whole."""
         raise TypeError("RowBlocks are not read as a whole; X[:] does that where it fits.")
 
-    def take(self, columns, axis=1):
+    def take(self, columns: NDArray[np.integer[Any]], axis: int = 1) -> RowBlocks:
         """Return some of the columns as another `RowBlocks`; nothing is read."""
         if axis != 1:
             raise ValueError(f"axis must be 1, got {axis!r}.")
@@ -143,7 +151,7 @@ class RowBlocks:
         out.shape = self.shape[0], len(columns)
         return out
 
-    def blocks(self):
+    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
         """Yield (slice, rows as ndarray), while the next block is read in another thread."""
         size = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.shape[1]))
         starts = range(0, self.shape[0], size)
@@ -157,7 +165,7 @@ class RowBlocks:
                 yield part, block
                 del block    # keep at most two blocks in memory
 
-    def check_finite(self):
+    def check_finite(self) -> None:
         """Raise a ValueError if X holds NaN or infinity."""
         for part, block in self.blocks():
             bad = ~np.isfinite(block).all(axis=1)
