@@ -70,7 +70,8 @@ class SoftmaxRegressionCV(LinearSoftmaxClassifier):
         Number of threads, as in joblib. Each fits one fold at one l1_ratio at a time.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
 penalty_factor, groups, device, precision, label_smoothing, bounds
-        As in `SoftmaxRegression`. Scores are of targets that are not smoothed. "balanced" class
+        As in `SoftmaxRegression`. Progress is that of all fits, with a line for each fold and
+        l1_ratio. Scores are of targets that are not smoothed. "balanced" class
         weights are computed from all rows. An X on a device or of another library than NumPy
         becomes an ndarray first, also for callables in `scoring`.
 
