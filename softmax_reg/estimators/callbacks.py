@@ -24,7 +24,7 @@ class FitCallbacks:
     n_tasks : int
         Largest number of iterations.
     iterations : object with ``begin`` and ``end``, as this one, or None
-        Also called, before scikit-learn's callbacks.
+        Also called, before scikit-learn's callbacks. None where `begin` and `end` are not used.
     """
 
     def __init__(self, estimator, data, task, attributes, n_tasks, iterations=None):

@@ -12,6 +12,8 @@ from .bars import close, opened
 
 # Least number of seconds between two refreshes of a bar.
 _REFRESH = 0.1
+# Least share, gained in the last half of the time, from which the time left is told.
+_LEAST_GAIN = 0.005
 
 
 class Iteration(NamedTuple):
@@ -178,7 +180,7 @@ class Progress:
             self._marks.popleft()
         then, before = self._marks[0]
         gained = (self._share or 0.0) - before
-        if not gained > 0 or self._share == 1:
+        if gained < _LEAST_GAIN or self._share == 1:
             return ""
         return f"{duration((1 - self._share) * (now - then) / gained)} left"
 

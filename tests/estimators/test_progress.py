@@ -154,6 +154,19 @@ def test_time_left_is_by_the_rate_of_the_last_half(drawn):
     assert drawn[0].texts[-1] == " 20% 20/100 fits in 4:20"
 
 
+def test_no_time_left_without_progress(drawn):
+    """A share that hardly grows tells nothing."""
+    clock = Clock()
+    with Progress("path", 1, 1000, clock=clock) as shown:
+        for n in range(1, 12):
+            clock.now = float(n)
+            shown.fitted()
+            assert n == 10 or drawn[0].texts[-1].endswith(" left") == (n > 10)
+        clock.now = 100.0
+        shown.fitted()
+        assert drawn[0].texts[-1] == "  1% 12/1000 fits"
+
+
 def test_a_bar_is_drawn_ten_times_a_second_at_most(drawn, monkeypatch):
     """However many the reports; the end is drawn in any case."""
     monkeypatch.setattr(progress, "_REFRESH", 0.1)
