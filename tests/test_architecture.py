@@ -36,6 +36,8 @@ ONLY_HERE = {
                  "kernels/simd_tall.py"},
     "joblib": {"parallel/launch.py", "estimators/cross_validation.py"},
     "matplotlib": {"display/_axes.py"},
+    "rich": {"estimators/bars.py"},
+    "tqdm": {"estimators/bars.py"},
     "skl2onnx": {"onnx.py"},
     "threadpoolctl": {"parallel/blas.py"},
     "sklearn": {"exceptions.py", "dask.py", "display/_axes.py", "rows/distributions.py",
@@ -121,6 +123,14 @@ def test_no_imports_in_circles():
         assert free, f"circle among {sorted(left)}"
         for name in free:
             del left[name]
+
+
+def test_only_commands_print():
+    """The package speaks through `logging`, warnings and bars; stdout belongs to the program."""
+    for name in set(_modules()) - {"compile.py"}:
+        calls = [node.func for node in ast.walk(ast.parse((PACKAGE / name).read_text()))
+                 if isinstance(node, ast.Call)]
+        assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
 
 
 def test_no_locks_of_cached_properties():

@@ -19,24 +19,23 @@ from ..typing import MatrixLike, RandomState, Splitter
 from .array_api import as_given, model_on_host, on_host
 from .attributes import Bounds, ClassWeight, CrossValidated, Device, Penalty, Precision, Solver
 from .base import LinearSoftmaxClassifier
-from .callbacks import FitProgress
+from .callbacks import FitCallbacks
 from .folds import (
-    best_of,
     class_totals,
     classes_lacking,
+    described,
     fits_together,
     fold_path,
     mean_of_best,
-    model_of,
+    refitted,
     selected,
-    set_coefficients,
-    split,
 )
 from .offsets import bound, with_offset
 from .online import OF_FIT
 from .outcome import warn_of_folds, warn_of_path, warn_of_weightless
 from .parameters import check_l1_ratios, problem_options
 from .path import check_grid
+from .progress import progress_of
 from .regression import SoftmaxRegression
 from .scikit_learn import Interval, StrOptions, fit_context, raise_for_params, routing_enabled
 from .scoring import fold_scorer, folds_that_count, scorer_for, scorer_of
@@ -79,7 +78,8 @@ class SoftmaxRegressionCV(CrossValidated, LinearSoftmaxClassifier):
         Number of threads, as in joblib. Each fits one fold at one l1_ratio at a time.
     tol, fit_intercept, class_weight, random_state, solver, max_iter, verbose, grouped, \
 penalty_factor, groups, device, precision, label_smoothing, bounds
-        As in `SoftmaxRegression`. Scores are of targets that are not smoothed. "balanced" class
+        As in `SoftmaxRegression`. Progress is that of all fits, with a line for each fold and
+        l1_ratio. Scores are of targets that are not smoothed. "balanced" class
         weights are computed from all rows. An X on a device or of another library than NumPy
         becomes an ndarray first, also for callables in `scoring`.
 
@@ -270,34 +270,31 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
         folds = list(splitter.split(data.X, labels, **for_splitter))
         lacking = classes_lacking(data, folds, self.fit_intercept)
         score = fold_scorer(self.scoring, data, for_scorer)
-        paths = self._paths(data, folds, l1_ratios, Cs, score, options)
+        n_fits = len(folds) * len(l1_ratios) * len(Cs) + bool(self.refit)
+        with progress_of(self, n_fits) as progress:
+            paths = self._paths(data, folds, l1_ratios, Cs, score, options, progress)
 
-        def stacked(name):
-            values = np.array([getattr(path, name) for path in paths])
-            return values.reshape(len(folds), len(l1_ratios), *values.shape[1:])
+            def stacked(name):
+                values = np.array([getattr(path, name) for path in paths])
+                return values.reshape(len(folds), len(l1_ratios), *values.shape[1:])
 
-        scores, coefs = stacked("scores"), stacked("coefs")
-        unscored = [np.delete(data.classes, data.index[test]).tolist() for _, test in folds]
-        counts = folds_that_count(scores, Cs, l1_ratios, unscored)
-        fitted = {
-            "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
-            "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
-        }
-        # The fit of a fold that lacks a class does not estimate the coefficients of this class.
-        complete = ~lacking.any(axis=1)
-        if self.refit:
-            i, j = selected(scores[counts], Cs, self.selection)
-            fitted |= {"C_": float(Cs[j]), "l1_ratio_": float(l1_ratios[i])}
-            start = coefs[complete, i, j].mean(axis=0) if complete.any() else None
-            model = model_of(self, fitted["C_"], fitted["l1_ratio_"])
-            if start is not None:
-                set_coefficients(model, *split(start, self.fit_intercept), data)
-            model.fit(X, y, sample_weight, offset, classes)
-            fitted |= {
-                name: value for name, value in vars(model).items()
-                if name.endswith("_") and name != "n_iter_"
+            scores, coefs = stacked("scores"), stacked("coefs")
+            unscored = [np.delete(data.classes, data.index[test]).tolist() for _, test in folds]
+            counts = folds_that_count(scores, Cs, l1_ratios, unscored)
+            fitted = {
+                "Cs_": Cs, "l1_ratios_": l1_ratios, "scores_": scores, "coefs_paths_": coefs,
+                "gaps_paths_": stacked("gaps"), "n_iter_": stacked("n_iters"),
             }
-        else:
+            # The fit of a fold that lacks a class does not estimate the class's coefficients.
+            complete = ~lacking.any(axis=1)
+            if self.refit:
+                i, j = selected(scores[counts], Cs, self.selection)
+                fitted |= {"C_": float(Cs[j]), "l1_ratio_": float(l1_ratios[i])}
+                start = coefs[complete, i, j].mean(axis=0) if complete.any() else None
+                rows = X, y, sample_weight, offset, classes
+                fitted |= refitted(self, fitted["C_"], fitted["l1_ratio_"], start, data, rows)
+                progress.fitted(f"refit at C = {Cs[j]:.3g}, l1_ratio {l1_ratios[i]:g}")
+        if not self.refit:
             fitted |= mean_of_best(
                 coefs[counts], scores[counts], complete[counts], Cs, l1_ratios, self.fit_intercept
             )
@@ -369,30 +366,25 @@ penalty_factor, groups, device, precision, label_smoothing, bounds
             return np.logspace(*_DECADES, self.Cs)
         return check_grid(self.Cs, finite=False)
 
-    def _paths(self, data, folds, l1_ratios, Cs, score, options):
+    def _paths(self, data, folds, l1_ratios, Cs, score, options, progress):
         """Return a `FoldPath` for every fold and l1_ratio, in this order."""
         tasks = [
             (k, train, test, l1_ratio)
             for k, (train, test) in enumerate(folds) for l1_ratio in l1_ratios
         ]
         hook_data = {"X": data.X, "y": data.y, "metadata": None}
-        progress = FitProgress(self, hook_data, "path", lambda theta: None, len(tasks))
+        callbacks = FitCallbacks(self, hook_data, "path", None, len(tasks))
         together = fits_together(self, data, tasks, Cs, options)
         outcomes = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
-            delayed(fold_path)(self, data, *task[1:], Cs, score, options, fits)
+            delayed(fold_path)(self, data, *task[1:], Cs, score, options, progress, fits)
             for task, fits in zip(tasks, together, strict=True)
         )
         paths = []
         for (k, _, _, l1_ratio), path in zip(tasks, outcomes, strict=True):
-            progress.begin(None)
+            callbacks.begin_task(None)
             paths.append(path)
-            if self.verbose:
-                (best,) = best_of(path.scores)
-                print(
-                    f"[{type(self).__name__}] fold {k + 1} of {len(folds)}, l1_ratio "
-                    f"{l1_ratio:g}: best score {path.scores[best]:.6g} at C = {Cs[best]:.3g}, "
-                    f"{path.n_iters.sum()} iterations"
-                )
-            progress.end_task(None)
-        progress.close(None)
+            line = described(path, Cs, k, len(folds), l1_ratio)
+            progress.reached(len(paths) * len(Cs), line)
+            callbacks.end_task(None)
+        callbacks.close(None)
         return paths

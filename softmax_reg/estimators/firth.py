@@ -10,9 +10,10 @@ from ..rows.device_input import is_on_device
 from ..rows.row_blocks import RowBlocks
 from ..solvers.fisher_scoring import fisher_scoring
 from .array_api import as_numpy
-from .callbacks import FitProgress
+from .callbacks import FitCallbacks
 from .outcome import history_by_name, warn_of_scoring
 from .parameters import problem_options
+from .progress import Iterations, progress_of
 from .validation import check_warm_start
 
 # Name of the solver in `solver_` and in messages.
@@ -110,20 +111,21 @@ def fitted_with_prior(model, data, metadata):
             "has_offset_": data.offset is not None,
         }
 
-    progress = FitProgress(
-        model, {"X": data.X, "y": data.y, "metadata": metadata}, SOLVER,
-        lambda theta: attributes(*problem.coef_and_intercept(theta, data.X.dtype)),
-        model.max_iter,
-    )
-    with objective.algebra.one_blas_thread():
+    with progress_of(model) as progress, objective.algebra.one_blas_thread():
+        callbacks = FitCallbacks(
+            model, {"X": data.X, "y": data.y, "metadata": metadata}, SOLVER,
+            lambda theta: attributes(*problem.coef_and_intercept(theta, data.X.dtype)),
+            model.max_iter, Iterations(progress, SOLVER, model.tol, None),
+        )
         start = likelihood.start()
         if previous is not None:
             warm = likelihood.at(*previous)
             start = warm if warm.value < start.value else start
         found = fisher_scoring(
-            likelihood, start, tol=model.tol, max_iter=model.max_iter, callbacks=progress
+            likelihood, start, tol=model.tol, max_iter=model.max_iter, callbacks=callbacks
         )
         coef, intercept, stored = _delivered(problem, likelihood, found.point, model.tol, data)
+        progress.ended(found.status == "converged")
     total = likelihood.total_weight
     value = objective.delivered_value(coef, intercept) - stored.log_det / (2 * total)
     found.history["objective"][-1] = value
@@ -137,7 +139,7 @@ def fitted_with_prior(model, data, metadata):
         "solver_": SOLVER,
         "history_": history_by_name(found.history),
     }
-    progress.close(fitted)
+    callbacks.close(fitted)
     is_off = stored.distance > max(model.tol, found.point.distance) + _SILENT
     warn_of_scoring(found, stored.distance, is_off, model.tol, model.max_iter)
     return fitted

@@ -148,7 +148,7 @@ def fits_together(estimator, data, tasks, Cs, options):
     return fits
 
 
-def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=None):
+def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, progress, fits=None):
     """Fit one fold at one l1_ratio for all Cs, and score the rows left out.
 
     Parameters
@@ -165,6 +165,8 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
         rows -> (models -> list of float).
     options : dict
         Arguments of `Problem` that all folds share.
+    progress : Progress
+        Gets the fits and their iterations.
     fits : list of Fit, optional
         The fits, in ascending order of C, if they are known.
 
@@ -179,7 +181,9 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
         problem = Problem(
             training_rows(data, train), C=Cs[order[0]], l1_ratio=l1_ratio, **options
         )
-        path = path_fits(problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter)
+        path = path_fits(
+            problem, Cs[order], estimator.solver, estimator.tol, estimator.max_iter, progress
+        )
     fits, coefs, models = ([None] * len(Cs) for _ in range(3))
     for j, fit in zip(order, path, strict=True):
         model = model_of(estimator, Cs[j], l1_ratio)
@@ -188,6 +192,7 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
         if estimator.fit_intercept:
             joined = np.column_stack([fit.coef, fit.intercept])
         fits[j], coefs[j], models[j] = fit, joined, model
+        progress.fitted()
     values = np.array([fit.value for fit in fits])
     gaps = np.array([fit.gap for fit in fits])
     return FoldPath(
@@ -197,6 +202,38 @@ def fold_path(estimator, data, train, test, l1_ratio, Cs, score, options, fits=N
         n_iters=np.array([fit.n_iter for fit in fits], dtype=np.int32),
         results=fits,
     )
+
+
+def described(path, Cs, k, n_folds, l1_ratio):
+    """Return a line about the `FoldPath` of the fold k, from 0, at an l1_ratio."""
+    (best,) = best_of(path.scores)
+    return (
+        f"fold {k + 1} of {n_folds}, l1_ratio {l1_ratio:g}: best score {path.scores[best]:.6g} "
+        f"at C = {Cs[best]:.3g}, {path.n_iters.sum()} iterations"
+    )
+
+
+def refitted(estimator, C, l1_ratio, start, data, rows):
+    """Return the attributes of a `SoftmaxRegression` fitted to all rows, but `n_iter_`.
+
+    Parameters
+    ----------
+    estimator : SoftmaxRegressionCV
+    C, l1_ratio : float
+    start : (n_rows, n_dof) or None
+        Coefficients to start from.
+    data : TrainingData
+    rows : tuple
+        Arguments of `SoftmaxRegression.fit`.
+    """
+    model = model_of(estimator, C, l1_ratio)
+    if start is not None:
+        set_coefficients(model, *split(start, estimator.fit_intercept), data)
+    model.fit(*rows)
+    return {
+        name: value for name, value in vars(model).items()
+        if name.endswith("_") and name != "n_iter_"
+    }
 
 
 def split(joined, fit_intercept):

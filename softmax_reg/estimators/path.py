@@ -16,6 +16,7 @@ from .attributes import Bounds, ClassWeight, Device, Precision, Solver
 from .offsets import with_offset
 from .outcome import warn_of_path, warn_of_weightless
 from .parameters import problem_options
+from .progress import Iterations, Progress
 from .regression import SoftmaxRegression
 from .validation import check_training_data, real_array
 
@@ -88,6 +89,7 @@ def softmax_path(
     bounds: Bounds = None,
     offset: ArrayLike | None = None,
     classes: ArrayLike | None = None,
+    verbose: int = 0,
 ) -> SoftmaxPath:
     """Fit softmax regressions for many values of C, each warm-started from the one before.
 
@@ -113,6 +115,8 @@ device, precision, label_smoothing, bounds
         As in `SoftmaxRegression.fit`.
     classes : array-like of shape (n_classes,), default=None
         As in `SoftmaxRegression.fit`.
+    verbose : int, default=0
+        As in `SoftmaxRegression`. The bar shows how many fits are done, a line is about a fit.
 
     Returns
     -------
@@ -152,7 +156,7 @@ device, precision, label_smoothing, bounds
         l1_ratio=l1_ratio, class_weight=class_weight, fit_intercept=fit_intercept,
         solver=solver, tol=tol, max_iter=max_iter, grouped=grouped,
         penalty_factor=penalty_factor, groups=groups, device=device, precision=precision,
-        label_smoothing=label_smoothing, bounds=bounds,
+        label_smoothing=label_smoothing, bounds=bounds, verbose=verbose,
     )
     estimator._validate_params()
     data = check_training_data(estimator, X, y, sample_weight, classes)
@@ -163,8 +167,12 @@ device, precision, label_smoothing, bounds
     )
     order = np.argsort(Cs, kind="stable")
     fits = [None] * len(Cs)
-    for i, fit in zip(order, path_fits(problem, Cs[order], solver, tol, max_iter), strict=True):
-        fits[i] = fit
+    with Progress("softmax_path", verbose, len(Cs)) as progress:
+        path = path_fits(problem, Cs[order], solver, tol, max_iter, progress)
+        for i, fit in zip(order, path, strict=True):
+            fits[i] = fit
+            progress.fitted(f"C = {Cs[i]:.3g}: objective {fit.value:.9g} nats, {fit.n_iter} "
+                            f"iterations, gap {fit.gap:.2e} nats")
     warn_of_weightless(data.classes[problem.weightless], fit_intercept)
     warn_of_path(fits, Cs, max_iter)
     null = 0.0 if problem.objective is None else problem.objective.null_point.value
@@ -183,8 +191,10 @@ device, precision, label_smoothing, bounds
     )
 
 
-def path_fits(problem, Cs, solver, tol, max_iter):
+def path_fits(problem, Cs, solver, tol, max_iter, progress):
     """Yield a `Fit` for each C, in ascending order, each warm-started from the one before.
+
+    The iterations are reported to `progress`, a `Progress`; the fits by the caller.
 
     Small problems with a smooth penalty are fitted for all C at once instead
     (`fit_together`).
@@ -204,7 +214,10 @@ def path_fits(problem, Cs, solver, tol, max_iter):
         if problem.objective is not None:
             problem.set_C(C)
             starts = _continued(fits, np.log(C), problem.objective.penalty.has_kinks)
-        fit = problem.fit(solver, starts, tol=tol, max_iter=max_iter, goes_on=True)
+        fit = problem.fit(
+            solver, starts, tol=tol, max_iter=max_iter, goes_on=True,
+            callbacks=Iterations(progress, solver, tol, problem.objective),
+        )
         fits = [*fits[1 - _FITS:], (np.log(C), fit.coef, fit.intercept)]
         yield fit
 

@@ -14,13 +14,14 @@ from ..typing import MatrixLike, RandomState
 from .array_api import as_given
 from .attributes import Bounds, ClassWeight, Device, Penalty, Precision, Solver
 from .base import LinearSoftmaxClassifier
-from .callbacks import FitProgress
+from .callbacks import FitCallbacks
 from .firth import fitted_with_prior
 from .inferential import InferentialMethods
 from .offsets import with_offset
 from .online import OF_STREAM, OnlineLearner
 from .outcome import history_by_name, warn_of_outcome, warn_of_weightless
 from .parameters import CONSTRAINTS, problem_options
+from .progress import Iterations, progress_of
 from .scikit_learn import fit_context
 from .validation import check_training_data, check_warm_start
 
@@ -65,7 +66,10 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
     max_iter : int, default=1000
         Largest number of iterations; 0 returns the starting point.
     verbose : int, default=0
-        Positive: print the cost model's figures and a line per iteration.
+        0 is silent. 1 shows the cost model's figures, and the progress of the fit: on a
+        terminal a bar on stderr, where rich or tqdm is installed, elsewhere a line for each
+        iteration, from the logger "softmax_reg" at the level INFO. 2 takes lines on a terminal,
+        too.
     warm_start : bool, default=False
         Start from the previous fit's coefficients.
     grouped : bool, default=False
@@ -313,20 +317,20 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         def attributes_at(theta):
             return attributes(*problem.coef_and_intercept(theta, data.X.dtype))
 
-        solver = self.solver
-        if solver == "auto" and problem.objective is not None:
-            solver = choose_solver(problem.objective)
-            if self.verbose:
-                why = expectation(problem.objective)
-                print(f"[{type(self).__name__}] expected: {why}; taken: {solver}")
         hook_data = {"X": data.X, "y": data.y, "metadata": metadata}
         if hasattr(self, "_skl_callbacks"):
             hook_data = as_input(hook_data)
-        progress = FitProgress(self, hook_data, solver, attributes_at, self.max_iter)
-        fit = problem.fit(
-            solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,
-            callbacks=progress,
-        )
+        with progress_of(self) as progress:
+            solver = self._solver_for(problem.objective, progress)
+            callbacks = FitCallbacks(
+                self, hook_data, solver, attributes_at, self.max_iter,
+                Iterations(progress, solver, self.tol, problem.objective),
+            )
+            fit = problem.fit(
+                solver, [previous] if previous else [], tol=self.tol, max_iter=self.max_iter,
+                callbacks=callbacks,
+            )
+            progress.ended(fit.status == "converged")
         fitted = {
             **attributes(fit.coef, fit.intercept),
             "objective_": float(fit.value),
@@ -337,7 +341,16 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
             "solver_": fit.solver,
             "history_": history_by_name(fit.history),
         }
-        progress.close(fitted)
+        callbacks.close(fitted)
         warn_of_weightless(data.classes[problem.weightless], self.fit_intercept)
         warn_of_outcome(fit, self.tol, self.max_iter)
         return self._become(fitted, OF_STREAM)
+
+    def _solver_for(self, objective, progress):
+        """Return the name of the solver to begin with; report how it was chosen."""
+        if self.solver != "auto" or objective is None:
+            return self.solver
+        solver = choose_solver(objective)
+        if progress.is_shown():
+            progress.note(f"expected: {expectation(objective)}; taken: {solver}")
+        return solver

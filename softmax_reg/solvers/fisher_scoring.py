@@ -87,7 +87,7 @@ def fisher_scoring(likelihood, point, *, tol, max_iter, callbacks=None):
         if status is not None:
             break
         if callbacks is not None:
-            callbacks.begin(point.theta)
+            callbacks.begin(point.theta, history[-1])
         new = _next(likelihood, point, pairs)
         if new is None and pairs:    # the pairs may be the cause
             pairs.clear()

@@ -55,8 +55,9 @@ class Monitor:
     tol : float
         Relative duality gap to reach; 0 means the rounding floor.
     max_iter : int
-    callbacks : object with ``begin(theta)`` and ``end(theta, record) -> bool``, or None
-        Called around every iteration; a true result of ``end`` stops the fit.
+    callbacks : object with ``begin(theta, record)`` and ``end(theta, record) -> bool``, or None
+        Called around every iteration, with the last entry of the history; a true result of
+        ``end`` stops the fit.
 
     Attributes
     ----------
@@ -142,7 +143,7 @@ class Monitor:
         if self.status is not None:
             return False
         if self.callbacks is not None:
-            self.callbacks.begin(point.theta)
+            self.callbacks.begin(point.theta, self._history[-1])
         return True
 
     def _scale(self, point):

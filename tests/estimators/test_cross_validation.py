@@ -236,13 +236,17 @@ def test_one_warning_for_all_fits():
     assert len(messages) == 2 and "3 of 3 values of C (9 of 9 fits)" in messages[1]
 
 
-def test_verbose_tells_of_every_path(capsys):
-    """One line each; silent otherwise."""
+def test_verbose_tells_of_every_path(caplog):
+    """One line each, and one of the refit; 2 also of the refit's iterations."""
     model = SoftmaxRegressionCV(Cs=CS, l1_ratios=(0, 1), cv=3, verbose=1).fit(X, y)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and lines[0].startswith("[SoftmaxRegressionCV] fold 1 of 3, l1_ratio 0")
-    model.set_params(verbose=0).fit(X, y)
-    assert capsys.readouterr().out == ""
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith("[SoftmaxRegressionCV] fold 1 of 3, l1_ratio 0: best score ")
+    assert f"iterations; {len(CS)} of {6 * len(CS) + 1} fits" in lines[0] and len(lines) == 7
+    assert lines[-1].startswith(f"[SoftmaxRegressionCV] refit at C = {model.C_:g}, l1_ratio ")
+    caplog.clear()
+    model.set_params(verbose=2).fit(X, y)
+    of_refit = [record for record in caplog.records if "[SoftmaxRegression] " in record.message]
+    assert of_refit and len(caplog.records) == 7 + len(of_refit)
 
 
 def test_callbacks_hear_of_every_path():

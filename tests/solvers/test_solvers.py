@@ -189,8 +189,8 @@ def test_a_callback_stops_the_fit(solver):
     class StopAtTwo:
         n = 0
 
-        def begin(self, theta):
-            assert theta.shape == (3, 5)
+        def begin(self, theta, record):
+            assert theta.shape == (3, 5) and record[0] == self.n
 
         def end(self, theta, record):
             self.n += 1
