@@ -19,7 +19,8 @@ def to_sklearn(estimator):
 
     Use it for tools that know only the classes of scikit-learn, or where this package is not
     installed. Pipelines, searches, calibrated classifiers, ensembles and other estimators may
-    hold models at any depth, in attributes, lists, tuples, dicts and arrays of objects.
+    hold models at any depth, in attributes, lists, tuples, dicts, arrays of objects and methods
+    (``FunctionTransformer(model.predict_proba)``).
 
     Parameters
     ----------
@@ -79,6 +80,9 @@ def to_sklearn(estimator):
     # `deepcopy` takes the copies of objects that it meets from this dict, by identity.
     copies = {id(model): _exported(model) for model in models}
     for part in parts:
+        if isinstance(part, types.MethodType) and id(part.__self__) in copies:
+            # `deepcopy` would bind the function of our class to the copy.
+            copies[id(part)] = getattr(copies[id(part.__self__)], part.__name__)
         if isinstance(part, np.ma.MaskedArray) and part.dtype.hasobject:    # in `cv_results_`
             # NumPy copies the entries of such an array without regard to the dict.
             masked = part.copy()
@@ -106,6 +110,8 @@ def _held_by(holder):
     """Return the objects that a container or the attributes of an object hold."""
     if isinstance(holder, np.ndarray):
         return np.ma.getdata(holder).ravel().tolist() if holder.dtype.hasobject else []
+    if isinstance(holder, types.MethodType):
+        return [holder.__self__]
     held = list(getattr(holder, "__dict__", {}).values())
     if isinstance(holder, dict):
         held.extend(holder.values())

@@ -66,6 +66,8 @@ NESTED = {
     "pairs": lambda: OneVsOneClassifier(pipeline()),
     "bagging": lambda: BaggingClassifier(model(), n_estimators=2, random_state=0),
     "elimination": lambda: RFE(model(), n_features_to_select=2),
+    "method": lambda: make_pipeline(
+        FunctionTransformer(model().fit(X, y).predict_proba), model()),
     "several kinds": of_several_kinds,
 }
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from softmax_reg import SoftmaxRegression
+from softmax_reg.streaming import posterior
 
 from .problems import parts, problem
 
@@ -115,3 +116,13 @@ def test_a_change_of_variables_goes_on_after_a_load(monkeypatch):
         models.append(model)
     assert len({joblib.hash(model) for model in models}) == 1
     assert len({model.coef_.tobytes() for model in models}) == 1
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
+def test_a_symmetric_matrix_is_kept_as_a_triangle(size):
+    """Half the numbers, and every bit of the matrix again."""
+    matrix = np.random.default_rng(0).standard_normal((size, size))
+    matrix += matrix.T
+    packed = posterior._packed(matrix)
+    assert packed.shape == (size * (size + 1) // 2,)
+    np.testing.assert_array_equal(posterior._unpacked(packed, matrix.shape), matrix)
