@@ -42,9 +42,8 @@ class RowBlocks:
         If the array has no shape or dtype of NumPy's kind, is sparse, or has slices that are
         sparse (AnnData's on disk) or cannot become ndarrays.
     ValueError
-        If the array is not 2-D, has no rows or columns, or does not hold real numbers, or its
-        slices are not of the shape and kind that it tells. Values that are masked (netCDF4)
-        are refused when they are read.
+        If the array is not 2-D, has no rows or columns, or does not hold real numbers, or if
+        its slices have another shape. Masked values (netCDF4) are refused when they are read.
 
     Examples
     --------
