@@ -2,8 +2,8 @@
 
 Estimators, in scikit-learn's convention: `SoftmaxRegression`; `SoftmaxRegressionCV`, which
 chooses C and l1_ratio. `softmax_path` fits a grid of C. `RowBlocks` stand for an X that is
-larger than memory. Displays draw what they did, and
-`softmax_reg.onnx` hands models on. What is minimised is public too: `softmax`,
+larger than memory. Displays draw what they did;
+`to_sklearn` and `softmax_reg.onnx` hand models on. What is minimised is public too: `softmax`,
 `cross_entropy` and their relatives, on logits or probabilities.
 
 The user guide is examples/README.md of the source tree.
@@ -18,6 +18,7 @@ from .display import (
     RegularizationPathDisplay,
 )
 from .estimators.cross_validation import SoftmaxRegressionCV
+from .estimators.nested import to_sklearn
 from .estimators.path import softmax_path
 from .estimators.regression import SoftmaxRegression
 from .exceptions import SeparationWarning
@@ -56,4 +57,5 @@ __all__ = [
     "sigmoid",
     "softmax",
     "softmax_path",
+    "to_sklearn",
 ]

@@ -311,15 +311,17 @@ class LinearSoftmaxClassifier(
     def to_sklearn(self) -> LogisticRegression:
         """Return the fitted model as scikit-learn's `LogisticRegression`.
 
-        Use it where only scikit-learn's estimator will do.
+        Use it where only scikit-learn's estimator will do. `softmax_reg.to_sklearn` does the same
+        with the models in pipelines and other estimators.
 
         Returns
         -------
         LogisticRegression
             Fitted, with copies of `coef_`, `intercept_` and `classes_`: the same predictions,
             and the same probabilities up to rounding. The parameters define the same objective,
-            but `LogisticRegression` has no `grouped`, `groups`, `penalty_factor` and `prior`.
-            `n_iter_` is the largest number of iterations of any fit.
+            but `LogisticRegression` has no `grouped`, `groups`, `penalty_factor`, `bounds`,
+            `label_smoothing` and `prior`. `n_iter_` is the largest number of iterations of any
+            fit.
 
         Raises
         ------

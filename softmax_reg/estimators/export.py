@@ -9,6 +9,36 @@ from .array_api import as_numpy
 _HAS_PENALTY = LogisticRegression().penalty != "deprecated"
 
 
+def logistic_regression(model, C, l1_ratio):
+    """Return an unfitted `LogisticRegression` with the parameters of `model` that it has too.
+
+    Parameters
+    ----------
+    model : LinearSoftmaxClassifier
+    C, l1_ratio : float
+        Penalty of the fit.
+
+    Returns
+    -------
+    LogisticRegression
+        The solver is saga for an L1 part, else lbfgs.
+    """
+    has_l1 = l1_ratio > 0 and C != np.inf
+    if not _HAS_PENALTY:
+        # SelectFromModel takes l1_ratio=1 for an L1 penalty, also with C=np.inf.
+        penalty = {"l1_ratio": l1_ratio if has_l1 else 0.0}
+    elif C == np.inf:
+        penalty, C = {"penalty": None}, 1.0
+    elif has_l1 and l1_ratio < 1:
+        penalty = {"penalty": "elasticnet", "l1_ratio": l1_ratio}
+    else:
+        penalty = {"penalty": "l1"} if has_l1 else {}
+    return LogisticRegression(
+        C=C, fit_intercept=model.fit_intercept, class_weight=model.class_weight,
+        random_state=model.random_state, solver="saga" if has_l1 else "lbfgs", **penalty,
+    )
+
+
 def fitted_logistic_regression(model, C, l1_ratio):
     """Return a `LogisticRegression` with the fitted attributes of `model`.
 
@@ -22,19 +52,9 @@ def fitted_logistic_regression(model, C, l1_ratio):
     -------
     LogisticRegression
         With copies of the coefficients. The parameters define the same objective, as far as
-        `LogisticRegression` has them. The solver is saga for an L1 part, else lbfgs.
+        `LogisticRegression` has them.
     """
-    penalty = {"l1_ratio": l1_ratio}
-    if _HAS_PENALTY and C == np.inf:
-        penalty, C = {"penalty": None}, 1.0
-    elif _HAS_PENALTY and l1_ratio > 0:
-        penalty["penalty"] = "elasticnet"
-    elif _HAS_PENALTY:
-        penalty = {}
-    exported = LogisticRegression(
-        C=C, fit_intercept=model.fit_intercept, class_weight=model.class_weight,
-        random_state=model.random_state, solver="saga" if l1_ratio > 0 else "lbfgs", **penalty,
-    )
+    exported = logistic_regression(model, C, l1_ratio)
     exported.coef_ = as_numpy(model.coef_).copy()    # ndarray, or CSR after `sparsify`
     exported.intercept_ = as_numpy(model.intercept_).copy()
     exported.classes_ = as_numpy(model.classes_).copy()

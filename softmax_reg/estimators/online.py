@@ -131,7 +131,7 @@ class OnlineLearner:
             **data.names,
             "has_offset_": data.offset is not None,
             "weight_seen_": stream.weight_seen,
-            "_stream": stream,
+            "_stream": stream.as_plain(),
         }
         warn_of_batch(stream.excess, np.any(np.equal(factor, 0)))
         return self._become(as_given(X, y)(learned), OF_FIT)

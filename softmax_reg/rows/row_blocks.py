@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +33,8 @@ class RowBlocks:
     array : object with ``shape``, ``dtype`` and ``array[start:stop]``
         A dataset of h5py's, an array of zarr's, ``numpy.load(path, mmap_mode="r")``, ... of
         shape (n_samples, n_features) and real numbers, whose slices `array[start:stop]` are
-        arrays of rows. Slices are read from another thread, one at a time. The array must not
-        change during a fit.
+        dense arrays of rows. The first row is read at once. Later slices are read from another
+        thread, one at a time. The array must not change during a fit.
 
     Attributes
     ----------
@@ -44,9 +45,11 @@ class RowBlocks:
     Raises
     ------
     TypeError
-        If the array has no shape or dtype, or is sparse.
+        If the array has no shape or dtype of NumPy's kind, is sparse, or has slices that are
+        sparse (AnnData's on disk) or cannot become ndarrays.
     ValueError
-        If the array is not 2-D, has no rows or columns, or does not hold real numbers.
+        If the array is not 2-D, has no rows or columns, or does not hold real numbers, or if
+        its slices have another shape. Masked values (netCDF4) are refused when they are read.
 
     Examples
     --------
@@ -79,12 +82,19 @@ class RowBlocks:
                 "RowBlocks needs a 2-D array with at least one sample and one feature, got "
                 f"shape {tuple(array.shape)}."
             )
-        given = np.dtype(array.dtype)
-        if given.kind not in "fiub" and not is_narrow(given):
+        try:
+            given = np.dtype(array.dtype)
+        except TypeError as error:
+            raise TypeError(
+                f"RowBlocks needs an array with a dtype of NumPy's, got {type(array).__name__} "
+                f"with dtype {array.dtype!r}. Wrap what numpy.asarray makes of it."
+            ) from error
+        if not _is_real(given):
             raise ValueError(f"RowBlocks needs real numbers, got dtype {given}.")
         self._array = array
         self._columns = None
         self.shape = tuple(int(length) for length in array.shape)
+        _check_slice(array, self.shape[1])
         is_single = is_narrow(given) or (given.kind == "f" and given.itemsize == 4)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
 
@@ -116,7 +126,13 @@ class RowBlocks:
             rows = slice(*rows.indices(self.shape[0])[:2])
             block = self._array[rows]
             if self._columns is not None:
-                block = np.asarray(block).take(self._columns, axis=1)
+                block = np.asanyarray(block).take(self._columns, axis=1)
+            if np.ma.is_masked(block):
+                first = rows.start + int(np.ma.getmaskarray(block).any(axis=1).argmax())
+                raise ValueError(
+                    f"Input X contains masked values, in row {first}. Fill them, or leave the "
+                    "rows out."
+                )
             return np.ascontiguousarray(block, dtype=self.dtype)
         rows = np.asarray(rows)
         if rows.dtype == bool:
@@ -145,8 +161,7 @@ class RowBlocks:
         """Return some of the columns as another `RowBlocks`; nothing is read."""
         if axis != 1:
             raise ValueError(f"axis must be 1, got {axis!r}.")
-        out = RowBlocks(self._array)
-        out.dtype = self.dtype
+        out = copy.copy(self)
         out._columns = columns if self._columns is None else self._columns[columns]
         out.shape = self.shape[0], len(columns)
         return out
@@ -187,3 +202,33 @@ class RowBlocks:
             # Access a byte of every page, to read the file here and not in the kernels.
             block.view(np.uint8).reshape(-1)[::_PAGE].max()
         return block
+
+
+def _is_real(dtype):
+    """Whether a dtype is one of real numbers."""
+    return dtype.kind in "fiub" or is_narrow(dtype)
+
+
+def _check_slice(array, n_features):
+    """Raise TypeError or ValueError unless the first row of `array` is a dense row of numbers."""
+    name, row = type(array).__name__, array[0:1]
+    if sparse.issparse(row):
+        raise TypeError(
+            f"RowBlocks needs dense slices of rows, and those of {name} are sparse "
+            f"({type(row).__name__}). Read it into memory and pass the matrix itself, in CSR form."
+        )
+    try:
+        row = np.asanyarray(row)
+    except (TypeError, RuntimeError) as error:    # CuPy's arrays, those of pydata's sparse
+        raise TypeError(
+            f"RowBlocks needs slices that NumPy can read, and those of {name} it cannot: {error}"
+        ) from error
+    if row.shape != (1, n_features):
+        raise ValueError(
+            f"RowBlocks needs slices of rows, and [0:1] of {name} must have shape "
+            f"{(1, n_features)}, got {row.shape}."
+        )
+    if not _is_real(row.dtype):
+        raise ValueError(
+            f"RowBlocks needs real numbers, and a slice of {name} has dtype {row.dtype}."
+        )

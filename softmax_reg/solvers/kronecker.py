@@ -126,6 +126,8 @@ class KroneckerTransform:
         Whether the covariance is a matrix, not its diagonal.
     """
 
+    is_full = True    # pickles of 0.1 lack it
+
     def __init__(self, curvature, l2, fit_intercept, algebra, previous=None):
         self._product = algebra.product
         self._is_orthonormal = False
@@ -161,10 +163,47 @@ class KroneckerTransform:
                 gamma[:, np.newaxis] * share + gamma.max() * (1 - share)
             )
         self._intercept_scale = 1 / np.sqrt(gamma) if fit_intercept else np.zeros_like(gamma)
+        self._set_resident(algebra)
+
+    def _set_resident(self, algebra):
+        """Put the bases where products are quickest."""
         self._classes, self._features = (
             None if basis is None else algebra.resident(basis)
             for basis in (self._class_basis, self._feature_basis)
         )
+
+    def as_plain(self):
+        """Return the transform as a dict of C-contiguous arrays and numbers, for `of_plain`."""
+        arrays = {
+            "mean": self._mean, "class_basis": self._class_basis,
+            "feature_basis": self._feature_basis, "scale": self._scale,
+            "intercept_scale": self._intercept_scale,
+        }
+        numbers = {
+            "smallest_deviation": float(self.smallest_deviation),
+            "largest_deviation": float(self.largest_deviation),
+            "is_full": self.is_full, "is_orthonormal": self._is_orthonormal,
+        }
+        return numbers | {
+            name: None if array is None else np.ascontiguousarray(array)
+            for name, array in arrays.items()
+        }
+
+    @classmethod
+    def of_plain(cls, plain, algebra):
+        """Return the transform that `as_plain` described.
+
+        plain : dict
+        algebra : HostAlgebra
+        """
+        transform = object.__new__(cls)
+        public = ("smallest_deviation", "largest_deviation", "is_full")
+        vars(transform).update({
+            name if name in public else f"_{name}": value for name, value in plain.items()
+        })
+        transform._product = algebra.product
+        transform._set_resident(algebra)
+        return transform
 
     def _variances(self, covariance):
         """Return the variances of the features along the eigenvectors in use."""

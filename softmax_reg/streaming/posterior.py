@@ -1,7 +1,7 @@
 """The curvature of all past batches: one matrix, or sums of Kronecker factors.
 
 P_t is P_0, the Hessian of the penalty, plus the sum of the batches' Hessians; see `stream`.
-Symmetric matrices are pickled as their lower triangles.
+Between batches symmetric matrices are kept as their lower triangles.
 """
 
 from functools import partial
@@ -23,23 +23,28 @@ from ..solvers.factor import factorisations
 # truncated Newton, for estimates of the cost.
 _NEWTON_STEPS = 5
 _PRODUCTS = 60
+# Number of rows that are transposed together: 3.5 ms for 650 x 650, which takes 10 ms at once.
+_TILE = 64
 
 
 def _packed(matrix):
     """Return the lower triangle of a symmetric matrix as a vector; other shapes as they are."""
     if matrix.ndim == 1 or matrix.shape[0] != matrix.shape[1]:
         return matrix
-    return matrix[np.tril_indices(len(matrix))]
+    return matrix[np.tri(len(matrix), dtype=bool)]
 
 
 def _unpacked(packed, shape):
     """Return the array of this shape from the result of `_packed`."""
     if packed.shape == shape:
         return packed
-    matrix = np.empty(shape)
-    lower = np.tril_indices(len(matrix))
+    matrix, lower = np.empty(shape), np.tri(shape[0], dtype=bool)
     matrix[lower] = packed
-    matrix.T[lower] = packed
+    for start in range(0, len(matrix), _TILE):
+        rows = slice(start, start + _TILE)
+        matrix[:start, rows] = matrix[rows, :start].T
+        tile, part = matrix[rows, rows], lower[rows, rows]
+        tile.T[part] = tile[part]
     return matrix
 
 
@@ -156,13 +161,13 @@ class DensePosterior(NamedTuple):
 
         return HOST_ALGEBRA.product(half.T, half), change
 
-    def __reduce__(self):
-        """Return what is pickled: the lower triangle of P_t, and `start`."""
-        return _unpacked_dense, (_packed(self.matrix), self.start)
+    def as_plain(self):
+        """Return the posterior as a dict of arrays, for `posterior_of`."""
+        return {"matrix": _packed(self.matrix), "start": self.start}
 
 
 def _unpacked_dense(packed, start):
-    """Restore a `DensePosterior` from its pickle."""
+    """Return a `DensePosterior` from the lower triangle of P_t; pickles of 0.1 call it, too."""
     return DensePosterior(_unpacked(packed, 2 * start.shape), start)
 
 
@@ -320,14 +325,29 @@ class KroneckerPosterior(NamedTuple):
 
         return gram, change
 
-    def __reduce__(self):
-        """Return what is pickled: the lower triangles of the factors."""
-        factors = self.classes, self.moments
-        packed, shapes = tuple(map(_packed, factors)), tuple(a.shape for a in factors)
-        return _unpacked_kronecker, (packed, shapes, self.l2, self.fit_intercept)
+    def as_plain(self):
+        """See `DensePosterior.as_plain`."""
+        return {
+            "classes": _packed(self.classes), "moments": _packed(self.moments),
+            "classes_shape": list(self.classes.shape), "moments_shape": list(self.moments.shape),
+        }
 
 
 def _unpacked_kronecker(packed, shapes, l2, fit_intercept):
-    """Restore a `KroneckerPosterior` from its pickle."""
+    """Return a `KroneckerPosterior` from lower triangles; pickles of 0.1 call it, too."""
     classes, moments = map(_unpacked, packed, shapes)
     return KroneckerPosterior(classes, moments, l2, fit_intercept)
+
+
+def posterior_of(plain, l2, fit_intercept):
+    """Return the posterior that `as_plain` described.
+
+    plain : dict
+    l2, fit_intercept : as in `KroneckerPosterior`
+    """
+    if "matrix" in plain:
+        return _unpacked_dense(plain["matrix"], plain["start"])
+    shapes = tuple(plain["classes_shape"]), tuple(plain["moments_shape"])
+    return _unpacked_kronecker(
+        (plain["classes"], plain["moments"]), shapes, l2, fit_intercept
+    )

@@ -69,7 +69,7 @@ from ..rows.choice import rows_of
 from ..rows.offset import OffsetRows, with_columns
 from ..solvers.kronecker import KroneckerTransform
 from .batch import Batch
-from .posterior import DensePosterior, KroneckerPosterior
+from .posterior import DensePosterior, KroneckerPosterior, posterior_of
 from .terms import NewClasses, Past
 
 # Largest number of parameters for which P is one matrix: the digits data with an intercept, 10
@@ -126,6 +126,39 @@ class Stream(NamedTuple):
     weight_before: float = 0.0
     excess: float = 0.0
     mean_offset: np.ndarray | None = None
+
+    def as_plain(self):
+        """Return the state as a dict of arrays, numbers and such dicts.
+
+        What reads no classes of ours (skops) can store it. Arrays are C-contiguous, so that a
+        stored state has the same hash, and the next batch the same bits.
+        """
+        plain = {
+            name: np.ascontiguousarray(value) if np.ndim(value) > 0 else (
+                value.item() if isinstance(value, np.generic) else value
+            )
+            for name, value in self._asdict().items() if name not in ("posterior", "transform")
+        }
+        plain["posterior"] = self.posterior.as_plain()
+        plain["transform"] = None
+        if self.transform is not None:
+            transform, weight, n_seen = self.transform
+            plain["transform"] = {
+                **transform.as_plain(), "weight_seen": weight, "n_seen": int(n_seen),
+            }
+        return plain
+
+    @classmethod
+    def of_plain(cls, plain):
+        """Return the state that `as_plain` described."""
+        plain = dict(plain)
+        posterior = posterior_of(plain.pop("posterior"), plain["l2"], plain["fit_intercept"])
+        transform = plain.pop("transform")
+        if transform is not None:
+            transform = dict(transform)
+            weight, n_seen = transform.pop("weight_seen"), transform.pop("n_seen")
+            transform = KroneckerTransform.of_plain(transform, HOST_ALGEBRA), weight, n_seen
+        return cls(posterior=posterior, transform=transform, **plain)
 
     @classmethod
     def start(cls, n_features, n_classes, *, C, fit_intercept, penalty_factor=1.0):
@@ -334,12 +367,14 @@ class Stream(NamedTuple):
         return coef, intercept - intercept.mean()
 
 
-def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
-    """Return the stream after one more batch; a `stream` of None starts a new one.
+def next_stream(kept, data, *, C, fit_intercept, penalty_factor):
+    """Return the stream after one more batch.
 
     Parameters
     ----------
-    stream : Stream or None
+    kept : dict or None
+        `Stream.as_plain` of the batches before; None starts a new stream. Pickles of 0.1 hold
+        the Stream itself.
     data : TrainingData
     C, fit_intercept, penalty_factor : as in `Stream.start`
     """
@@ -347,12 +382,14 @@ def next_stream(stream, data, *, C, fit_intercept, penalty_factor):
         raise ValueError(
             "partial_fit does not take an infinite penalty_factor. Leave the columns out of X."
         )
-    if stream is None:
+    if kept is None:
         stream = Stream.start(
             data.X.shape[1], len(data.classes), C=C, fit_intercept=fit_intercept,
             penalty_factor=penalty_factor,
         )
-    elif stream.fit_intercept != fit_intercept or not np.array_equal(
+    else:
+        stream = kept if isinstance(kept, Stream) else Stream.of_plain(kept)
+    if stream.fit_intercept != fit_intercept or not np.array_equal(
         np.broadcast_to(stream.l2, data.X.shape[1]),
         np.broadcast_to(penalty_factor / C, data.X.shape[1]),
     ):

@@ -94,7 +94,7 @@ class NewClasses:
         value = largest + np.log(np.exp(added - largest).sum())
         proba = softmax(added)[:-1]
         curvature = rows.T @ (np.diag(proba) - np.outer(proba, proba)) @ rows
-        # Exactly symmetric, because a pickle holds only half of it.
+        # Exactly symmetric, because only half of it is kept between batches.
         return weight * value, weight * (proba @ rows), weight / 2 * (curvature + curvature.T)
 
     def value_grad(self, theta):

@@ -102,7 +102,7 @@ def test_many_classes_through_factors():
     labels = rng.integers(0, 60, 8000)
     data = rng.standard_normal((60, 80))[labels] / 2 + rng.standard_normal((8000, 80)) + 1
     model = learned(data[:6000], labels[:6000], 300, C=0.01)
-    assert model._stream.transform is not None    # above the limit of one matrix
+    assert model._stream["transform"] is not None    # above the limit of one matrix
     fitted = SoftmaxRegression(C=0.01).fit(data[:6000], labels[:6000])
     one, other = (
         log_loss(labels[6000:], m.predict_proba(data[6000:])) for m in (model, fitted)

@@ -102,14 +102,14 @@ def test_batches_of_distributions_are_those_of_weighted_copies(
         other.partial_fit(X[part][row], label, range(n_classes), sample_weight=shares,
                           offset=None if o is None else o[row])
         tight = 1e-8 if form == "matrix" else 1e-6
-        np.testing.assert_allclose(model._stream.theta, other._stream.theta, atol=tight)
-        np.testing.assert_allclose(model._stream.mean, other._stream.mean, rtol=1e-12)
-        np.testing.assert_array_equal(model._stream.seen, other._stream.seen)
+        np.testing.assert_allclose(model._stream["theta"], other._stream["theta"], atol=tight)
+        np.testing.assert_allclose(model._stream["mean"], other._stream["mean"], rtol=1e-12)
+        np.testing.assert_array_equal(model._stream["seen"], other._stream["seen"])
         if with_offset:
             some = slice(part.stop)
             mean = np.average(offset[some], axis=0, weights=weight[some])
             mean = mean[1:] - mean[:1] if n_classes == 2 else mean
-            np.testing.assert_allclose(model._stream.mean_offset, mean, rtol=1e-12)
+            np.testing.assert_allclose(model._stream["mean_offset"], mean, rtol=1e-12)
         assert model.weight_seen_ == pytest.approx(other.weight_seen_, rel=1e-14)
 
 
@@ -245,14 +245,14 @@ def test_classes_are_seen_once_they_have_mass(form):
     T[:, 2] = 0
     T[:, 0] += 0.01
     model = SoftmaxRegression().partial_fit(X, T)
-    assert model._stream.seen.tolist() == [True, True, False, True]
+    assert model._stream["seen"].tolist() == [True, True, False, True]
     assert model.predict_proba(X)[:, 2].max() < 1e-6
     T[3, 2] = 0.5
     model.partial_fit(X, T)
-    assert model._stream.seen.all() and model.predict_proba(X)[:, 2].max() > 1e-6
+    assert model._stream["seen"].all() and model.predict_proba(X)[:, 2].max() > 1e-6
     smoothed = SoftmaxRegression(label_smoothing=0.1)
     smoothed.partial_fit(X[:3], np.zeros(3), classes=range(4))
-    assert smoothed._stream.seen.all()
+    assert smoothed._stream["seen"].all()
     np.testing.assert_allclose(smoothed.predict_proba(X[:3])[:, 0], 0.925, atol=1e-3)
 
 
