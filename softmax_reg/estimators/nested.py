@@ -1,9 +1,13 @@
 """Our models inside other estimators: copies in which they are scikit-learn's."""
 
+from __future__ import annotations
+
 import copy
 import types
+from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from .base import LinearSoftmaxClassifier
@@ -14,7 +18,7 @@ _ATOMS = (str, bytes, bool, int, float, complex, np.generic, type(None), type, t
           types.FunctionType, types.BuiltinFunctionType)
 
 
-def to_sklearn(estimator):
+def to_sklearn(estimator: BaseEstimator) -> Any:
     """Return a copy of an estimator in which our fitted models are `LogisticRegression`.
 
     Use it for tools that know only the classes of scikit-learn, or where this package is not

@@ -54,7 +54,7 @@ class SoftmaxPath(NamedTuple):
     deviances_explained: NDArray[np.float64]
     classes: NDArray[Any]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return sizes and ranges: the arrays would fill pages of a notebook."""
         n_Cs, n_rows, n_features = self.coefs.shape
         values = "value" if n_Cs == 1 else "values"
