@@ -229,7 +229,7 @@ def test_nothing_is_shown_without_verbose(drawn, capfd, caplog):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("fit", [
     lambda: SoftmaxRegression(verbose=1).fit(X, y),
-    lambda: SoftmaxRegressionCV(Cs=2, cv=2, l1_ratios=[1], verbose=1).fit(X, y),
+    lambda: SoftmaxRegressionCV(Cs=[0.01, 0.1], cv=2, l1_ratios=[1], verbose=1).fit(X, y),
     lambda: softmax_path(X, y, n_Cs=2, verbose=1),
 ], ids=["fit", "cv", "path"])
 def test_an_interrupted_fit_closes_its_bar(drawn, monkeypatch, fit, error):
