@@ -137,7 +137,7 @@ def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
         x += step * search
         residual += step * image
         previous, squared = squared, inner(residual, residual)
-        if squared <= enough:
+        if squared <= min(enough, reduction**2 * -inner(grad, x)):
             break
         search = -residual + squared / previous * search
     return x
