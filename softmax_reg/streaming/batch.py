@@ -211,6 +211,9 @@ class Batch(NamedTuple):
     def minimise_nearly(self, transform):
         """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
 
+        Saturated rows, and steps that end too soon, get new factors and more products, at falling
+        temperatures where needed (`tempering`).
+
         Returns
         -------
         point : Point
