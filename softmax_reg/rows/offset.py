@@ -63,6 +63,15 @@ class OffsetRows(Rows):
         plain._factor = 0.0
         return plain
 
+    def with_factor(self, factor):
+        """Return the same rows with `factor` times the offsets.
+
+        `for_classes`, `columns` and `like` of the result forget the factor.
+        """
+        rows = OffsetRows(self._inner, self._given, self._present)
+        rows.offset, rows._factor = factor * self.offset, factor
+        return rows
+
     def for_classes(self, present):
         """See `Rows.for_classes`."""
         if self._present is None and present.all():

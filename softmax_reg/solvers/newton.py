@@ -119,6 +119,9 @@ def _truncated_step(objective, point, transform, max_iter, most=0.1):
 def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
     """Solve H x = -grad until the norm of the residual is `reduction` times that of grad.
 
+    The residual's square must also be that small beside the decrement -grad' x: with a poor
+    preconditioner grad is large along directions that promise little, and hides the others.
+
     Nocedal & Wright (2006), Numerical Optimization, algorithm 7.1, for H positive
     semidefinite. A search direction without curvature ends the iterations; if it is the first
     one, it is the result.
@@ -137,7 +140,7 @@ def conjugate_gradients(product, grad, reduction, max_iter=_MAX_CG):
         x += step * search
         residual += step * image
         previous, squared = squared, inner(residual, residual)
-        if squared <= enough:
+        if squared <= min(enough, reduction**2 * -inner(grad, x)):
             break
         search = -residual + squared / previous * search
     return x

@@ -8,8 +8,11 @@ from ..problem.coordinates import Centring
 from ..problem.objective import Objective
 from ..problem.penalty import penalty_of
 from ..problem.soft_targets import SoftTargets
+from ..rows.algebra import HOST_ALGEBRA
+from ..solvers.kronecker import KroneckerTransform
 from ..solvers.newton import newton, newton_cg
 from .dual import LogitObjective, dual_flops, minimise_dual
+from .tempering import higher_temperatures, is_saturated, minimise_tempered
 from .terms import NewClasses, Past
 
 # Decrease, relative to the value after it, below which a Newton step is the last.
@@ -19,6 +22,12 @@ _MAX_STEPS = 100
 # The same for `KroneckerPosterior`, whose approximation error is far larger.
 _ENOUGH_FACTORED = 1e-5
 _MAX_STEPS_FACTORED = 10
+# Excess of these steps up to which rows that are not saturated are left as they are.
+# Decrease below which a step is the last of what then follows.
+_OPEN_FACTORED = 1e-3
+_ENOUGH_OPEN = 1e-4
+# Largest number of times that these steps go on with new factors at one temperature.
+_MAX_ROUNDS = 5
 # Largest number of products with the Hessian in one of these steps.
 _MAX_PRODUCTS = 10
 # Largest number of entries of an array in `Batch.minimise_in_logits`: 32 MiB.
@@ -92,6 +101,30 @@ class LastStep:
         self.excess = min(self._last, point.value) / point.value if point.value > 0 else np.nan
 
 
+def _exact(batch, point, enough):
+    """Minimise by Newton's method."""
+    monitor = LastStep(enough, _MAX_STEPS)
+    point, done, _ = newton(batch.objective, point, monitor)
+    if not done:
+        raise ValueError(batch._trouble())
+    return point, monitor
+
+
+def _factored(batch, point, enough):
+    """Minimise by truncated Newton, with new factors after every few steps, and more products."""
+    posterior, objective = batch.past.posterior, batch.objective
+    for _ in range(_MAX_ROUNDS):
+        transform = KroneckerTransform(
+            batch.grown(point.theta).factors(), posterior.l2, objective.fit_intercept,
+            HOST_ALGEBRA,
+        )
+        monitor = LastStep(enough, _MAX_STEPS_FACTORED)
+        point, _, _ = newton_cg(objective, point, monitor, transform)
+        if monitor.status == "converged":
+            break
+    return point, monitor
+
+
 class Batch(NamedTuple):
     """The objective of `stream` for one batch, in the parameters of the classes seen so far.
 
@@ -141,10 +174,12 @@ class Batch(NamedTuple):
         """Minimise by Newton's method; return a `Point` with its Hessian, and the excess."""
         objective = self.objective
         start = objective.evaluate(self.past.center, with_hessian=True)
-        monitor = LastStep(_ENOUGH, _MAX_STEPS)
-        point, done, _ = newton(objective, start, monitor)
-        if not done:
-            raise ValueError(self._trouble())
+        point, monitor = _exact(self, start, _ENOUGH)
+        if monitor.status != "converged" and point.value > 0:
+            higher = higher_temperatures(self, start)
+            if len(higher):
+                again = minimise_tempered(self, start.theta, higher, _ENOUGH, _exact)
+                point, monitor = min((point, monitor), again, key=lambda end: end[0].value)
         if point.hessian is None:
             point = objective.evaluate(point.theta, with_hessian=True)
         excess = self._excess(point, monitor)
@@ -158,8 +193,26 @@ class Batch(NamedTuple):
         is_least = point.value == 0 and not np.any(self.past.is_free)
         return 0.0 if is_least else monitor.excess
 
+    def at_temperature(self, temperature):
+        """Return the batch in theta / temperature whose losses are smoother; see `tempering`."""
+        objective, past, new = self.objective, self.past, self.new_classes
+        if temperature == 1:
+            return self
+        rows = objective.rows
+        if rows.offset is not None:
+            rows = rows.with_factor(1 / temperature)
+        past = Past(past.center / temperature, past.posterior.times(temperature), past.is_free)
+        new = None if new is None else new.at_temperature(temperature)
+        coordinates = objective.coordinates
+        return Batch.of(
+            rows, objective.sample, coordinates.shift, coordinates.fit_intercept, past, new
+        )
+
     def minimise_nearly(self, transform):
         """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
+
+        Saturated rows, and steps that end too soon, get new factors and more products, at falling
+        temperatures where needed (`tempering`).
 
         Returns
         -------
@@ -170,7 +223,17 @@ class Batch(NamedTuple):
         """
         start = self.objective.evaluate(self.past.center)
         monitor = LastStep(_ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
-        point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
+        point = start
+        if not is_saturated(self, start):
+            point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
+        if monitor.status != "converged" and 0 < point.value < np.inf:
+            higher = higher_temperatures(self, start)
+            if len(higher) or monitor.excess > _OPEN_FACTORED:
+                theta, enough = point.theta, _ENOUGH_OPEN
+                if len(higher):
+                    theta, enough = start.theta, _ENOUGH_FACTORED
+                again = minimise_tempered(self, theta, higher, enough, _factored)
+                point, monitor = min((point, monitor), again, key=lambda end: end[0].value)
         excess = self._excess(point, monitor)
         return self._checked(point, excess), excess
 

@@ -99,6 +99,10 @@ class DensePosterior(NamedTuple):
         np.einsum("ii->i", matrix)[:] += (1 - factor) * self.start
         return self._replace(matrix=matrix)
 
+    def times(self, factor):
+        """Return the posterior with P_t and P_0 multiplied by a factor."""
+        return DensePosterior(factor * self.matrix, factor * self.start)
+
     def operator(self):
         """Return a function that computes P_t times a change of theta."""
         return lambda change: (self.matrix @ change.ravel()).reshape(change.shape)
@@ -220,6 +224,10 @@ class KroneckerPosterior(NamedTuple):
     def scaled(self, factor):
         """See `DensePosterior.scaled`."""
         return self._replace(classes=factor * self.classes, moments=factor * self.moments)
+
+    def times(self, factor):
+        """See `DensePosterior.times`."""
+        return self.scaled(factor)._replace(l2=factor * self.l2)
 
     def plus(self, classes, moments):
         """Return the posterior with `classes` and `moments` added to the sums."""

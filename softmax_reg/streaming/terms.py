@@ -86,6 +86,10 @@ class NewClasses:
         rows[:, ~is_new] = -proba
         return cls(rows, rows @ mean_offset - entr(proba).sum(), mean, past.weight_seen)
 
+    def at_temperature(self, temperature):
+        """Return the term of `Batch.at_temperature`."""
+        return NewClasses(self._rows, self._offset / temperature, self.mean, self._weight)
+
     def of_logits(self, logits):
         """Return value, gradient (n_rows,) and Hessian (n_rows, n_rows) in the logits at m."""
         rows, weight = self._rows, self._weight
