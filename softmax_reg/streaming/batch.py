@@ -222,20 +222,28 @@ class Batch(NamedTuple):
             As in `LastStep`.
         """
         start = self.objective.evaluate(self.past.center)
-        monitor = LastStep(_ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
-        point = start
-        if not is_saturated(self, start):
+        higher = higher_temperatures(self, start)
+        if is_saturated(self, start):
+            point, monitor = minimise_tempered(
+                self, start.theta, higher, _ENOUGH_FACTORED, _factored
+            )
+        else:
+            monitor = LastStep(_ENOUGH_FACTORED, _MAX_STEPS_FACTORED)
             point, _, _ = newton_cg(self.objective, start, monitor, transform, _MAX_PRODUCTS)
-        if monitor.status != "converged" and 0 < point.value < np.inf:
-            higher = higher_temperatures(self, start)
-            if len(higher) or monitor.excess > _OPEN_FACTORED:
-                theta, enough = point.theta, _ENOUGH_OPEN
-                if len(higher):
-                    theta, enough = start.theta, _ENOUGH_FACTORED
-                again = minimise_tempered(self, theta, higher, enough, _factored)
-                point, monitor = min((point, monitor), again, key=lambda end: end[0].value)
+            if monitor.status != "converged" and 0 < point.value < np.inf:
+                point, monitor = self._goes_on(start, point, monitor, higher)
         excess = self._excess(point, monitor)
         return self._checked(point, excess), excess
+
+    def _goes_on(self, start, point, monitor, higher):
+        """Return the better of an end of `minimise_nearly` that is open and of what follows it."""
+        if len(higher):
+            again = minimise_tempered(self, start.theta, higher, _ENOUGH_FACTORED, _factored)
+        elif monitor.excess > _OPEN_FACTORED:
+            again = _factored(self, point, _ENOUGH_OPEN)
+        else:
+            return point, monitor
+        return min((point, monitor), again, key=lambda end: end[0].value)
 
     def minimise_in_logits(self):
         """Minimise in the logits of the batch (`dual`), if this takes fewer flops than in theta.

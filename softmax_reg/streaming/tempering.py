@@ -47,13 +47,13 @@ def higher_temperatures(batch, start):
     Returns
     -------
     (n,) float64
-        Empty where neither the mean loss nor offsets saturate rows.
+        Empty where neither the mean loss nor offsets saturate rows, or both overflow.
     """
     spread = start.value / batch.objective.sample.weight.sum()
     offset = batch.objective.rows.offset
     if offset is not None:
         spread = max(spread, float(np.ptp(offset.astype(np.float64), axis=0).max()))
-    if spread <= _SATURATED:
+    if not _SATURATED < spread < np.inf:
         return np.empty(0)
     n = int(np.ceil(min(np.log10(spread), _HOTTEST) / np.log10(_COOLING)))
     return _COOLING ** np.arange(n, 0.0, -1.0)
