@@ -1,10 +1,11 @@
-"""Small objectives of the same shape under L2 penalties, evaluated together."""
+"""Small objectives of the same shape and kind of penalty, evaluated together."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from ..rows.stacked import StackedPasses
+from ..solvers.quadratic_together import minimise_models
 from .certificate import duality_gaps
 
 # Largest number of parameters of a model, of its logits, and of products of two entries of a row
@@ -42,17 +43,22 @@ class Points(NamedTuple):
 
 
 class Family:
-    """Objectives of the same shape with L2 penalties on every feature, without terms and offsets.
+    """Objectives of the same shape with penalties on every feature, without terms and offsets.
 
     Parameters
     ----------
-    members : list of (objective, Part, list of L2Penalty)
-        An objective, its rows, and the penalties that it is to have one after the other.
+    members : list of (objective, Part, list of penalties)
+        An objective, its rows, and the penalties that it is to have one after the other. Penalties
+        are all smooth, or all have an L1 part. There are no blocks and bounds.
 
     Attributes
     ----------
     n : int
         Number of objectives, one for each penalty of each member.
+    has_kinks : bool
+        Whether penalties have an L1 part.
+    strengths : list of arrays
+        Sums of the strengths of each penalty's parts, for every member.
     null_theta, null_value : (n, n_rows, n_features + 1), (n,)
         Null models.
     """
@@ -82,6 +88,13 @@ class Family:
         of_all = [penalty for own in penalties for penalty in own]
         for row, penalty in zip(self._curvature[:, 0], of_all, strict=True):
             row[:-1] = penalty.curvature
+        self.has_kinks, self._threshold = of_all[0].has_kinks, None
+        if self.has_kinks:
+            self._threshold = np.zeros_like(self._curvature)
+            for row, penalty in zip(self._threshold[:, 0], of_all, strict=True):
+                row[:-1] = penalty.threshold
+        self.strengths = [np.array([one.strength for one in own]) for own in penalties]
+        self._descend = one.algebra.coordinate_descent
 
     def _counts(self, index):
         """Return how many of the objectives in `index`, ascending, belong to every member."""
@@ -97,8 +110,15 @@ class Family:
             return [None] * self.n
         thetas = np.array([np.column_stack(pair) for pair in pairs])
         wide, counts = thetas.astype(np.float64), self._counted(np.arange(self.n))
-        penalties = 0.5 * np.einsum("bkj,bkj->b", self._curvature * wide, wide)
+        penalties = self._penalties(slice(None), wide, self._curvature * wide)
         return (self._passes.predicted_losses(counts, thetas) + penalties).tolist()
+
+    def _penalties(self, index, thetas, pull):
+        """Return the penalty of each theta, of which `pull` is the smooth part's gradient."""
+        out = 0.5 * np.einsum("bkj,bkj->b", pull, thetas)
+        if self.has_kinks:
+            out += (self._threshold[index] * np.abs(thetas)).sum(axis=(1, 2))
+        return out
 
     def _counted(self, index):
         """Return `_counts`, and count a pass for each objective."""
@@ -122,20 +142,34 @@ class Family:
         if self._zeros is not None:
             loss_grad[np.broadcast_to(self._zeros[index], loss_grad.shape)] = 0.0
         pull = self._curvature[index] * thetas
-        value = loss + 0.5 * np.einsum("bkj,bkj->b", pull, thetas)
+        value = loss + self._penalties(index, thetas, pull)
         return Points(thetas, value, loss_grad + pull, loss, loss_grad), q
 
     def gaps(self, index, points):
         """Return the certified bounds of `Objective.gap`."""
         class_sums, row_mean = (part[index] for part in self._dual_sums)
+        thresholds = self._threshold[index, :, :-1] if self.has_kinks else None
         gaps = duality_gaps(
-            self._curvature[index, :, :-1], points.theta, points.loss, points.loss_grad,
-            class_sums, row_mean, self._fit_intercept,
+            self._curvature[index, :, :-1], thresholds, points.theta, points.loss,
+            points.loss_grad, class_sums, row_mean, self._fit_intercept,
         )
         return np.where(gaps < points.value, gaps, points.value)
 
+    def slopes(self, index, points, directions):
+        """Return derivatives of the objectives along directions.
+
+        At a kink it is the derivative from behind, the smaller one.
+        """
+        out = np.einsum("bkj,bkj->b", points.grad, directions)
+        if self.has_kinks:
+            along = np.where(
+                points.theta != 0, np.sign(points.theta) * directions, -np.abs(directions)
+            )
+            out += (self._threshold[index] * along).sum(axis=(1, 2))
+        return out
+
     def steps(self, index, points, q, is_meant):
-        """Return the Newton steps, and their products with the gradients.
+        """Return the proximal Newton steps, and what they promise.
 
         Equations that cannot be solved give steps of NaN.
 
@@ -148,6 +182,14 @@ class Family:
             Result of `evaluate`, possibly of more objectives.
         is_meant : bool array
             Mask of those that `index` takes from `q`.
+
+        Returns
+        -------
+        steps : (m, n_rows, n_features + 1)
+        slopes : (m,)
+            Their products with the gradients, plus the changes of the kinks.
+        half_decrements : (m,)
+            Decreases of the quadratic models.
         """
         shape, grad = points.theta.shape, points.grad.reshape(len(index), -1)
         hessian = self._passes.hessians(q, is_meant)
@@ -159,15 +201,23 @@ class Family:
             hessian[still] = 0.0
             hessian.swapaxes(1, 2)[still] = 0.0
             diagonal[still] = 1.0
-        steps = -_solved(hessian, grad, self._free_shifts)
-        return steps.reshape(shape), np.einsum("bi,bi->b", steps, grad)
+        for shift in self._free_shifts:    # see `fill_null_space`
+            total = np.add.reduce(hessian[:, shift, shift], axis=1) / len(shift)**2
+            hessian[:, shift[:, np.newaxis], shift] += total[:, np.newaxis, np.newaxis]
+        if self.has_kinks:
+            start = points.theta.reshape(grad.shape)
+            threshold = np.broadcast_to(self._threshold[index], shape).reshape(grad.shape)
+            ends, slopes, decreases = minimise_models(
+                hessian, grad, threshold, start, self._descend
+            )
+            return (ends - start).reshape(shape), slopes, decreases
+        steps = -_solved(hessian, grad)
+        slopes = np.einsum("bi,bi->b", steps, grad)
+        return steps.reshape(shape), slopes, np.abs(slopes) / 2
 
 
-def _solved(hessians, grads, shifts):
+def _solved(hessians, grads):
     """Solve each of several systems, scaled to a unit diagonal; `hessians` are overwritten."""
-    for index in shifts:    # see `fill_null_space`
-        total = np.add.reduce(hessians[:, index, index], axis=1) / len(index)**2
-        hessians[:, index[:, np.newaxis], index] += total[:, np.newaxis, np.newaxis]
     diagonal = np.einsum("bii->bi", hessians)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     hessians *= scale[:, np.newaxis]

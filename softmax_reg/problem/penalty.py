@@ -36,6 +36,8 @@ class L2Penalty(NamedTuple):
     l2: float
     factor: np.ndarray | float = 1.0
 
+    strength = property(lambda self: self.l2, doc="Strength of the whole penalty.")
+
     @property
     def curvature(self):
         """Second derivative in every coefficient of a feature; a number or (n_features,)."""
@@ -118,6 +120,8 @@ class SparsePenalty(NamedTuple):
     l2: float = 0.0
     factor: np.ndarray | float = 1.0
     blocks: Blocks | None = None
+
+    strength = property(lambda self: self.l1 + self.l2, doc="Strength of the whole penalty.")
 
     @property
     def curvature(self):
@@ -295,3 +299,28 @@ def _scaled_squares(array, curvature):
     with np.errstate(over="ignore"):
         scaled = array / np.sqrt(2 * curvature)
     return np.einsum("kj,kj->", scaled, scaled)
+
+
+def scaled_squares(arrays, curvatures):
+    """Return `_scaled_squares` of several arrays, (n, n_rows, n_features), of curvatures > 0."""
+    scaled = arrays / np.sqrt(2 * curvatures)
+    return np.einsum("bkj,bkj->b", scaled, scaled)
+
+
+def fenchel_gaps(curvatures, thresholds, coefs, loss_grads):
+    """Return `SparsePenalty.fenchel_gap` of several penalties without blocks, (n,).
+
+    curvatures, thresholds : (n, 1, n_features)
+    coefs, loss_grads : (n, n_rows, n_features)
+    """
+    within = np.clip(loss_grads, -thresholds, thresholds)
+    beyond = loss_grads - within
+    gaps = np.maximum(within * coefs + thresholds * np.abs(coefs), 0.0).sum(axis=(1, 2))
+    is_flat = curvatures == 0
+    if not is_flat.all():
+        curved = np.where(is_flat, np.inf, curvatures)
+        gaps += scaled_squares(beyond + curvatures * coefs, curved)
+    if is_flat.any():
+        exceeds = is_flat & (np.abs(beyond) > _ROUNDING * np.abs(loss_grads))
+        gaps[exceeds.any(axis=(1, 2))] = np.inf
+    return gaps

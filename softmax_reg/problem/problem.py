@@ -269,14 +269,18 @@ class Problem:
     def member(self, Cs):
         """Return (objective, part, penalties) for a `Family` with a penalty for each C, or None.
 
-        None unless the rows are few, the penalty is smooth and on every feature, and two classes
-        have weight.
+        None unless the rows are few, the penalty is on every feature, without blocks and bounds,
+        and two classes have weight.
         """
         objective = self.objective
-        if objective is None or self._row_space is not None or self._penalty["l1_ratio"] > 0:
+        if objective is None or self._row_space is not None:
+            return None
+        if self._penalty["blocks"] is not None or "bounds" in self._penalty:
             return None
         penalties = [self._penalty_of(C) for C in Cs]
-        if not all(penalty.is_strict and not penalty.has_kinks for penalty in penalties):
+        if not all(penalty.is_strict for penalty in penalties):
+            return None
+        if len({penalty.has_kinks for penalty in penalties}) > 1:    # an L1 part underflows
             return None
         part = objective.rows.as_part(objective.sample, objective.coordinates.shift)
         return None if part is None else (objective, part, penalties)

@@ -75,7 +75,8 @@ def _tasks(problems, Cs):
         objective, part, penalties = member
         n_logits = objective.n_samples * objective.n_rows
         most = max(1, MAX_LOGITS // n_logits)
-        key = objective.shape, objective.soft is None, problem.solvers_share
+        has_kinks = penalties[0].has_kinks
+        key = objective.shape, objective.soft is None, problem.solvers_share, has_kinks
         for start in range(0, len(Cs), most):
             some = slice(start, start + most)
             size, tasks = groups.get(key, (0, []))

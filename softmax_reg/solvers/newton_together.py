@@ -76,7 +76,8 @@ def newton_together(family, tol):
         if not len(left):
             break
         points, q = family.evaluate(left, state.trial(left))
-        accepted = state.accepts(left, points)
+        end = family.slopes(left, points, state.direction[left])
+        accepted = state.accepts(left, points.value, end)
         some, points = left[accepted], points.some(accepted)
         gap, value = family.gaps(some, points), points.value
         state.move(some, points, gap, n_passes > 0)
@@ -122,15 +123,14 @@ class _State:
             self.direction[index]
         )
 
-    def accepts(self, index, points):
+    def accepts(self, index, value, end):
         """Return which trials decrease their objectives enough; shorten the steps of the others.
 
         Where the slope is still negative, a convex function is below its start, whatever the
         rounding errors of two nearly equal values; `line_search` says more. Other steps are cut
         to where a linear slope vanishes.
         """
-        slope, before, value = self.slope[index], self.value[index], points.value
-        end = np.einsum("bkj,bkj->b", points.grad, self.direction[index])
+        slope, before = self.slope[index], self.value[index]
         rounding = 8 * np.finfo(np.float64).eps * value
         level = (value <= before + rounding) & (end <= -(1 - 2 * _ARMIJO) * slope)
         accepted = level | (value <= before + _ARMIJO * self.length[index] * slope)
@@ -148,14 +148,14 @@ class _State:
         self.gap[index] = gaps
         self.n_iter[index] += is_step
 
-    def turn(self, index, directions, slopes):
+    def turn(self, index, directions, slopes, half_decrements):
         """Set new directions; return the mask of those that do not lead down.
 
         Where rounding hides the decrease that a step promises, it may still lower the gap: one
         such step is taken.
         """
         self.direction[index], self.slope[index] = directions, slopes
-        self.half_decrement[index], self.length[index] = np.abs(slopes) / 2, 1.0
+        self.half_decrement[index], self.length[index] = np.abs(half_decrements), 1.0
         floor = 4 * np.finfo(np.float64).eps * self.value[index]
         at_floor = self.half_decrement[index] <= floor
         fails = ~(np.isfinite(directions).all(axis=(1, 2)) & (slopes < 0))
