@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..rows.stacked import StackedPasses
-from ..solvers.quadratic_together import minimise_models
 from .certificate import duality_gaps
 
 # Largest number of parameters of a model, of its logits, and of products of two entries of a row
@@ -14,6 +13,8 @@ from .certificate import duality_gaps
 _MAX_SIZE = 64
 _MAX_LOGITS_EACH = 8_000
 _MAX_PRODUCTS = 600_000
+# Relative accuracy of the minima of quadratic models with kinks.
+_ACCURACY = 1e-10
 # Largest number of logits of all models together, whose arrays stay in a core's cache.
 MAX_LOGITS = 2**17
 
@@ -94,7 +95,7 @@ class Family:
             for row, penalty in zip(self._threshold[:, 0], of_all, strict=True):
                 row[:-1] = penalty.threshold
         self.strengths = [np.array([one.strength for one in own]) for own in penalties]
-        self._descend = one.algebra.coordinate_descent
+        self._algebra = one.algebra
 
     def _counts(self, index):
         """Return how many of the objectives in `index`, ascending, belong to every member."""
@@ -207,13 +208,22 @@ class Family:
         if self.has_kinks:
             start = points.theta.reshape(grad.shape)
             threshold = np.broadcast_to(self._threshold[index], shape).reshape(grad.shape)
-            ends, slopes, decreases = minimise_models(
-                hessian, grad, threshold, start, self._descend
-            )
-            return (ends - start).reshape(shape), slopes, decreases
+            steps, slopes, decreases = self._proximal_steps(hessian, grad, threshold, start)
+            return steps.reshape(shape), slopes, decreases
         steps = -_solved(hessian, grad)
         slopes = np.einsum("bi,bi->b", steps, grad)
         return steps.reshape(shape), slopes, np.abs(slopes) / 2
+
+
+    def _proximal_steps(self, hessians, grads, thresholds, starts):
+        """Return steps to the minima of the quadratic models, as `steps`; all in rows."""
+        ends = starts.copy()
+        self._algebra.minimise_models(hessians, grads.copy(), ends, thresholds, _ACCURACY)
+        steps = ends - starts
+        slopes = np.einsum("bi,bi->b", grads, steps)
+        slopes += (thresholds * (np.abs(ends) - np.abs(starts))).sum(axis=1)
+        bent = np.einsum("bi,bi->b", (hessians @ steps[..., np.newaxis])[..., 0], steps)
+        return steps, slopes, -slopes - bent / 2
 
 
 def _solved(hessians, grads):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .monitor import HISTORY_DTYPE, POLISHED, POLISHES, scale_of
+from .stages import interpolated, stages
 
 # Largest number of evaluations of each objective. A fit that needs more is left to `minimise`.
 MAX_PASSES = 40
@@ -68,33 +69,38 @@ def newton_together(family, tol):
     -------
     list of Minimum
     """
-    state, started = _State(family.null_theta), time.perf_counter()
-    is_left, may_polish = (np.full(family.n, value) for value in (True, tol <= POLISHES))
-    histories = [[] for _ in is_left]
-    for n_passes in range(MAX_PASSES):
-        left = np.flatnonzero(is_left)
-        if not len(left):
-            break
-        points, q = family.evaluate(left, state.trial(left))
-        end = family.slopes(left, points, state.direction[left])
-        accepted = state.accepts(left, points.value, end)
-        some, points = left[accepted], points.some(accepted)
-        gap, value = family.gaps(some, points), points.value
-        state.move(some, points, gap, n_passes > 0)
-        _record(histories, some, state.n_iter, time.perf_counter() - started, value, gap)
-        within = gap <= tol * scale_of(value, family.null_value[some])
-        polishes = within & may_polish[some] & (gap > POLISHED * value)
-        ends = within & ~polishes
-        may_polish[some[polishes]] = False
-        state.converged[some] = ends
-        is_left[some[ends]] = False
-        accepted[accepted] = ~ends
-        if accepted.any():
-            some = left[accepted]
-            fails = state.turn(some, *family.steps(some, points.some(~ends), q, accepted))
-            # A step that polishes may fail at the rounding floor, with the gap in the tolerance.
-            state.converged[some[fails]] = within[~ends][fails]
-            is_left[some[fails]] = False
+    state, started = _State(family), time.perf_counter()
+    histories = [[] for _ in range(family.n)]
+    may_polish = np.full(family.n, tol <= POLISHES and not family.has_kinks)
+    for stage in stages(family.strengths) if family.has_kinks else [np.arange(family.n)]:
+        state.start(stage)
+        is_left = np.zeros(family.n, dtype=bool)
+        is_left[stage] = True
+        for _ in range(MAX_PASSES):
+            left = np.flatnonzero(is_left)
+            if not len(left):
+                break
+            points, q = family.evaluate(left, state.trial(left))
+            end = family.slopes(left, points, state.direction[left])
+            accepted = state.accepts(left, points.value, end)
+            some, points = left[accepted], points.some(accepted)
+            gap, value = family.gaps(some, points), points.value
+            state.move(some, points, gap)
+            _record(histories, some, state.n_iter, time.perf_counter() - started, value, gap)
+            within = gap <= tol * scale_of(value, family.null_value[some])
+            polishes = within & may_polish[some] & (gap > POLISHED * value)
+            ends = within & ~polishes
+            may_polish[some[polishes]] = False
+            state.converged[some] = ends
+            is_left[some[ends]] = False
+            accepted[accepted] = ~ends
+            if accepted.any():
+                some = left[accepted]
+                fails = state.turn(some, *family.steps(some, points.some(~ends), q, accepted))
+                # A step that polishes may fail at the rounding floor, with the gap in the
+                # tolerance.
+                state.converged[some[fails]] = within[~ends][fails]
+                is_left[some[fails]] = False
     return state.minima(histories)
 
 
@@ -107,15 +113,29 @@ def _record(histories, index, n_iter, seconds, values, gaps):
 class _State:
     """The present point, step and counts of every objective; arrays with one entry for each."""
 
-    def __init__(self, theta):
-        n = len(theta)
-        self.theta = theta.copy()    # where the first trials are, too
+    def __init__(self, family):
+        n, self._family = family.n, family
+        self.theta = family.null_theta.copy()    # where the first trials are, too
         self.value, self.loss, self.gap = (np.full(n, np.inf) for _ in range(3))
         self.direction = np.zeros_like(self.theta)
         self.slope, self.length = np.zeros(n), np.ones(n)
         self.half_decrement = np.full(n, np.nan)
         self.n_iter = np.zeros(n, dtype=np.int64)
-        self.converged, self.at_floor = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.converged, self.at_floor, self.is_guess = np.zeros((3, n), dtype=bool)
+
+    def start(self, index):
+        """Set starting points, from optima of other strengths where they are known."""
+        first = 0
+        for own in self._family.strengths:
+            span = slice(first, first + len(own))
+            known = np.flatnonzero(self.converged[span])
+            if len(known) > 1:
+                asked = index[(index >= span.start) & (index < span.stop)]
+                found = interpolated(own, self.theta[span], known)[asked - first]
+                is_finite = np.isfinite(found).all(axis=(1, 2))
+                self.theta[asked[is_finite]] = found[is_finite]
+                self.is_guess[asked] = is_finite
+            first = span.stop
 
     def trial(self, index):
         """Return the points to evaluate."""
@@ -135,18 +155,24 @@ class _State:
         level = (value <= before + rounding) & (end <= -(1 - 2 * _ARMIJO) * slope)
         accepted = level | (value <= before + _ARMIJO * self.length[index] * slope)
         accepted |= np.isfinite(value) & (end <= 0)
+        guessed = self.is_guess[index]
+        if guessed.any():    # a starting point above the null model is replaced by it
+            accepted &= (value <= self._family.null_value[index]) | ~guessed
+            null = index[~accepted & guessed]
+            self.theta[null] = self._family.null_theta[null]
+            self.is_guess[index] = False
         if not accepted.all():
             cut = np.where(np.isfinite(end), slope / (slope - end), 0.0)[~accepted]
             self.length[index[~accepted]] *= np.clip(cut, _LEAST_CUT, _LARGEST_CUT)
         return accepted
 
-    def move(self, index, points, gaps, is_step):
+    def move(self, index, points, gaps):
         """Take accepted trials for the present points."""
+        self.n_iter[index] += np.isfinite(self.value[index])
         self.theta[index], self.value[index], self.loss[index] = (
             points.theta, points.value, points.loss
         )
         self.gap[index] = gaps
-        self.n_iter[index] += is_step
 
     def turn(self, index, directions, slopes, half_decrements):
         """Set new directions; return the mask of those that do not lead down.
