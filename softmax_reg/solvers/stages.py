@@ -8,7 +8,7 @@ import numpy as np
 
 # Every so many strengths are in a stage: of the first stage, the second, ... Smallest number of
 # strengths with several stages.
-_STRIDES = 32, 8, 1
+_STRIDES = 16, 4, 1
 _FEWEST = 16
 # Number of optima that an interpolation takes.
 _NODES = 4
