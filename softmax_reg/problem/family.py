@@ -102,14 +102,14 @@ class Family:
         ends = np.searchsorted(index, self._ends)
         return np.diff(ends, prepend=0).tolist()
 
-    def delivered_values(self, pairs):
-        """Return the `Objective.delivered_value` of every objective for its (coef, intercept).
+    def delivered_values(self, coefs, intercepts):
+        """Return the `Objective.delivered_value` of every objective for coefs[b], intercepts[b].
 
         Distributions give None for each: their values take more than one pass.
         """
         if self._soft is not None:
             return [None] * self.n
-        thetas = np.array([np.column_stack(pair) for pair in pairs])
+        thetas = np.concatenate([coefs, intercepts[..., np.newaxis]], axis=-1)
         wide, counts = thetas.astype(np.float64), self._counted(np.arange(self.n))
         penalties = self._penalties(slice(None), wide, self._curvature * wide)
         return (self._passes.predicted_losses(counts, thetas) + penalties).tolist()
