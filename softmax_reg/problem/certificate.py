@@ -215,13 +215,15 @@ def duality_gaps(
         grad = (1 - t) * grad + t * other
     if thresholds is None:
         return scaled_squares(grad + curvatures * coef, curvatures) + constant
-    whole = fenchel_gaps(curvatures, thresholds, coef, grad) + constant
     with np.errstate(divide="ignore"):
         norms = np.where(thresholds > 0, np.abs(grad) / thresholds, 0.0).max(axis=(1, 2))
     scale = 1 / np.maximum(norms, 1.0)
     scaled = scale[:, np.newaxis, np.newaxis] * grad
     bracket = fenchel_gaps(curvatures, thresholds, coef, scaled)
-    return np.minimum(whole, bracket + scale * constant + (1 - scale) * losses)
+    gaps = bracket + scale * constant + (1 - scale) * losses
+    if (curvatures > 0).any():    # else, the bound without scaling is infinite or the same
+        gaps = np.minimum(gaps, fenchel_gaps(curvatures, thresholds, coef, grad) + constant)
+    return gaps
 
 
 def _repairs(excess, frequencies):

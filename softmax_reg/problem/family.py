@@ -85,17 +85,23 @@ class Family:
         if one.soft is not None:
             self._soft = each(lambda one: one.soft.tilt), each(lambda one: one.soft.constant)
         self._fit_intercept, self._free_shifts = one.fit_intercept, one.free_shifts
-        self._curvature = np.zeros((self.n, 1, one.n_features + 1))
-        of_all = [penalty for own in penalties for penalty in own]
-        for row, penalty in zip(self._curvature[:, 0], of_all, strict=True):
-            row[:-1] = penalty.curvature
-        self.has_kinks, self._threshold = of_all[0].has_kinks, None
+        self.has_kinks = penalties[0][0].has_kinks
+        self.strengths = [np.array([each.l2 for each in own]) for own in penalties]
+        self._curvature, self._threshold = self._rows_of(penalties, self.strengths), None
         if self.has_kinks:
-            self._threshold = np.zeros_like(self._curvature)
-            for row, penalty in zip(self._threshold[:, 0], of_all, strict=True):
-                row[:-1] = penalty.threshold
-        self.strengths = [np.array([one.strength for one in own]) for own in penalties]
+            l1 = [np.array([each.l1 for each in own]) for own in penalties]
+            self._threshold = self._rows_of(penalties, l1)
+            self.strengths = [one + other for one, other in zip(l1, self.strengths, strict=True)]
         self._algebra = one.algebra
+
+    def _rows_of(self, penalties, strengths):
+        """Return strength times factor of each parameter, (n, 1, n_features + 1)."""
+        out = np.zeros((self.n, 1, self.null_theta.shape[-1]))
+        for end, own, values in zip(self._ends, penalties, strengths, strict=True):
+            out[end - len(own):end, 0, :-1] = np.multiply.outer(values, own[0].factor).reshape(
+                len(own), -1
+            )
+        return out
 
     def _counts(self, index):
         """Return how many of the objectives in `index`, ascending, belong to every member."""

@@ -36,8 +36,6 @@ class L2Penalty(NamedTuple):
     l2: float
     factor: np.ndarray | float = 1.0
 
-    strength = property(lambda self: self.l2, doc="Strength of the whole penalty.")
-
     @property
     def curvature(self):
         """Second derivative in every coefficient of a feature; a number or (n_features,)."""
@@ -57,6 +55,10 @@ class L2Penalty(NamedTuple):
     blocks = bounds = None
     threshold = 0.0
     is_free, is_half_bounded = True, False
+
+    def of_strength(self, strength, l1_ratio):
+        """Return the penalty of another strength, as `penalty_of`."""
+        return self._replace(l2=strength)
 
     def restricted(self, features, rows=slice(None)):
         """Return the penalty on some of the features, an index; the same for any rows."""
@@ -121,8 +123,6 @@ class SparsePenalty(NamedTuple):
     factor: np.ndarray | float = 1.0
     blocks: Blocks | None = None
 
-    strength = property(lambda self: self.l1 + self.l2, doc="Strength of the whole penalty.")
-
     @property
     def curvature(self):
         """Second derivative of the smooth part; a number or (n_features,)."""
@@ -145,6 +145,10 @@ class SparsePenalty(NamedTuple):
 
     has_kinks, is_half_bounded = True, False
     bounds = None
+
+    def of_strength(self, strength, l1_ratio):
+        """Return the penalty of another strength, as `penalty_of`."""
+        return self._replace(l1=l1_ratio * strength, l2=(1 - l1_ratio) * strength)
 
     @property
     def grouped(self):

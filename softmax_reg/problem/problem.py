@@ -277,13 +277,12 @@ class Problem:
             return None
         if self._penalty["blocks"] is not None or "bounds" in self._penalty:
             return None
+        strengths, l1_ratio = [self._strength(C) for C in Cs], self._penalty["l1_ratio"]
         self._penalty_of(np.min(Cs))    # the largest, which may overflow
-        penalties = [penalty_of(self._strength(C), **self._penalty) for C in Cs]
-        first = penalties[0]
-        if not (first.is_strict and all(one.strength > 0 for one in penalties)):
+        least = penalty_of(min(strengths), **self._penalty)
+        if not least.is_strict or least.has_kinks != (l1_ratio > 0):    # or it underflows
             return None
-        if any(one.has_kinks != first.has_kinks for one in penalties):    # some underflow
-            return None
+        penalties = [least.of_strength(strength, l1_ratio) for strength in strengths]
         part = objective.rows.as_part(objective.sample, objective.coordinates.shift)
         return None if part is None else (objective, part, penalties)
 

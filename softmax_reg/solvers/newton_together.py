@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .monitor import HISTORY_DTYPE, POLISHED, POLISHES, scale_of
+from .monitor import FAR, HISTORY_DTYPE, POLISHED, POLISHES, scale_of
 from .stages import interpolated, stages
 
 # Largest number of evaluations of each objective. A fit that needs more is left to `minimise`.
@@ -84,7 +84,7 @@ def newton_together(family, tol):
             end = family.slopes(left, points, state.direction[left])
             accepted = state.accepts(left, points.value, end)
             some, points = left[accepted], points.some(accepted)
-            gap, value = family.gaps(some, points), points.value
+            gap, value = state.gaps(some, points, FAR * tol), points.value
             state.move(some, points, gap)
             _record(histories, some, state.n_iter, time.perf_counter() - started, value, gap)
             within = gap <= tol * scale_of(value, family.null_value[some])
@@ -118,7 +118,7 @@ class _State:
         self.theta = family.null_theta.copy()    # where the first trials are, too
         self.value, self.loss, self.gap = (np.full(n, np.inf) for _ in range(3))
         self.direction = np.zeros_like(self.theta)
-        self.slope, self.length = np.zeros(n), np.ones(n)
+        self.slope, self.length, self.bound = np.zeros(n), np.ones(n), np.zeros(n)
         self.half_decrement = np.full(n, np.nan)
         self.n_iter = np.zeros(n, dtype=np.int64)
         self.converged, self.at_floor, self.is_guess = np.zeros((3, n), dtype=bool)
@@ -165,6 +165,24 @@ class _State:
             cut = np.where(np.isfinite(end), slope / (slope - end), 0.0)[~accepted]
             self.length[index[~accepted]] *= np.clip(cut, _LEAST_CUT, _LARGEST_CUT)
         return accepted
+
+    def gaps(self, index, points, far):
+        """Return the gaps of points; from earlier bounds where steps are too large to end there.
+
+        far : float
+            Largest decrease that the last step promised, relative to the value, of a point that
+            may end the minimisation.
+        """
+        near = ~(self.half_decrement[index] > far * points.value)
+        some = index[near]
+        if len(some):
+            found = points.some(near)
+            gaps = self._family.gaps(some, found)
+            self.bound[some] = np.maximum(self.bound[some], found.value - gaps)
+        out = points.value - self.bound[index]
+        if len(some):
+            out[near] = gaps
+        return out
 
     def move(self, index, points, gaps):
         """Take accepted trials for the present points."""
