@@ -155,15 +155,15 @@ class _State:
         level = (value <= before + rounding) & (end <= -(1 - 2 * _ARMIJO) * slope)
         accepted = level | (value <= before + _ARMIJO * self.length[index] * slope)
         accepted |= np.isfinite(value) & (end <= 0)
-        guessed = self.is_guess[index]
-        if guessed.any():    # a starting point above the null model is replaced by it
-            accepted &= (value <= self._family.null_value[index]) | ~guessed
-            null = index[~accepted & guessed]
-            self.theta[null] = self._family.null_theta[null]
-            self.is_guess[index] = False
         if not accepted.all():
             cut = np.where(np.isfinite(end), slope / (slope - end), 0.0)[~accepted]
             self.length[index[~accepted]] *= np.clip(cut, _LEAST_CUT, _LARGEST_CUT)
+        guessed = self.is_guess[index]
+        if guessed.any():    # a starting point above the null model is replaced by it
+            accepted &= ~guessed | (value <= self._family.null_value[index])
+            null = index[guessed & ~accepted]
+            self.theta[null], self.length[null] = self._family.null_theta[null], 1.0
+            self.is_guess[index] = False
         return accepted
 
     def gaps(self, index, points, far):
