@@ -40,14 +40,15 @@ def minimise_models(hessians, slopes, x, thresholds, accuracy):
         hessian, slope, at, threshold = hessians[b], slopes[b], x[b], thresholds[b]
         enough = -1.0
         for _ in range(_ROUNDS):
-            largest = 0.0
-            for sweep in range(_SWEEPS):
+            n_passes = 0
+            while n_passes < _SWEEPS:
                 largest, size = descend(hessian, slope, at, threshold)
+                n_passes += 1
                 is_first = enough < 0
                 enough = accuracy * largest if is_first else max(enough, _FLOOR * size)
                 if largest <= enough:
                     break
-            if sweep == 0 and largest <= enough:
+            if n_passes == 1 and largest <= enough:
                 break
             for _ in range(_STEPS):
                 if not move_support(hessian, slope, at, threshold, factor, step, support):
@@ -87,50 +88,19 @@ def move_support(hessian, slope, x, threshold, factor, step, support):
 
     Parameters
     ----------
-    factor : (m, m), overwritten
-    step : (m,), overwritten
-    support : (m,) int, overwritten
+    factor, step, support : as in `newton_step`
 
     Returns
     -------
     stopped : bool
         Whether a coordinate has become 0.
     """
-    n = 0
-    for i in range(len(x)):
-        if hessian[i, i] > 0 and (x[i] != 0 or threshold[i] == 0):
-            support[n] = i
-            n += 1
-    # The Cholesky factor of the scaled Hessian, and the solution of its lower triangle.
-    for k in range(n):
-        i = support[k]
-        total = -(slope[i] + threshold[i] * np.sign(x[i])) / math.sqrt(hessian[i, i])
-        for q in range(k + 1):
-            j = support[q]
-            entry = hessian[i, j] / math.sqrt(hessian[i, i]) / math.sqrt(hessian[j, j])
-            if q == k:
-                entry = 1.0 + _RIDGE
-            for r in range(q):
-                entry -= factor[k, r] * factor[q, r]
-            if q < k:
-                factor[k, q] = entry / factor[q, q]
-                total -= factor[k, q] * step[q]
-        if not entry > 0:
-            return False
-        factor[k, k] = math.sqrt(entry)
-        step[k] = total / factor[k, k]
+    n = newton_step(hessian, slope, x, threshold, factor, step, support)
     length = 1.0
-    for k in range(n - 1, -1, -1):
-        for r in range(k + 1, n):
-            step[k] -= factor[r, k] * step[r]
-        step[k] /= factor[k, k]
     for k in range(n):
         i = support[k]
-        step[k] /= math.sqrt(hessian[i, i])
         if threshold[i] > 0 and (x[i] + step[k]) * x[i] < 0:
             length = min(length, -x[i] / step[k])
-    if not length > 0 or not math.isfinite(length):
-        return False
     for k in range(n):
         i = support[k]
         change = length * step[k]
@@ -140,3 +110,54 @@ def move_support(hessian, slope, x, threshold, factor, step, support):
         for j in range(len(x)):
             slope[j] += change * hessian[i, j]
     return length < 1
+
+
+@inner_kernel
+def newton_step(hessian, slope, x, threshold, factor, step, support):
+    """Solve for the step to the minimum of a model where only its support moves.
+
+    Parameters
+    ----------
+    factor : (m, m), overwritten
+        The Cholesky factor of the support's Hessian. Entries keep their relative accuracy
+        whatever the units of the coordinates.
+    step : (m,), overwritten
+        The first n entries become the step.
+    support : (m,) int, overwritten
+        The first n entries become the indices of the coordinates with a curvature that are not 0
+        or have no threshold.
+
+    Returns
+    -------
+    n : int
+        Size of the support; 0 where there is no factor, or the step is not finite.
+    """
+    n = 0
+    for i in range(len(x)):
+        if hessian[i, i] > 0 and (x[i] != 0 or threshold[i] == 0):
+            support[n] = i
+            step[n] = -slope[i] - threshold[i] * np.sign(x[i])
+            n += 1
+    for k in range(n):
+        row = hessian[support[k]]
+        for q in range(k + 1):
+            entry = row[support[q]]
+            if q == k:
+                pivot = _RIDGE * entry
+                entry += pivot
+            for r in range(q):
+                entry -= factor[k, r] * factor[q, r]
+            if q < k:
+                factor[k, q] = entry / factor[q, q]
+                step[k] -= factor[k, q] * step[q]
+        if not entry > pivot / 2:
+            return 0
+        factor[k, k] = math.sqrt(entry)
+        step[k] /= factor[k, k]
+    size = 0.0
+    for k in range(n - 1, -1, -1):
+        step[k] /= factor[k, k]
+        size += abs(step[k])
+        for r in range(k):
+            step[r] -= factor[k, r] * step[k]
+    return n if size < np.inf else 0

@@ -118,9 +118,9 @@ class Problem:
         sample = Sample(self._selection.new_index[data.index], data.weight)
         if data.mixture is None:
             return rows, sample
-        absent, mixture = self._selection.absent, data.mixture
-        if absent.any():
-            mixture = mixture[:, ~absent]
+        mixture = data.mixture
+        if self._selection.absent.any():
+            mixture = mixture[:, ~self._selection.absent]
         name = "label_mixture" if data.by_label else "mixture"
         return rows, sample._replace(**{name: mixture})
 
@@ -269,8 +269,8 @@ class Problem:
     def member(self, Cs):
         """Return (objective, part, penalties) for a `Family` with a penalty for each C, or None.
 
-        None unless the rows are few, the penalty is on every feature, without blocks and bounds,
-        and two classes have weight.
+        None unless rows are few, all features have a penalty without blocks and bounds, and two
+        classes have weight.
         """
         objective = self.objective
         if objective is None or self._row_space is not None:
@@ -383,10 +383,7 @@ class Problem:
         return objective.evaluate(objective.from_coef(coef, intercept))
 
     def coef_and_intercept(self, theta, dtype=np.float64):
-        """Return coef_ and intercept_ for a theta of `objective`, rounded to `dtype`.
-
-        theta : (..., n_rows, n_features + 1), a stack in X's own coordinates only
-        """
+        """Return coef_ and intercept_ for a theta of `objective`, or a stack, in `dtype`."""
         if self.objective is None:
             return self._nothing(dtype)
         if self._row_space is None:
