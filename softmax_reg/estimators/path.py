@@ -169,8 +169,8 @@ device, precision, label_smoothing, bounds
 def path_fits(problem, Cs, solver, tol, max_iter):
     """Yield a `Fit` for each C, in ascending order, each warm-started from the one before.
 
-    Small problems with a smooth penalty are fitted for all C at once instead
-    (`fit_together`).
+    Small problems are fitted for all C at once instead (`fit_together`), if nothing but a
+    penalty on every feature acts on the coefficients.
 
     A second candidate for the start is the extrapolation of the last fits, quadratic in log C.
     The candidate with the lower objective is used. Where fits take hundreds of iterations,

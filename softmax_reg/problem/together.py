@@ -19,7 +19,7 @@ def suits_together(solver, Cs, tol, max_iter):
 
 
 def fit_together(problems, Cs, *, tol, max_iter):
-    """Minimise several problems for all C at once, each from its null model.
+    """Minimise several problems for all C at once, as `newton_together` does.
 
     All fits share the calls of NumPy, which on few rows take longer than the arithmetic. The
     choice of problems for it depends on shapes and parameters alone. The result of a fit depends

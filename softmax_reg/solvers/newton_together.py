@@ -43,25 +43,26 @@ class Minimum(NamedTuple):
     n_iter: int
     status: str
     history: np.ndarray
-    solver: str = "newton-cholesky"
+    solver: str
 
 
 # An overflow becomes inf or NaN, which `accepts` and `turn` refuse.
 @np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
 def newton_together(family, tol):
-    """Minimise every objective of a family from its null model, by damped Newton steps.
+    """Minimise every objective of a family by damped Newton steps, proximal ones with kinks.
 
-    Each objective has its own steps, step lengths and stopping rule, that of `Monitor`, and leaves
-    the stack when it has converged. All share the calls of NumPy. So the result for an objective
-    depends on the others by rounding alone.
+    Smooth objectives start from their null models. With kinks, the first of several `stages`
+    does, and later ones start from an interpolation of the optima found. Each objective has its
+    own steps, step lengths and stopping rule, that of `Monitor`, and leaves the stack when it has
+    converged. All share the calls of NumPy. So the result for an objective depends on the others
+    by rounding alone, and on starting points within its tolerance.
 
     Cost per iteration, for each objective still in the stack: an evaluation, and unless it ends
     there a Hessian (n_samples theta.size^2 flops) and a solution of its equations.
 
     Parameters
     ----------
-    family : object with ``n``, ``null_theta``, ``null_value``, ``evaluate``, ``gaps``, ``steps``
-        As `problem.family.Family`.
+    family : object with the attributes and methods of `problem.family.Family`
     tol : float > 0
         Relative duality gap to reach.
 
@@ -215,6 +216,7 @@ class _State:
                 float(np.sqrt(2 * self.half_decrement[b])), int(self.n_iter[b]),
                 "converged" if self.converged[b] else "open",
                 np.array(histories[b], dtype=HISTORY_DTYPE),
+                "proximal-newton" if self._family.has_kinks else "newton-cholesky",
             )
             for b in range(len(self.theta))
         ]
