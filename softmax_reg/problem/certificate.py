@@ -216,8 +216,8 @@ def duality_gaps(
     if thresholds is None:
         return scaled_squares(grad + curvatures * coef, curvatures) + constant
     with np.errstate(divide="ignore"):
-        norms = np.where(thresholds > 0, np.abs(grad) / thresholds, 0.0).max(axis=(1, 2))
-    scale = 1 / np.maximum(norms, 1.0)
+        ratios = np.where(thresholds > 0, np.abs(grad) / thresholds, 0.0)
+    scale = 1 / ratios.max(axis=(1, 2), initial=1.0)
     scaled = scale[:, np.newaxis, np.newaxis] * grad
     bracket = fenchel_gaps(curvatures, thresholds, coef, scaled)
     gaps = bracket + scale * constant + (1 - scale) * losses

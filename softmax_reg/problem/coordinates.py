@@ -150,8 +150,9 @@ class Centring:
         if self.n_rows > 1 and centre_classes:
             coef -= coef.mean(axis=-2, keepdims=True)
         coef = cast(coef, dtype)
-        offsets = times_vector(coef.reshape(-1, coef.shape[-1]), self.shift)
-        intercept = theta[..., -1] - offsets.reshape(coef.shape[:-1])
+        intercept = theta[..., -1]
+        offsets = times_vector(coef.reshape(intercept.size, coef.shape[-1]), self.shift)
+        intercept = intercept - offsets.reshape(intercept.shape)
         if self.n_rows > 1:
             intercept -= intercept.mean(axis=-1, keepdims=True)
         return coef, intercept.astype(dtype, copy=False)

@@ -98,9 +98,7 @@ class Family:
         """Return strength times factor of each parameter, (n, 1, n_features + 1)."""
         out = np.zeros((self.n, 1, self.null_theta.shape[-1]))
         for end, own, values in zip(self._ends, penalties, strengths, strict=True):
-            out[end - len(own):end, 0, :-1] = np.multiply.outer(values, own[0].factor).reshape(
-                len(own), -1
-            )
+            out[end - len(own):end, 0, :-1] = values[:, np.newaxis] * own[0].factor
         return out
 
     def _counts(self, index):
