@@ -19,6 +19,7 @@ from scipy import sparse
 
 from .estimators.validation import TrainingData
 from .problem.problem import Problem
+from .problem.together import fit_together
 from .rows.base import Sample
 
 # Form and dtype of X of each task. A task compiles all passes over such rows in one process.
@@ -63,7 +64,10 @@ def compile_sparse_passes(dtype: str) -> None:
 
 
 def compile_descents() -> None:
-    """Fit L1 models with both solvers: of entries, of features and of groups of features."""
+    """Fit L1 models with both solvers: of entries, of features and of groups of features.
+
+    Small ones are fitted together, too.
+    """
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 4))
     index = np.arange(60) % 3
@@ -72,6 +76,8 @@ def compile_descents() -> None:
         for solver in ("proximal-newton", "proximal-lbfgs"):
             problem = Problem(data, C=1.0, fit_intercept=True, l1_ratio=0.5, **options)
             problem.fit(solver, [], tol=1e-3, max_iter=10)
+    problem = Problem(data, C=1.0, fit_intercept=True, l1_ratio=0.5)
+    fit_together([problem], np.array([0.1, 1.0, 10.0]), tol=1e-3, max_iter=100)
 
 
 def _compile(kind):

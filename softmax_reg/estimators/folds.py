@@ -127,24 +127,23 @@ def fits_together(estimator, data, tasks, Cs, options):
     suits = (
         isinstance(data.X, np.ndarray) and options["device"] == "cpu"
         and data.offset is None and options["bounds"] is None
+        and options["groups"] is None and not options["grouped"]
         and suits_family(*data.X.shape, n_rows)
         and suits_together(estimator.solver, Cs, estimator.tol, estimator.max_iter)
     )
     if not suits:
         return fits
-    smooth = [i for i, task in enumerate(tasks) if task[-1] == 0]
     # Few enough to keep the rows of all their folds in memory.
     n_tasks = max(1, MAX_LOGITS // (len(data.X) * n_rows * len(Cs)))
-    for start in range(0, len(smooth), n_tasks):
-        some = smooth[start:start + n_tasks]
+    for start in range(0, len(tasks), n_tasks):
+        some = slice(start, start + n_tasks)
         problems = [
-            Problem(training_rows(data, tasks[i][1]), C=ascending[0], **options) for i in some
+            Problem(training_rows(data, train), C=ascending[0], l1_ratio=l1_ratio, **options)
+            for _, train, _, l1_ratio in tasks[some]
         ]
-        of_some = fit_together(
+        fits[some] = fit_together(
             problems, ascending, tol=estimator.tol, max_iter=estimator.max_iter
         )
-        for i, own in zip(some, of_some, strict=True):
-            fits[i] = own
     return fits
 
 

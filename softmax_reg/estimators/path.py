@@ -196,8 +196,8 @@ def path_fits(problem, Cs, solver, tol, max_iter, progress):
 
     The iterations are reported to `progress`, a `Progress`; the fits by the caller.
 
-    Small problems with a smooth penalty are fitted for all C at once instead
-    (`fit_together`).
+    Small problems are fitted for all C at once instead (`fit_together`), if nothing but a
+    penalty on every feature acts on the coefficients.
 
     A second candidate for the start is the extrapolation of the last fits, quadratic in log C.
     The candidate with the lower objective is used. Where fits take hundreds of iterations,

@@ -43,7 +43,7 @@ import numpy as np
 from scipy.special import entr
 
 from ..parallel.elementwise import inner, times_vector
-from .penalty import over_parts
+from .penalty import fenchel_gaps, over_parts, scaled_squares
 
 
 class OffsetSums(NamedTuple):
@@ -179,13 +179,16 @@ def _feasible(theta, loss, loss_grad, class_sums, row_mean):
     return t, r, constant
 
 
-def duality_gaps(curvatures, thetas, losses, loss_grads, class_sums, row_mean, fit_intercept):
-    """Compute the `duality_gap` of several thetas at once, under L2 penalties, without offsets.
+def duality_gaps(
+    curvatures, thresholds, thetas, losses, loss_grads, class_sums, row_mean, fit_intercept
+):
+    """Compute the `duality_gap` of several thetas at once, without blocks, bounds and offsets.
 
     Parameters
     ----------
-    curvatures : (n_thetas, 1, n_features), all positive
-        `L2Penalty.curvature` of the penalty of each theta.
+    curvatures, thresholds : (n_thetas, 1, n_features)
+        Those of the penalty of each theta; one of both is positive. The thresholds are None
+        where all penalties are L2.
     thetas, loss_grads : (n_thetas, n_rows, n_features + 1)
     losses : (n_thetas,)
     class_sums, row_mean : (n_thetas, n_rows, n_features + 1), (n_thetas, n_features)
@@ -210,9 +213,17 @@ def duality_gaps(curvatures, thetas, losses, loss_grads, class_sums, row_mean, f
         constant = (1 - t) * bound + t * (losses - product - entr(whole).sum(axis=1))
         t = t[:, np.newaxis, np.newaxis]
         grad = (1 - t) * grad + t * other
-    # Divide first: squares could underflow where the sum does not.
-    scaled = (grad + curvatures * coef) / np.sqrt(2 * curvatures)
-    return np.einsum("bkj,bkj->b", scaled, scaled) + constant
+    if thresholds is None:
+        return scaled_squares(grad + curvatures * coef, curvatures) + constant
+    with np.errstate(divide="ignore"):
+        ratios = np.where(thresholds > 0, np.abs(grad) / thresholds, 0.0)
+    scale = 1 / ratios.max(axis=(1, 2), initial=1.0)
+    scaled = scale[:, np.newaxis, np.newaxis] * grad
+    bracket = fenchel_gaps(curvatures, thresholds, coef, scaled)
+    gaps = bracket + scale * constant + (1 - scale) * losses
+    if (curvatures > 0).any():    # else, the bound without scaling is infinite or the same
+        gaps = np.minimum(gaps, fenchel_gaps(curvatures, thresholds, coef, grad) + constant)
+    return gaps
 
 
 def _repairs(excess, frequencies):

@@ -135,7 +135,8 @@ class Centring:
 
         Parameters
         ----------
-        theta : (n_rows, n_features + 1)
+        theta : (..., n_rows, n_features + 1)
+            Leading dimensions give stacks.
         dtype : dtype of the results
         centre_classes : bool
             Whether to shift coefficients to a sum of zero over the classes. A shift common to
@@ -145,13 +146,15 @@ class Centring:
         cast : callable
             (coefficients, dtype) -> coefficients rounded to `dtype`.
         """
-        coef = theta[:, :-1].copy()
+        coef = theta[..., :-1].copy()
         if self.n_rows > 1 and centre_classes:
-            coef -= coef.mean(axis=0)
+            coef -= coef.mean(axis=-2, keepdims=True)
         coef = cast(coef, dtype)
-        intercept = theta[:, -1] - times_vector(coef, self.shift)
+        intercept = theta[..., -1]
+        offsets = times_vector(coef.reshape(intercept.size, coef.shape[-1]), self.shift)
+        intercept = intercept - offsets.reshape(intercept.shape)
         if self.n_rows > 1:
-            intercept -= intercept.mean()
+            intercept -= intercept.mean(axis=-1, keepdims=True)
         return coef, intercept.astype(dtype, copy=False)
 
     def from_coef(self, coef, intercept):
@@ -262,7 +265,7 @@ class Selection:
         """Whether one row of parameters stands for two classes."""
         return len(self.absent) == 2 and not self.absent.any()
 
-    @property
+    @lazy
     def n_present(self):
         """Number of fitted classes."""
         return len(self.absent) - int(np.count_nonzero(self.absent))
@@ -288,7 +291,7 @@ class Selection:
         is_centred = self.is_centred or self.n_present == 1
         return ABSENT_INTERCEPT if is_centred else _UNREACHED_INTERCEPT
 
-    @property
+    @lazy
     def absent_loss(self):
         """Upper bound on the part of the loss from absent classes, in nats.
 
@@ -299,34 +302,37 @@ class Selection:
         return n_absent / self.n_present * np.exp(self.absent_intercept)
 
     def to_user(self, coef, intercept):
-        """Return coef_ and intercept_ for all classes and features, in the dtype of `coef`."""
-        dtype = coef.dtype
+        """Return coef_ and intercept_ for all classes and features, in the dtype of `coef`.
+
+        coef, intercept : (..., n_rows, n_features), (..., n_rows)
+        """
+        dtype, stack = coef.dtype, coef.shape[:-2]
         if self.is_binary:
-            whole = np.zeros((1, self.n_features), dtype=dtype)
-            whole[:, self.features] = coef
+            whole = np.zeros((*stack, 1, self.n_features), dtype=dtype)
+            whole[..., self.features] = coef
             return whole, intercept
         n_classes = len(self.absent)
-        whole = np.zeros((n_classes, self.n_features), dtype=dtype)
+        whole = np.zeros((*stack, n_classes, self.n_features), dtype=dtype)
         # Index one axis at a time: NumPy pairs the entries of two index arrays.
-        present = np.zeros((len(coef), self.n_features), dtype=dtype)
-        present[:, self.features] = coef
-        whole[~self.absent] = present
-        intercepts = np.full(n_classes, self.absent_intercept)
-        intercepts[~self.absent] = intercept
+        present = np.zeros((*coef.shape[:-1], self.n_features), dtype=dtype)
+        present[..., self.features] = coef
+        whole[..., ~self.absent, :] = present
+        intercepts = np.full((*stack, n_classes), self.absent_intercept)
+        intercepts[..., ~self.absent] = intercept
         if self.absent.any() and self.absent_intercept == ABSENT_INTERCEPT:
-            intercepts -= intercepts.mean()
+            intercepts -= intercepts.mean(axis=-1, keepdims=True)
         intercepts = intercepts.astype(dtype)
         if n_classes == 2:
-            return whole[1:] - whole[:1], intercepts[1:] - intercepts[:1]
+            return whole[..., 1:, :] - whole[..., :1, :], intercepts[..., 1:] - intercepts[..., :1]
         return whole, intercepts
 
     def coef_of(self, coef):
         """Return the fitted rows and columns of an array of the shape of coef_."""
-        return np.ascontiguousarray(coef[self._present][:, self.features])
+        return np.ascontiguousarray(coef[..., self._present, :][..., self.features])
 
     def rows_of(self, coef, intercept):
         """Return the fitted rows and columns of the result of `to_user`."""
-        return self.coef_of(coef), intercept[self._present]
+        return self.coef_of(coef), intercept[..., self._present]
 
     @property
     def _present(self):

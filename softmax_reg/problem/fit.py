@@ -1,5 +1,6 @@
 """The result of a fit."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -76,3 +77,17 @@ class Fit(NamedTuple):
         own["seconds"] += history["seconds"][-1]
         history = np.concatenate([history[:-1], own])
         return self._replace(n_iter=self.n_iter + n_iter, history=history)
+
+
+def keeps(value, result, tol):
+    """Tell whether rounded coefficients of this value keep a result within its tolerance."""
+    change = abs(value - result.value)    # rounding may also lower the value
+    proven = result.gap if result.gap <= tol * result.value else 0.0
+    return proven + change <= tol * value
+
+
+def bound_on_gap(value, result):
+    """Return the certified bound on the value of rounded coefficients minus the optimum."""
+    # The bound on the optimum holds for any rounding, and the optimum is not negative.
+    gap = max(result.gap + value - result.value, 0.0)
+    return min(gap, value) if math.isfinite(gap) else gap

@@ -56,6 +56,10 @@ class L2Penalty(NamedTuple):
     threshold = 0.0
     is_free, is_half_bounded = True, False
 
+    def of_strength(self, strength, l1_ratio):
+        """Return the penalty of another strength, as `penalty_of`."""
+        return self._replace(l2=strength)
+
     def restricted(self, features, rows=slice(None)):
         """Return the penalty on some of the features, an index; the same for any rows."""
         return self._replace(factor=_some(self.factor, features))
@@ -141,6 +145,10 @@ class SparsePenalty(NamedTuple):
 
     has_kinks, is_half_bounded = True, False
     bounds = None
+
+    def of_strength(self, strength, l1_ratio):
+        """Return the penalty of another strength, as `penalty_of`."""
+        return self._replace(l1=l1_ratio * strength, l2=(1 - l1_ratio) * strength)
 
     @property
     def grouped(self):
@@ -295,3 +303,28 @@ def _scaled_squares(array, curvature):
     with np.errstate(over="ignore"):
         scaled = array / np.sqrt(2 * curvature)
     return np.einsum("kj,kj->", scaled, scaled)
+
+
+def scaled_squares(arrays, curvatures):
+    """Return `_scaled_squares` of several arrays, (n, n_rows, n_features), of curvatures > 0."""
+    scaled = arrays / np.sqrt(2 * curvatures)
+    return np.einsum("bkj,bkj->b", scaled, scaled)
+
+
+def fenchel_gaps(curvatures, thresholds, coefs, loss_grads):
+    """Return `SparsePenalty.fenchel_gap` of several penalties without blocks, (n,).
+
+    curvatures, thresholds : (n, 1, n_features)
+    coefs, loss_grads : (n, n_rows, n_features)
+    """
+    within = np.clip(loss_grads, -thresholds, thresholds)
+    beyond = loss_grads - within
+    gaps = np.maximum(within * coefs + thresholds * np.abs(coefs), 0.0).sum(axis=(1, 2))
+    is_flat = curvatures == 0
+    if not is_flat.all():
+        curved = np.where(is_flat, np.inf, curvatures)
+        gaps += scaled_squares(beyond + curvatures * coefs, curved)
+    if is_flat.any():
+        exceeds = is_flat & (np.abs(beyond) > _ROUNDING * np.abs(loss_grads))
+        gaps[exceeds.any(axis=(1, 2))] = np.inf
+    return gaps

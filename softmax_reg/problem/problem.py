@@ -8,7 +8,7 @@ from ..rows.offset import OffsetRows, with_columns
 from ..solvers import HISTORY_DTYPE, Monitor, minimise
 from .blocks import Blocks
 from .coordinates import Centring, RowSpace, Selection, order_of, reduction_pays
-from .fit import Fit
+from .fit import Fit, bound_on_gap, keeps
 from .objective import Objective, Passes
 from .penalty import penalty_of
 from .sampled_start import sampling_pays, start_from_sample
@@ -118,9 +118,9 @@ class Problem:
         sample = Sample(self._selection.new_index[data.index], data.weight)
         if data.mixture is None:
             return rows, sample
-        absent, mixture = self._selection.absent, data.mixture
-        if absent.any():
-            mixture = mixture[:, ~absent]
+        mixture = data.mixture
+        if self._selection.absent.any():
+            mixture = mixture[:, ~self._selection.absent]
         name = "label_mixture" if data.by_label else "mixture"
         return rows, sample._replace(**{name: mixture})
 
@@ -269,22 +269,27 @@ class Problem:
     def member(self, Cs):
         """Return (objective, part, penalties) for a `Family` with a penalty for each C, or None.
 
-        None unless the rows are few, the penalty is smooth and on every feature, and two classes
-        have weight.
+        None unless rows are few, all features have a penalty without blocks and bounds, and two
+        classes have weight.
         """
         objective = self.objective
-        if objective is None or self._row_space is not None or self._penalty["l1_ratio"] > 0:
+        if objective is None or self._row_space is not None:
             return None
-        penalties = [self._penalty_of(C) for C in Cs]
-        if not all(penalty.is_strict and not penalty.has_kinks for penalty in penalties):
+        if self._penalty["blocks"] is not None or "bounds" in self._penalty:
             return None
+        strengths, l1_ratio = [self._strength(C) for C in Cs], self._penalty["l1_ratio"]
+        self._penalty_of(np.min(Cs))    # the largest, which may overflow
+        least = penalty_of(min(strengths), **self._penalty)
+        if not least.is_strict or least.has_kinks != (l1_ratio > 0):    # or it underflows
+            return None
+        penalties = [least.of_strength(strength, l1_ratio) for strength in strengths]
         part = objective.rows.as_part(objective.sample, objective.coordinates.shift)
         return None if part is None else (objective, part, penalties)
 
-    def rounded(self, theta):
-        """Return (coef_, intercept_) in the dtype of X, and those of the fitted classes."""
-        pair = self.coef_and_intercept(theta, self._dtype)
-        return pair, self._selection.rows_of(*pair)
+    def rounded(self, thetas):
+        """Return (coef_, intercept_) of several thetas in the dtype of X, and the fitted rows."""
+        pairs = self.coef_and_intercept(thetas, self._dtype)
+        return pairs, self._selection.rows_of(*pairs)
 
     def finished(self, C, penalty, found, rounded, *, tol, max_iter):
         """Return the `Fit` of a `Minimum` at C; `fit` goes on where it has not converged.
@@ -297,15 +302,18 @@ class Problem:
             start = self.coef_and_intercept(found.theta)
             fit = self.fit("auto", [start], tol=tol, max_iter=max_iter - found.n_iter)
             return fit.after(found.n_iter, found.history)
-        objective = self.objective.with_penalty(penalty)
-        delivered = self._delivered(objective, found, tol, rounded)
+        value = rounded[-1]
+        if value is not None and keeps(value, found, tol):
+            delivered = *rounded, bound_on_gap(value, found)
+        else:
+            delivered = self._delivered(self.objective.with_penalty(penalty), found, tol)
         found.history[-1]["objective"], found.history[-1]["gap"] = delivered[2:]
         return Fit.of(
             delivered, found, tol, loss=found.loss, history=found.history,
-            n_evaluations=objective.passes.n, absent_loss=self.absent_loss,
+            n_evaluations=self.objective.passes.n, absent_loss=self.absent_loss,
         )
 
-    def _delivered(self, objective, result, tol, rounded=None):
+    def _delivered(self, objective, result, tol):
         """Return the rounded (coef, intercept, value, gap) for the user.
 
         The dtype is that of X if this keeps within the tolerance, else float64.
@@ -313,25 +321,15 @@ class Problem:
         objective : Objective
             That on X, with the penalty of the result.
         result : SolverResult or Minimum
-        rounded : (coef, intercept, value or None), optional
-            Those in the dtype of X, if known.
         """
         for dtype in (self._dtype, np.float64):
-            coef, intercept, value = rounded or (
-                *self._selection.to_user(*objective.to_coef(result.theta, dtype)), None
+            coef, intercept = self._selection.to_user(*objective.to_coef(result.theta, dtype))
+            value = objective.delivered_value(
+                *self._selection.rows_of(coef, intercept), self._selection.users_order
             )
-            rounded = None
-            if value is None:
-                value = objective.delivered_value(
-                    *self._selection.rows_of(coef, intercept), self._selection.users_order
-                )
-            change = abs(value - result.value)    # rounding may also lower the value
-            proven = result.gap if result.gap <= tol * result.value else 0.0
-            if proven + change <= tol * value:
+            if keeps(value, result, tol):
                 break
-        # The bound on the optimum holds for any rounding, and the optimum is not negative.
-        gap = max(result.gap + value - result.value, 0.0)
-        return coef, intercept, value, min(gap, value) if np.isfinite(gap) else gap
+        return coef, intercept, value, bound_on_gap(value, result)
 
     def _solved(self, solver, starts, monitor, goes_on):
         """Minimise from the best start; return the objective on X and its `SolverResult`."""
@@ -385,7 +383,7 @@ class Problem:
         return objective.evaluate(objective.from_coef(coef, intercept))
 
     def coef_and_intercept(self, theta, dtype=np.float64):
-        """Return coef_ and intercept_ for a theta of `objective`, rounded to `dtype`."""
+        """Return coef_ and intercept_ for a theta of `objective`, or a stack, in `dtype`."""
         if self.objective is None:
             return self._nothing(dtype)
         if self._row_space is None:

@@ -19,7 +19,7 @@ def suits_together(solver, Cs, tol, max_iter):
 
 
 def fit_together(problems, Cs, *, tol, max_iter):
-    """Minimise several problems for all C at once, each from its null model.
+    """Minimise several problems for all C at once, as `newton_together` does.
 
     All fits share the calls of NumPy, which on few rows take longer than the arithmetic. The
     choice of problems for it depends on shapes and parameters alone. The result of a fit depends
@@ -42,25 +42,31 @@ def fit_together(problems, Cs, *, tol, max_iter):
     fits = [[] for _ in problems]
     for tasks in _tasks(problems, Cs):
         family = Family([member for _, _, member in tasks])
-        owners = [
-            (i, C, penalty)
-            for i, some, (_, _, own) in tasks for C, penalty in zip(some, own, strict=True)
-        ]
         first = problems[tasks[0][0]]
         with first.objective.algebra.one_blas_thread():
             minima = newton_together(family, tol * first.solvers_share)
-            pairs, rows = zip(*(
-                problems[i].rounded(found.theta)
-                for (i, _, _), found in zip(owners, minima, strict=True)
-            ), strict=True)
-            values = family.delivered_values(rows)
-            for owner, found, pair, value in zip(owners, minima, pairs, values, strict=True):
-                i, *strength = owner
-                rounded = *pair, value
-                fits[i].append(
-                    problems[i].finished(*strength, found, rounded, tol=tol, max_iter=max_iter)
-                )
+            owners = [(problems[i], len(some)) for i, some, _ in tasks]
+            found = zip(minima, _rounded(family, owners, minima), strict=True)
+            for i, some, (_, _, own) in tasks:
+                for C, penalty in zip(some, own, strict=True):
+                    fits[i].append(problems[i].finished(
+                        C, penalty, *next(found), tol=tol, max_iter=max_iter
+                    ))
     return [own or None for own in fits]
+
+
+def _rounded(family, owners, minima):
+    """Return (coef_, intercept_, value) of every minimum, as `Problem.finished` takes it.
+
+    owners : list of (problem, number of its minima)
+    """
+    pairs, rows, left = [], [], iter(minima)
+    for problem, n in owners:
+        of_own, fitted = problem.rounded(np.array([next(left).theta for _ in range(n)]))
+        pairs.extend(zip(*of_own, strict=True))
+        rows.append(fitted)
+    values = family.delivered_values(*map(np.concatenate, zip(*rows, strict=True)))
+    return [(*pair, value) for pair, value in zip(pairs, values, strict=True)]
 
 
 def _tasks(problems, Cs):
@@ -75,7 +81,8 @@ def _tasks(problems, Cs):
         objective, part, penalties = member
         n_logits = objective.n_samples * objective.n_rows
         most = max(1, MAX_LOGITS // n_logits)
-        key = objective.shape, objective.soft is None, problem.solvers_share
+        has_kinks = penalties[0].has_kinks
+        key = objective.shape, objective.soft is None, problem.solvers_share, has_kinks
         for start in range(0, len(Cs), most):
             some = slice(start, start + most)
             size, tasks = groups.get(key, (0, []))

@@ -30,6 +30,13 @@ class HostAlgebra:
         return descent.coordinate_descent(*args)
 
     @staticmethod
+    def minimise_models(*args):
+        """See `kernels.models.minimise_models`."""
+        from ..kernels import models
+
+        models.minimise_models(*args)
+
+    @staticmethod
     def group_descent(*args):
         """See `kernels.descent.group_descent`."""
         from ..kernels import descent

@@ -80,11 +80,14 @@ def cross_entropies(logits, labels, with_curvature=False):
             q = small / total**2
         is_right = odds < 0
     else:
+        logits = np.ascontiguousarray(logits)
         logits -= np.maximum.reduce(logits)
-        right = logits.take(labels.own)
+        # Indices of a flat view take a seventh of the time of `put`.
+        own, flat = labels.own, logits.reshape(-1)
+        right = flat[own]
         exponentials = np.exp(logits, out=logits)
-        term = exponentials.take(labels.own)
-        exponentials.put(labels.own, 0)
+        term = flat[own]
+        flat[own] = 0
         rest = np.add.reduce(exponentials)
         losses = np.log1p(rest + (term - 1)) - right    # log1p(rest) if the largest is right
         is_right = right >= 0
@@ -93,9 +96,9 @@ def cross_entropies(logits, labels, with_curvature=False):
             is_right[may_tie] = np.maximum.reduce(exponentials[:, may_tie]) < 1
         total = rest + term
         residuals = exponentials * (weight / total)
-        residuals.put(labels.own, -weight * rest / total)
+        residuals.reshape(-1)[own] = -weight * rest / total
         if with_curvature:
-            exponentials.put(labels.own, term)
+            flat[own] = term
             q = np.divide(exponentials, total, out=exponentials)
     return losses, np.atleast_2d(residuals), is_right, q
 

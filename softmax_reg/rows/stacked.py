@@ -5,6 +5,7 @@ of logits, and about the calls of one theta. Several sets of rows, as the folds 
 cross-validation, share the calls that work on logits.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +27,9 @@ class Part(NamedTuple):
         [x - shift, 1] of every row.
     raw : (n_features + 1, n_samples), dtype of X
         [x, 1] of every row.
-    products : (n_samples, (n_features + 1)^2)
-        Products of two entries of a column of `design`. Entries of Hessians are sums of them, so
-        several Hessians are one product of matrices.
+    products : (n_samples, (n_features + 1) (n_features + 2) / 2)
+        Products of two entries of a column of `design`, in the order of np.triu_indices. Entries
+        of Hessians are sums of them, so several Hessians are one product of matrices.
     labels : Labels
     """
 
@@ -40,8 +41,17 @@ class Part(NamedTuple):
     @classmethod
     def of(cls, design, raw, labels):
         """Return the part with its products."""
-        products = design.T[:, :, np.newaxis] * design.T[:, np.newaxis]
-        return cls(design, raw, products.reshape(len(products), -1), labels)
+        first, second = np.triu_indices(len(design))
+        return cls(design, raw, design.T[:, first] * design.T[:, second], labels)
+
+
+@functools.cache
+def _places(width):
+    """Return the index that makes symmetric matrices of `Part.products`, (width, width)."""
+    out = np.empty((width, width), dtype=np.intp)
+    first, second = np.triu_indices(width)
+    out[first, second] = out[second, first] = np.arange(len(first))
+    return out
 
 
 class StackedPasses:
@@ -115,10 +125,10 @@ class StackedPasses:
             if n_rows > 1:
                 first, second = class_pairs(n_rows)
                 weighted = weighted[first] * of_part[second]
-            width, n_pairs = len(part.design), len(weighted)
             own = weighted.reshape(-1, n_samples) @ part.products
-            blocks.append(own.reshape(n_pairs, -1, width, width))
-        return assembled(np.concatenate(blocks, axis=1).swapaxes(0, 1), n_rows)
+            blocks.append(own.reshape(len(weighted), -1, own.shape[-1]))
+        place = _places(len(part.design))
+        return assembled(np.concatenate(blocks, axis=1).swapaxes(0, 1)[..., place], n_rows)
 
     @_silent
     def predicted_losses(self, counts, thetas):

@@ -37,7 +37,7 @@ MAX_PROOFS = 2
 POLISHES, POLISHED = 1e-5, 1e-12
 # Half the squared Newton decrement, as a fraction of the tolerance, above which the step does not
 # take the gap to the tolerance: steps square the decrement at best, and gaps are larger.
-_FAR = 1e3
+FAR = 1e3
 # Relative duality gap above which a fit that ends at the rounding floor is "uncertified".
 _PROVES_LITTLE = 1e-3
 
@@ -168,7 +168,7 @@ class Monitor:
             Half the squared Newton decrement that the iteration to `point` began with; inf where
             no solver has told it.
         """
-        is_far = _FAR * self.tol * point.value < half_decrement < np.inf
+        is_far = FAR * self.tol * point.value < half_decrement < np.inf
         if is_far and self.objective.is_penalised:
             self._far = point
             self.gap = point.value - self._bound

@@ -142,7 +142,7 @@ def test_folds_that_lack_classes_are_fitted_without_them(monkeypatch):
 
 
 def test_l1_ratios_and_orders_of_C_mix():
-    """Tasks of l1_ratio 0 are fitted together, the others on their own; C come in any order."""
+    """Smooth and sparse penalties are families of their own; C come in any order."""
     Cs = [1.0, 1e-3, 30.0]
     model = SoftmaxRegressionCV(Cs=Cs, l1_ratios=(0.0, 1.0), cv=3, tol=1e-8).fit(X, Y)
     for i, l1_ratio in enumerate(model.l1_ratios_):
@@ -154,12 +154,14 @@ def test_l1_ratios_and_orders_of_C_mix():
 
 
 @pytest.mark.parametrize("options", [
-    {"max_iter": 39}, {"tol": 0.0}, {"solver": "newton-cholesky"}, {"l1_ratio": 0.5},
+    {"max_iter": 39}, {"tol": 0.0}, {"solver": "newton-cholesky"},
+    {"l1_ratio": 0.5, "grouped": True},
+    {"l1_ratio": 0.5, "grouped": True, "groups": [0, 0, 1, 1]},
     {"penalty_factor": [0.0, 1.0, 1.0, 1.0]}, {"bounds": (-1.0, 1.0)},
     {"offset": np.zeros((150, 3))},
 ])
 def test_other_problems_are_fitted_one_after_another(options, calls):
-    """Kinks, free features, offsets, a chosen solver, a small max_iter and tol=0 are single."""
+    """Groups, free features, offsets, a chosen solver, a small max_iter and tol=0 are single."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         softmax_path(X, Y, Cs=CS, **{"l1_ratio": 0, **options})
@@ -227,7 +229,7 @@ def test_values_gaps_and_steps_of_a_family_are_those_of_its_objectives(y, fit_in
     points, q = family.evaluate(some, thetas[some])
     gaps = family.gaps(some, points)
     meant = np.array([True, False, True, True])
-    steps, slopes = family.steps(some[meant], points.some(meant), q, meant)
+    steps, slopes, half_decrements = family.steps(some[meant], points.some(meant), q, meant)
     for i, b in enumerate(some):
         problem = problems[b // 3]
         problem.set_C(Cs[b % 3])
@@ -244,7 +246,9 @@ def test_values_gaps_and_steps_of_a_family_are_those_of_its_objectives(y, fit_in
             step = steps[meant[:i].sum()]
             product = point.hessian @ step.ravel()
             assert_allclose(product.reshape(step.shape), -point.grad, atol=1e-10)
-            assert_allclose(slopes[meant[:i].sum()], np.vdot(step, point.grad), rtol=1e-12)
+            slope = np.vdot(step, point.grad)
+            assert_allclose(slopes[meant[:i].sum()], slope, rtol=1e-12)
+            assert_allclose(half_decrements[meant[:i].sum()], -slope / 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -258,12 +262,10 @@ def test_delivered_values_are_those_of_the_objective(case, dtype):
     penalties = [L2Penalty(strength) for strength in (1e-3, 0.1)]
     family = Family([(objective, part, penalties)])
     rng = np.random.default_rng(0)
-    pairs = [
-        (rng.standard_normal((objective.n_rows, 4)).astype(dtype),
-         rng.standard_normal(objective.n_rows).astype(dtype)) for _ in penalties
-    ]
-    for value, penalty, pair in zip(
-        family.delivered_values(pairs), penalties, pairs, strict=True
+    coefs = rng.standard_normal((2, objective.n_rows, 4)).astype(dtype)
+    intercepts = rng.standard_normal((2, objective.n_rows)).astype(dtype)
+    for value, penalty, *pair in zip(
+        family.delivered_values(coefs, intercepts), penalties, coefs, intercepts, strict=True
     ):
         assert_allclose(value, objective.with_penalty(penalty).delivered_value(*pair), rtol=1e-15)
 
