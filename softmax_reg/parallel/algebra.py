@@ -173,9 +173,7 @@ def add_up(arrays):
     out = np.empty(flat.shape[1])
 
     def add(part):
-        np.add(flat[0, part], 0.0, out=out[part])
-        for array in flat[1:]:
-            out[part] += array[part]
+        np.add.reduce(flat[:, part], dtype=np.float64, out=out[part])
 
     work = ENTRY_WORK / 2 * flat.size    # one of two operands stays in cache
     grain = max(_LEAST_WIDTH, _GRAIN // len(arrays))
