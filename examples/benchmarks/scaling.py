@@ -3,11 +3,12 @@
     python examples/benchmarks/scaling.py [--shapes NAME ...] [--cores N ...] [--measure]
         [--iterations N] [--plot FILE] [--launches] [--factors SIZE ...]
 
-Fits a slice of the rows by L-BFGS on one thread and times every launch of kernel calls. Then
-lays out the calls of the whole shape on so many cores: each core takes the next call as soon as
-it is free, and one thread at a time runs the 5 microseconds of Python of a call. What is in no
-launch is serial: its part that grows with the rows is extrapolated from two slices. The
-prediction takes memory to be as fast for each of many cores as for one.
+Fits a slice of the rows by L-BFGS on one thread and times every launch of kernel calls, in
+processor seconds, which other programs hardly change. Then lays out the calls of the whole shape
+on so many cores: each core takes the next call as soon as it is free, and one thread at a time
+runs the 5 microseconds of Python of a call. What is in no launch is serial: its part that grows
+with the rows is extrapolated from two slices. The prediction takes memory to be as fast for each
+of many cores as for one.
 
 With --measure, the same slice is also fitted on 1, 2, 4, ... threads, as many as there are cores.
 --launches prints what it takes to start and end a launch on many threads that only wait, whatever
@@ -78,16 +79,18 @@ class Trace:
         self.over_rows = False
         self._shares = None
 
-    def bounds(self, n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0):
+    def bounds(
+        self, n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0, slowness=1.0
+    ):
         """In place of `chunk_bounds`: notes how the whole would be cut."""
         whole = launch.chunk_bounds(
             round(n_samples * self.growth), block, accumulator_bytes, work * self.growth,
-            int(logit_bytes * self.growth), int(data_bytes * self.growth),
+            int(logit_bytes * self.growth), int(data_bytes * self.growth), slowness,
         )
         rows = np.diff([start for start, _ in whole] + [whole[-1][1]])
         self._shares = (rows / rows.sum()).tolist()
         return launch.chunk_bounds(
-            n_samples, block, accumulator_bytes, work, logit_bytes, data_bytes
+            n_samples, block, accumulator_bytes, work, logit_bytes, data_bytes, slowness
         )
 
     def of_rows(self, function):
@@ -103,9 +106,9 @@ class Trace:
     def launch(self, kernel, calls, work, over_rows=False):
         """In place of `launch`: all calls here, timed."""
         shares, self._shares = self._shares, None
-        started = time.perf_counter()
+        started = time.thread_time()
         results = [kernel(*args) for args in calls]
-        seconds = time.perf_counter() - started
+        seconds = time.thread_time() - started
         over_rows = over_rows or self.over_rows or shares is not None
         growth = self.growth if over_rows else 1.0
         shares = shares or [1 / len(calls)] * len(calls)
@@ -144,14 +147,14 @@ def problem(shape, n_samples):
     return X, (X @ centres / 4 + noise).argmax(axis=1)
 
 
-def fit(X, y, iterations):
+def fit(X, y, iterations, clock=time.perf_counter):
     """Seconds of a fit of so many iterations."""
     model = SoftmaxRegression(solver="lbfgs", tol=1e-12, max_iter=iterations)
-    started = time.perf_counter()
+    started = clock()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")    # it is meant to stop early
         model.fit(X, y)
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def traced_fit(shape, n_samples, iterations):
@@ -167,9 +170,9 @@ def traced_fit(shape, n_samples, iterations):
         for module, name in ((validation, "all_finite"), (base, "some_rows")):
             function = trace.of_rows(getattr(module, name))
             stack.enter_context(patch.object(module, name, function))
-        for module in (passes, memory):
+        for module in (passes, memory, by_column):
             stack.enter_context(patch.object(module, "chunk_bounds", trace.bounds))
-        seconds = fit(X, y, iterations)
+        seconds = fit(X, y, iterations, time.thread_time)
     inside = sum(
         one.seconds / (trace.growth if one.over_rows else 1.0) for one in trace.launches
     )

@@ -27,12 +27,16 @@ def resident(matrix):
     return array_module().asarray(matrix) if _is_here(matrix) else matrix
 
 
-def product(left, right):
-    """Compute left @ right; the result is on the host."""
+def product(left, right, out=None):
+    """Compute left @ right; the result is on the host, in `out`, if given."""
     if not _is_here(left, right):
-        return algebra.product(left, right)
+        return algebra.product(left, right, out)
     xp = array_module()
-    return to_host(xp.asarray(left) @ xp.asarray(right))
+    result = to_host(xp.asarray(left) @ xp.asarray(right))
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 def empty_vectors(shape, dtype):
@@ -61,9 +65,11 @@ def inner_products(vectors, which):
     return to_host(total)
 
 
-def combination(weights, vectors):
-    """Compute weights @ vectors in the dtype of the vectors; return float64 on the host."""
+def combination(weights, vectors, factor):
+    """Compute factor * (weights @ vectors) in the dtype of the vectors; float64 on the host."""
     if not _is_here(vectors):
-        return algebra.combination(weights, vectors)
+        return algebra.combination(weights, vectors, factor)
     weights = array_module().asarray(weights.astype(vectors.dtype))
-    return to_host(weights @ vectors).astype(np.float64)
+    out = to_host(weights @ vectors).astype(np.float64)
+    out *= factor
+    return out

@@ -97,8 +97,8 @@ def _accumulate_or_keep(rows, first, last, by_row, residuals, out_t):
 
 
 @kernel
-def add_columns(columns, residuals, start, stop, out_t):
-    """Add X.T @ residuals, rows start to stop of X.T, to out_t.
+def add_columns(columns, residuals, is_first, start, stop, out_t):
+    """Add X.T @ residuals, rows start to stop of X.T, to out_t, or overwrite it if `is_first`.
 
     columns : Matrix of X.T
     residuals : (n_samples + 1, n_classes padded), the last row 0
@@ -109,7 +109,8 @@ def add_columns(columns, residuals, start, stop, out_t):
         sparse_products(columns, first, last, residuals, by_column)
         for i in range(last - first):
             for k in range(residuals.shape[1]):
-                out_t[first + i, k] += by_column[i, k]
+                before = 0.0 if is_first else out_t[first + i, k]
+                out_t[first + i, k] = before + by_column[i, k]
 
 
 @kernel

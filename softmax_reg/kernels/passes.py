@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ..parallel.algebra import add_up, parts, transposed
-from ..parallel.elementwise import ENTRY_WORK, each, minus_outer, times_vector
+from ..parallel.algebra import ENTRY_WORK, MEMORY_SLOWNESS, add_up, parts, transposed
+from ..parallel.elementwise import each
 from ..parallel.launch import chunk_bounds, launch
 from . import chunks_csr
 from .matrix import read_only
@@ -19,6 +19,8 @@ _BLOCK_BYTES = 2**18
 _MAX_BLOCK_REGISTERS = 31
 # Smallest number of features whose parameters are transposed together.
 _TRANSPOSED = 256
+# Seconds of an operation on stored entries, relative to those of products of dense blocks.
+SPARSE_SLOWNESS = 6.0
 
 
 def rows_per_block(width, n_rows, itemsize):
@@ -50,7 +52,10 @@ def sum_over_chunks(
     work = flops_per_row * rows.n_samples
     logit_bytes = 8 * n_classes * rows.n_samples
     data_bytes = 0 if rows.is_sparse else rows.dense.itemsize * rows.n_features * rows.n_samples
-    bounds = chunk_bounds(rows.n_samples, block, sum_bytes, work, logit_bytes, data_bytes)
+    slowness = SPARSE_SLOWNESS if rows.is_sparse else 1.0
+    bounds = chunk_bounds(
+        rows.n_samples, block, sum_bytes, work, logit_bytes, data_bytes, slowness
+    )
     outs = [np.empty((len(bounds), *shape), dtype=dtype) for shape in shapes]
     calls = [
         (*args, start, stop, *(out[c] for out in outs)) for c, (start, stop) in enumerate(bounds)
@@ -69,18 +74,28 @@ def count_classes(theta):
 
 def class_columns(theta):
     """Return theta.T, after a column of zeros if binary; columns padded with zeros."""
+    return _columns_and_product(theta)[0]
+
+
+def _columns_and_product(theta, vector=None):
+    """Return `class_columns`, and theta @ vector in float64 if there is a vector."""
     n_classes = count_classes(theta)
     out = np.empty((theta.shape[1], padded(n_classes, theta.itemsize)), dtype=theta.dtype)
     first = n_classes - len(theta)
 
     def copy(columns):
+        some = theta[:, columns]
         out[columns, :first] = 0
-        out[columns, first:n_classes] = theta[:, columns].T
+        out[columns, first:n_classes] = some.T
         out[columns, n_classes:] = 0
+        if vector is None:
+            return 0.0
+        # Not BLAS, whose bits depend on its threads.
+        return np.einsum("kj,j->k", some, vector[columns], dtype=np.float64)
 
     work = float(ENTRY_WORK * theta.size)
-    each(copy, parts(theta.shape[1], _TRANSPOSED, work), work)
-    return out
+    found = parts(theta.shape[1], _TRANSPOSED, MEMORY_SLOWNESS * work)
+    return out, sum(each(copy, found, work))
 
 
 def padded_shape(theta):
@@ -120,8 +135,7 @@ def entries_per_row(rows):
 
 def uncentred(theta, shift):
     """Return `class_columns` that give raw rows x the logits of x - shift under `theta`."""
-    raw = class_columns(theta)
-    offset = times_vector(theta[:, :-1], shift)
+    raw, offset = _columns_and_product(theta, np.append(shift, 0.0))
     raw[-1, count_classes(theta) - len(theta):count_classes(theta)] -= offset
     return raw
 
@@ -129,6 +143,5 @@ def uncentred(theta, shift):
 def centred(out_t, theta, shift):
     """Return the gradient for x - shift from that for raw rows, transposed and padded."""
     n_classes = count_classes(theta)
-    out = transposed(out_t[:, n_classes - len(theta):n_classes])
-    minus_outer(out[:, :-1], out[:, -1:], shift, out=out[:, :-1])
-    return out
+    sums = out_t[:, n_classes - len(theta):n_classes]
+    return transposed(sums, sums[-1, :, np.newaxis], np.append(shift, 0.0))

@@ -8,10 +8,17 @@ import numpy as np
 
 from .launch import launch, n_calls_worth
 
-# Smallest number of entries of a part.
+# Smallest number of entries of a part, and of columns of a part of several vectors.
 _GRAIN = 4096
+_LEAST_WIDTH = 512
+# Floating-point operations that kernels do in the time NumPy takes for an entry in cache, which it
+# reads and writes. Factor of this time where entries are in memory, as those of large arrays.
+ENTRY_WORK = 8
+MEMORY_SLOWNESS = 8
 # Number of entries of a long vector that are processed together.
 _STRETCH = 8192
+# Seconds of an operation of a product with one vector or few, relative to those of large products.
+_SKINNY_SLOWNESS = 4
 # Number of rows transposed together.
 _TILE = 256
 # Number of columns centred together, and largest size in bytes of the sums of all parts.
@@ -32,10 +39,10 @@ def parts(length, grain, work):
     return [slice(*ends) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
-def product(left, right):
-    """Compute left @ right of 2-D arrays, in float64."""
+def product(left, right, out=None):
+    """Compute left @ right of 2-D arrays, in float64; in `out`, if given."""
     (n_rows, depth), n_columns = left.shape, right.shape[1]
-    out = np.empty((n_rows, n_columns))
+    out = np.empty((n_rows, n_columns)) if out is None else out
     by_rows = n_rows >= n_columns
     work = 2.0 * n_rows * depth * n_columns
     length = n_rows if by_rows else n_columns
@@ -110,8 +117,8 @@ def set_vector(vectors, row, vector, divisor):
     def divide(part):
         np.divide(vector[part], divisor, out=out[part], casting="same_kind")
 
-    work = float(out.size)
-    launch(divide, [(part,) for part in parts(out.size, _GRAIN, work)], work)
+    work = float(ENTRY_WORK * out.size)
+    launch(divide, [(part,) for part in parts(out.size, _GRAIN, MEMORY_SLOWNESS * work)], work)
 
 
 def inner_products(vectors, which):
@@ -128,14 +135,15 @@ def inner_products(vectors, which):
         return total
 
     work = 2.0 * vectors.size * len(which)
-    sums = launch(add, [(part,) for part in parts(vectors.shape[1], _GRAIN, work)], work)
+    found = parts(vectors.shape[1], _GRAIN, _SKINNY_SLOWNESS * work)
+    sums = launch(add, [(part,) for part in found], work)
     return sum(sums[1:], sums[0])
 
 
-def combination(weights, vectors):
-    """Compute weights @ vectors, (m,) and (m, n), in the dtype of the vectors.
+def combination(weights, vectors, factor):
+    """Compute factor * (weights @ vectors), (m,) and (m, n), as a float64 array.
 
-    The result is a float64 array.
+    Sums have the dtype of the vectors.
     """
     out = np.empty(vectors.shape[1])
     weights = weights.astype(vectors.dtype)
@@ -143,9 +151,11 @@ def combination(weights, vectors):
     def combine(part):
         for columns in _stretches(part):
             out[columns] = weights @ vectors[:, columns]
+            out[columns] *= factor
 
     work = 2.0 * vectors.size
-    launch(combine, [(part,) for part in parts(vectors.shape[1], _GRAIN, work)], work)
+    found = parts(vectors.shape[1], _GRAIN, _SKINNY_SLOWNESS * work)
+    launch(combine, [(part,) for part in found], work)
     return out
 
 
@@ -163,17 +173,20 @@ def add_up(arrays):
     out = np.empty(flat.shape[1])
 
     def add(part):
-        np.add(flat[0, part], 0.0, out=out[part])
-        for array in flat[1:]:
-            out[part] += array[part]
+        np.add.reduce(flat[:, part], dtype=np.float64, out=out[part])
 
-    work = float(flat.size)
-    launch(add, [(part,) for part in parts(flat.shape[1], _GRAIN, work)], work)
+    work = ENTRY_WORK / 2 * flat.size    # one of two operands stays in cache
+    grain = max(_LEAST_WIDTH, _GRAIN // len(arrays))
+    found = parts(flat.shape[1], grain, MEMORY_SLOWNESS * work)
+    launch(add, [(part,) for part in found], work)
     return out.reshape(arrays.shape[1:])
 
 
-def transposed(array):
-    """Return a C-contiguous float64 copy of array.T, made in tiles that stay in cache."""
+def transposed(array, column=None, row=None):
+    """Compute array.T, or array.T - column @ row for (n_columns, 1) and (n_rows,), in float64.
+
+    The result is C-contiguous, made in tiles that stay in cache.
+    """
     n_rows, n_columns = array.shape
     out = np.empty((n_columns, n_rows))
 
@@ -181,8 +194,10 @@ def transposed(array):
         for start in range(part.start, part.stop, _TILE):
             rows = slice(start, min(start + _TILE, part.stop))
             out[:, rows] = array[rows].T
+            if column is not None:
+                out[:, rows] -= column * row[rows]
 
-    work = float(array.size)
+    work = float(ENTRY_WORK * array.size)
     grain = max(_TILE, _GRAIN // max(1, n_columns))
-    launch(copy, [(part,) for part in parts(n_rows, grain, work)], work)
+    launch(copy, [(part,) for part in parts(n_rows, grain, MEMORY_SLOWNESS * work)], work)
     return out

@@ -6,12 +6,9 @@ on the number of threads. NumPy's error state belongs to a thread: each thread g
 
 import numpy as np
 
-from .algebra import parts
+from .algebra import ENTRY_WORK, MEMORY_SLOWNESS, parts
 from .launch import CALL_COUNTS, SERIAL_WORK, launch
 
-# Floating-point operations that kernels do in the time NumPy takes for an entry, which it reads
-# from memory and writes there.
-ENTRY_WORK = 8
 # Number of entries below which a matrix is one part.
 _FEW = SERIAL_WORK // ENTRY_WORK
 # Smallest number of columns of a part.
@@ -44,7 +41,7 @@ def indexes(shape):
     n_rows, n_columns = shape
     if n_rows * n_columns < _FEW:
         return [_WHOLE]
-    work, every = float(ENTRY_WORK * n_rows * n_columns), slice(None)
+    work, every = float(MEMORY_SLOWNESS * ENTRY_WORK * n_rows * n_columns), slice(None)
     if n_rows >= CALL_COUNTS[0]:
         return [(rows, every) for rows in parts(n_rows, 1, work)]
     return [(every, columns) for columns in parts(n_columns, _LEAST_COLUMNS, work)]
@@ -95,19 +92,6 @@ def _part(operand, index):
     if operand.ndim == 1:
         return operand[columns]
     return operand[rows] if operand.shape[1] == 1 else operand[index]
-
-
-def zeros(shape, dtype=np.float64):
-    """Return np.zeros(shape, dtype) for a shape of two numbers."""
-    if shape[0] * shape[1] < _FEW:
-        return np.zeros(shape, dtype=dtype)
-    out = np.empty(shape, dtype=dtype)
-
-    def clear(index):
-        out[index] = 0
-
-    over_parts(clear, shape)
-    return out
 
 
 def cast(matrix, dtype):
@@ -182,13 +166,16 @@ def times_vector(matrix, vector):
     return out
 
 
-def column_sums(matrix):
-    """Compute matrix.sum(axis=0) in float64."""
+def minus_column_means(matrix):
+    """Subtract from each column of a float64 matrix its mean, in place."""
+    n_rows, n_columns = matrix.shape
+
+    def subtract(columns):
+        part = matrix[:, columns]
+        part -= np.add.reduce(part) / n_rows
+
     if matrix.size < _FEW:
-        return np.add.reduce(matrix, dtype=np.float64)
-    out = np.zeros(matrix.shape[1])
-    found = indexes(matrix.shape)
-    sums = over_parts(lambda index: np.add.reduce(matrix[index]), matrix.shape)
-    for (_, columns), total in zip(found, sums, strict=True):
-        out[columns] += total
-    return out
+        subtract(slice(None))
+        return
+    work = float(ENTRY_WORK * matrix.size)
+    each(subtract, parts(n_columns, _LEAST_COLUMNS, MEMORY_SLOWNESS * work), work)

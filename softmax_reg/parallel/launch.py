@@ -29,6 +29,9 @@ LOGITS_TO_ACCUMULATORS = 10
 # Likewise, where X is `DATA_TO_ACCUMULATORS` times as large as the accumulators.
 MAX_ACCUMULATOR_BYTES_OF_DATA = 64 * 2**20
 DATA_TO_ACCUMULATORS = 6
+# Those of `CALL_COUNTS` that a pass is cut into where memory allows. 96 calls would leave a third
+# of 64 cores idle; 128 calls leave no more than a third of 24, 48 or 96 cores idle.
+_PREFERRED_COUNTS = (16, 32, 64, 128)
 # Floating-point operations in the 5 microseconds of a call's Python code. One thread at a time
 # runs Python, so n calls take at least n times as long, on any number of threads.
 _CALL_WORK = 150_000
@@ -131,17 +134,20 @@ guard_forks()
 def n_calls_worth(work):
     """Return into how many calls to cut `work` floating-point operations for very many threads.
 
-    As many calls as make one of them last as long as it takes to start all others.
+    About as many calls as make one of them last as long as it takes to start all others. With
+    up to a factor of sqrt(2) more or fewer, a launch takes at most 6 percent longer.
     """
-    return _call_count(math.sqrt(work / _CALL_WORK))
+    return _call_count(math.sqrt(2 * work / _CALL_WORK), _PREFERRED_COUNTS)
 
 
-def _call_count(most):
-    """Return the largest of `CALL_COUNTS` that is not above `most`, or else the first."""
-    return max([count for count in CALL_COUNTS if count <= most], default=CALL_COUNTS[0])
+def _call_count(most, counts=CALL_COUNTS):
+    """Return the largest of `counts` that is not above `most`, or else the first."""
+    return max([count for count in counts if count <= most], default=counts[0])
 
 
-def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0):
+def chunk_bounds(
+    n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0, slowness=1.0
+):
     """Cut rows into at most `CALL_COUNTS[-1]` ranges of whole blocks.
 
     Parameters
@@ -157,6 +163,9 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0, data_
         Sizes of the logits of all rows and of X. The sums of all chunks stay under the largest
         of `MAX_ACCUMULATOR_BYTES`, a tenth of `logit_bytes`, and a sixth of `data_bytes` up to
         `MAX_ACCUMULATOR_BYTES_OF_DATA`. This never lowers the number of chunks below two.
+    slowness : float
+        Seconds of an operation, relative to those of products of dense blocks. It only counts
+        for more than `CALL_COUNTS[0]` chunks.
 
     Returns
     -------
@@ -169,8 +178,8 @@ def chunk_bounds(n_samples, block, accumulator_bytes, work, logit_bytes=0, data_
     by_memory = max(2, memory // max(1, accumulator_bytes))
     n_chunks = max(1, min(n_blocks, by_memory, int(work // MIN_CHUNK_WORK)))
     if n_chunks > CALL_COUNTS[0]:
-        by_adding = work / (_ADDING_WORK * max(1, accumulator_bytes))
-        n_chunks = _call_count(min(n_chunks, by_adding, n_calls_worth(work)))
+        by_adding = work * slowness / (_ADDING_WORK * max(1, accumulator_bytes))
+        n_chunks = _call_count(min(n_chunks, by_adding, n_calls_worth(work * slowness)))
     cuts = [n_blocks * c // n_chunks * block for c in range(n_chunks)] + [n_samples]
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 

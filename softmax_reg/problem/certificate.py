@@ -42,7 +42,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import entr
 
-from ..parallel.elementwise import inner, times_vector
 from .penalty import fenchel_gaps, over_parts, scaled_squares
 
 
@@ -119,64 +118,70 @@ def duality_gap(
     gap : float
         ``np.inf`` where the penalty is zero.
     """
-    coef, mix, constant = theta[:, :-1], 0.0, 0.0
+    coef, mix, constant, of_mixture = theta[:, :-1], 0.0, 0.0, 0.0
     of_coef, of_labels = loss_grad[:, :-1], class_sums[:, :-1]
     if fit_intercept:
-        mix, target, constant = _feasible(theta, loss, loss_grad, class_sums, row_mean)
-        if mix > 0 and offset is not None:
-            constant -= mix * (target @ offset.mean - offset.of_targets)
+        mix, target, entropy = _feasible(loss_grad[:, -1], class_sums[:, -1])
+        constant = (1 - mix) * (loss_grad[:, -1] @ theta[:, -1])
+    if mix > 0:
+        of_mixture = loss - entropy    # the last term of the bound, but for <M, W>
+        if offset is not None:
+            of_mixture -= target @ offset.mean - offset.of_targets
 
     def mixed(index):
-        """Return G' of some rows and columns."""
+        """Return G' of some rows and columns, and the part of <M, W> in them."""
         rows, columns = index
         grad = of_coef[index]
         if mix == 0.0:
-            return grad
-        other = target[rows, np.newaxis] * row_mean[columns] - of_labels[index]
-        return (1 - mix) * grad + mix * other
+            return grad, 0.0
+        other = target[rows, np.newaxis] * row_mean[columns]
+        other -= of_labels[index]
+        product = np.einsum("kj,kj->", other, coef[index])
+        other *= mix
+        other += (1 - mix) * grad
+        return other, product
 
     scales = [1.0]
     if penalty.has_kinks:
         norm = max(over_parts(
-            lambda index, part: part.dual_norm(mixed(index)), penalty, coef.shape
+            lambda index, part: part.dual_norm(mixed(index)[0]), penalty, coef.shape
         ))
         if norm > 1.0:
             scales.append(1 / norm)
     gaps = []
     for scale in scales:
-        def fenchel_gap(index, part, scale=scale):
-            return part.fenchel_gap(coef[index], scale * mixed(index))
+        def terms(index, part, scale=scale):
+            grad, product = mixed(index)
+            return part.fenchel_gap(coef[index], scale * grad), product
 
-        bracket = sum(over_parts(fenchel_gap, penalty, coef.shape))
-        gaps.append(bracket + scale * constant + (1 - scale) * loss)
+        brackets, products = zip(*over_parts(terms, penalty, coef.shape), strict=True)
+        rest = constant + mix * (of_mixture - sum(products))
+        gaps.append(sum(brackets) + scale * rest + (1 - scale) * loss)
     return min(gaps)
 
 
-def _feasible(theta, loss, loss_grad, class_sums, row_mean):
-    """Return the mixing of the probabilities that makes them feasible, and its terms.
+def _feasible(excess, frequencies):
+    """Return the mixing of the probabilities that makes them feasible.
+
+    Parameters
+    ----------
+    excess, frequencies : (n_rows,), those of `_repair`; in the binary model of the second class
 
     Returns
     -------
     t : float
     r : (n_rows,)
         Mixing weight, and the entries of the distribution that belong to the rows of theta.
-    constant : float
-        All terms of the bound but the bracket.
+    entropy : float
+        H(r), of all classes, in nats.
     """
-    coef, excess, frequencies = theta[:, :-1], loss_grad[:, -1], class_sums[:, -1]
-    if len(theta) == 1:
-        t, whole = _repair(
-            np.array([-excess[0], excess[0]]), np.array([1 - frequencies[0], frequencies[0]])
-        )
-        r = whole[1:]
-    else:
+    if len(excess) == 1:
+        excess = np.array([-excess[0], excess[0]])
+        frequencies = np.array([1 - frequencies[0], frequencies[0]])
         t, whole = _repair(excess, frequencies)
-        r = whole
-    constant = (1 - t) * (excess @ theta[:, -1])
-    if t > 0:
-        product = r @ times_vector(coef, row_mean) - inner(class_sums[:, :-1], coef)    # <M, W>
-        constant += t * (loss - product - entr(whole).sum())
-    return t, r, constant
+        return t, whole[1:], entr(whole).sum()
+    t, whole = _repair(excess, frequencies)
+    return t, whole, entr(whole).sum()
 
 
 def duality_gaps(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from ..parallel.elementwise import column_sums, elementwise, times_vector
+from ..parallel.elementwise import minus_column_means, times_vector
 from ..parallel.lazy import lazy
 
 # Intercept of a class of weight 0, whose optimum is minus infinity, where the other intercepts
@@ -113,8 +113,7 @@ class Centring:
         Columns of theta that stay zero get derivatives of zero, too.
         """
         if len(change) > 1:
-            mean = column_sums(change) / len(change)
-            elementwise(np.subtract, change, mean, out=change)
+            minus_column_means(change)
         if len(self.zeros):
             change[:, self.zeros] = 0.0
 

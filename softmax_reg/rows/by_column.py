@@ -8,18 +8,18 @@ each entry of the gradient is written by one thread. That takes a copy of X in C
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
-from ..kernels import chunks_csr
-from ..kernels.matrix import Matrix, make_matrix
-from ..kernels.passes import csr_pass
-from ..parallel.elementwise import zeros
-from ..parallel.launch import launch, n_calls_worth
+from ..kernels import chunks_csr, transpose_csr
+from ..kernels.matrix import Matrix, read_only
+from ..kernels.passes import SPARSE_SLOWNESS, csr_pass
+from ..parallel.launch import chunk_bounds, launch, n_calls_worth
 
 # Largest size in bytes of a gradient that each chunk of rows has its own of.
 _MOST_BY_ROW = 2**21
 # Largest size in bytes of the residuals of the rows that are summed together.
 _RESIDUAL_BYTES = 2**26
+# Floating-point operations that kernels do in the time it takes to move an entry to its column.
+_ENTRY_WORK = 200
 
 
 class Stretch(NamedTuple):
@@ -59,13 +59,37 @@ def cut(matrix, n_rows):
 
 def _stretch(matrix, rows):
     indptr = matrix.indptr[rows.start:rows.stop + 1]
-    entries = slice(indptr[0], indptr[-1])
-    X = sparse.csr_array(
-        (matrix.data[entries], matrix.indices[entries], indptr - indptr[0]),
-        shape=(rows.stop - rows.start, matrix.n_features),
+    some = matrix._replace(indptr=indptr, n_samples=rows.stop - rows.start)
+    return Stretch(rows, some, transposed(some))
+
+
+def transposed(matrix):
+    """Return the transpose of sparse rows, made on the kernel threads.
+
+    The entries of a column are in the order of the rows.
+
+    matrix : Matrix
+        The first number of `indptr` need not be 0.
+    """
+    n_rows, n_columns, index = matrix.n_samples, matrix.n_features, matrix.indices.dtype
+    n_entries = int(matrix.indptr[-1] - matrix.indptr[0])
+    work = float(_ENTRY_WORK * n_entries)
+    ranges = chunk_bounds(n_rows, chunks_csr.CSR_BLOCK, index.itemsize * n_columns, work)
+    counts = np.empty((len(ranges), n_columns), dtype=index)
+    calls = [(matrix, *ends, of_range) for ends, of_range in zip(ranges, counts, strict=True)]
+    launch(transpose_csr.count_columns, calls, work)
+    indptr = np.zeros(n_columns + 1, dtype=index)
+    np.cumsum(counts.sum(axis=0, dtype=index), out=indptr[1:])
+    before = indptr[:-1].copy()
+    for of_range in counts:    # becomes the place of the first entry of each column
+        of_range[:], before = before, before + of_range
+    indices, data = np.empty(n_entries, dtype=index), np.empty(n_entries, matrix.data.dtype)
+    calls = [(*args, indices, data) for args in calls]
+    launch(transpose_csr.place_entries, calls, work)
+    return matrix._replace(
+        data=read_only(data), indices=read_only(indices), indptr=read_only(indptr),
+        n_samples=n_columns, n_features=n_rows,
     )
-    some = matrix._replace(indptr=indptr, n_samples=X.shape[0])
-    return Stretch(rows, some, make_matrix(X.tocsc().T))
 
 
 def summed(kernel, args_of, stretches, theta, theta_t, flops_per_row):
@@ -86,7 +110,8 @@ def summed(kernel, args_of, stretches, theta, theta_t, flops_per_row):
     out_t : float64
     returned : list of what each call of `kernel` returned
     """
-    out_t = zeros(theta_t.shape)
+    out_t = np.empty(theta_t.shape) if stretches else np.zeros(theta_t.shape)
+    out_t[-1] = 0.0
     longest = max((stretch.matrix.n_samples for stretch in stretches), default=0)
     space = np.empty((longest + 1, theta_t.shape[1]), dtype=theta_t.dtype)
     returned = []
@@ -101,8 +126,8 @@ def summed(kernel, args_of, stretches, theta, theta_t, flops_per_row):
         returned += parts
         work = flops_per_row * matrix.n_samples
         calls = [
-            (columns, residuals, start, stop, out_t)
-            for start, stop in _column_bounds(columns, n_calls_worth(work))
+            (columns, residuals, rows.start == 0, start, stop, out_t)
+            for start, stop in _column_bounds(columns, n_calls_worth(SPARSE_SLOWNESS * work))
         ]
         launch(chunks_csr.add_columns, calls, work)
     return out_t, returned

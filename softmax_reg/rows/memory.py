@@ -32,8 +32,7 @@ from ..kernels.passes import (
     uncentred,
 )
 from ..kernels.tiles import padded
-from ..parallel.algebra import add_up
-from ..parallel.elementwise import ENTRY_WORK
+from ..parallel.algebra import ENTRY_WORK, MEMORY_SLOWNESS, add_up
 from ..parallel.launch import chunk_bounds, launch
 from . import by_column
 from .algebra import HOST_ALGEBRA
@@ -110,7 +109,9 @@ class MemoryRows(Rows):
         """See `Rows.column_summary`."""
         X, weight = self.matrix, sample.weight
         work = ENTRY_WORK * entries_per_row(X) * X.n_samples
-        bounds = chunk_bounds(X.n_samples, chunks_csr.CSR_BLOCK, 24 * X.n_features, work)
+        bounds = chunk_bounds(
+            X.n_samples, chunks_csr.CSR_BLOCK, 24 * X.n_features, work, slowness=MEMORY_SLOWNESS
+        )
 
         def summary(start, stop):
             if not X.is_sparse:

@@ -214,29 +214,42 @@ class KroneckerTransform:
 
     def apply(self, v):
         """Compute T v: a change of theta from a change of the new variables."""
-        coef = self._times(self._classes, elementwise(np.multiply, v[:, :-1], self._scale))
-        if self._features is not None:
-            coef = self._product(coef, self._features)
-        out = np.empty(v.shape)
-        elementwise(np.positive, coef, out=out[:, :-1])
-        out[:, -1:] = self._times(self._classes, (self._intercept_scale * v[:, -1])[:, None])
-        out[:, -1] -= times_vector(coef, self._mean)
+        scaled = np.empty(v.shape)
+        if self._features is None:
+            elementwise(np.multiply, v[:, :-1], self._scale, out=scaled[:, :-1])
+        else:
+            coef = elementwise(np.multiply, v[:, :-1], self._scale)
+            self._product(coef, self._features, out=scaled[:, :-1])
+        scaled[:, -1] = self._intercept_scale * v[:, -1]
+        out = scaled if self._classes is None else self._product(self._classes, scaled)
+        out[:, -1] -= times_vector(out[:, :-1], self._mean)
         return out
 
     def apply_transposed(self, grad):
         """Compute T' g: the gradient in the new variables from that in theta."""
-        coef = minus_outer(grad[:, :-1], grad[:, -1:], self._mean)
         if self._features is not None:
-            coef = self._product(coef, self._features.T)
-        turned = None if self._classes is None else self._classes.T
-        out = np.empty(grad.shape)
-        elementwise(np.multiply, self._times(turned, coef), self._scale, out=out[:, :-1])
-        out[:, -1] = self._intercept_scale * self._times(turned, grad[:, -1:])[:, 0]
+            centred = np.empty(grad.shape)
+            coef = minus_outer(grad[:, :-1], grad[:, -1:], self._mean)
+            self._product(coef, self._features.T, out=centred[:, :-1])
+            centred[:, -1] = grad[:, -1]
+            out = self._turned(centred)
+            elementwise(np.multiply, out[:, :-1], self._scale, out=out[:, :-1])
+        else:
+            out = self._turned(grad)
+            elementwise(
+                _centred_and_scaled, out[:, :-1], out[:, -1:].copy(), self._mean, self._scale,
+                out=out[:, :-1],
+            )
+        out[:, -1] *= self._intercept_scale
         return out
 
-    def _times(self, basis, columns):
-        """Compute basis @ columns; `basis` is the identity if None."""
-        return columns if basis is None else self._product(basis, columns)
+    def _turned(self, grad):
+        """Compute U' grad, a new array."""
+        return grad.copy() if self._classes is None else self._product(self._classes.T, grad)
+
+
+def _centred_and_scaled(matrix, column, row, scale):
+    return (matrix - column * row) * scale
 
 
 def kronecker_transform(objective, theta, previous=None, full=True):

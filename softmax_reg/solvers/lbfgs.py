@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
-from ..parallel.elementwise import elementwise, inner
+from ..parallel.elementwise import inner, over_parts
 from .line_search import line_search
 from .preconditioner import Preconditioner
 
@@ -71,18 +71,21 @@ class PairMemory:
         self._slots.clear()
         self._new_rows.clear()
 
-    def append(self, s, y):
-        """Store a pair with s'y > 0, in the place of the oldest if there are MEMORY pairs."""
+    def append(self, s, y, squares):
+        """Store a pair with s'y > 0, in the place of the oldest if there are MEMORY pairs.
+
+        squares : (s's, y'y)
+        """
         slot = len(self._slots) if len(self._slots) < MEMORY else self._slots.pop(0)
         self._slots.append(slot)
-        self._store(2 * slot + 1, s)
-        self._store(2 * slot + 2, y)
+        self._store(2 * slot + 1, s, squares[0])
+        self._store(2 * slot + 2, y, squares[1])
 
     def direction(self, grad):
         """Return -(approximate inverse Hessian) @ grad; -grad without pairs."""
         if not self._slots:
             return -grad
-        self._store(0, grad)
+        self._store(0, grad, inner(grad, grad))
         vectors, scales = (a[:2 * len(self._slots) + 1] for a in (self._vectors, self._scales))
         new = self._new_rows
         products = self._algebra.inner_products(vectors, new)
@@ -106,12 +109,14 @@ class PairMemory:
         weights[y] = gamma * alphas
         weights *= scales
         size = np.abs(weights).max()
-        out = self._algebra.combination(weights / size, vectors).reshape(grad.shape)
-        return elementwise(np.multiply, out, size, out=out)
+        return self._algebra.combination(weights / size, vectors, size).reshape(grad.shape)
 
-    def _store(self, row, vector):
-        """Scale and store a vector, and note that its inner products are to be computed."""
-        _, exponent = np.frexp(np.sqrt(inner(vector, vector)))
+    def _store(self, row, vector, square):
+        """Scale and store a vector, and note that its inner products are to be computed.
+
+        square : squared length of the vector
+        """
+        _, exponent = np.frexp(np.sqrt(square))
         self._scales[row] = np.ldexp(1.0, exponent)
         self._algebra.set_vector(self._vectors, row, vector.ravel(), self._scales[row])
         self._new_rows.append(row)
@@ -174,8 +179,7 @@ def lbfgs(objective, point, monitor, carry=None):
         if new is not None:
             last_step = step
             new_grad = transform.apply_transposed(new.grad)
-            s, y = elementwise(np.multiply, v, step), elementwise(np.subtract, new_grad, grad)
-            _remember(pairs, s, y)
+            _remember(pairs, *_pair(v, step, new_grad, grad))
             monitor.iterated(point, new)
             point, grad = new, new_grad
             continue
@@ -207,12 +211,28 @@ def _left(monitor, point, promise=np.inf):
     return float(np.log(bound / asked)) if bound > 0 and asked > 0 else 0.0
 
 
-def _remember(pairs, s, y):
-    """Store the pair unless its lengths underflow or float32 could not tell s'y from 0."""
-    lengths = inner(s, s), inner(y, y)
-    least = _LEAST_COSINE * np.sqrt(lengths[0]) * np.sqrt(lengths[1])
-    if min(lengths) >= _TINY and inner(s, y) > least:
-        pairs.append(s, y)
+def _pair(v, step, new_grad, grad):
+    """Return s = step * v, y = new_grad - grad, and the array (s's, y'y, s'y)."""
+    s, y = np.empty(v.shape), np.empty(v.shape)
+
+    def compute(index):
+        of_s = np.multiply(v[index], step, out=s[index])
+        of_y = np.subtract(new_grad[index], grad[index], out=y[index])
+        pairs = (of_s, of_s), (of_y, of_y), (of_s, of_y)
+        return np.array([np.einsum("kj,kj->", *pair) for pair in pairs])
+
+    return s, y, sum(over_parts(compute, v.shape))
+
+
+def _remember(pairs, s, y, products):
+    """Store the pair unless its lengths underflow or float32 could not tell s'y from 0.
+
+    products : (s's, y'y, s'y)
+    """
+    squares = products[:2]
+    least = _LEAST_COSINE * np.sqrt(squares[0]) * np.sqrt(squares[1])
+    if squares.min() >= _TINY and products[2] > least:
+        pairs.append(s, y, squares)
 
 
 def _single_serves(objective, smallest_deviation, largest_deviation):

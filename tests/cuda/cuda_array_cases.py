@@ -361,9 +361,9 @@ class TestSolversVectors:
         eps = np.finfo(dtype).eps
         assert_close(algebra.inner_products(there, [0, 3]),
                      HOST_ALGEBRA.inner_products(here, [0, 3]), 30, eps)
-        combined = algebra.combination(weights, there)
+        combined = algebra.combination(weights, there, 2.0)
         assert isinstance(combined, np.ndarray) and combined.dtype == np.float64
-        assert_close(combined, HOST_ALGEBRA.combination(weights, here), 5, eps)
+        assert_close(combined, HOST_ALGEBRA.combination(weights, here, 2.0), 5, eps)
 
     def test_directions(self):
         """Of the memory of L-BFGS."""

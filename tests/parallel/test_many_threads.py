@@ -67,8 +67,8 @@ def speed_up(rows, n_threads):
         (1_281_167, 2048, 1000, 48, 23),    # sums of all calls: a tenth of the logits
         (20_000, 256, 1000, 16, 15),    # sums of all calls: 40 MiB
         (50_000, 384, 58, 64, 31),
-        (1_000_000, 50, 10, 96, 31),
-        (11_000_000, 28, 1, 64, 31),
+        (1_000_000, 50, 10, 128, 31),
+        (11_000_000, 28, 1, 128, 31),
     ],
 )
 def test_calls_of_dense_rows(monkeypatch, n_samples, n_features, n_rows, n_calls, by_32):
@@ -100,7 +100,7 @@ def test_calls_with_large_sums(
     assert sum_bytes <= max(MAX_ACCUMULATOR_BYTES, data_bytes / DATA_TO_ACCUMULATORS)
 
 
-@pytest.mark.parametrize("n_features, n_calls", [(2_000, 16), (30_000, 32)])
+@pytest.mark.parametrize("n_features, n_calls", [(2_000, 16), (30_000, 64)])
 def test_calls_of_sparse_rows(monkeypatch, n_features, n_calls):
     """By rows for a small gradient; of a large one only the residuals are by rows."""
     X = sparse.csr_array((50_000, n_features))

@@ -99,3 +99,23 @@ def test_ranges_of_columns_have_about_as_many_entries():
     assert bounds[-1][1] == 5000
     costs = np.array([counts[start:stop].sum() + stop - start for start, stop in bounds])
     assert costs.max() <= costs.sum() / 32 + counts.max() + 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (257, 33), (300, 5), (65, 200)])
+@pytest.mark.parametrize("n_rows", [64, 128, 10**6])
+def test_the_transpose_is_scipys(monkeypatch, shape, n_rows, dtype):
+    """The same arrays as of `tocsc`, by one range of rows or several, for every stretch."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(np.where(rng.random(shape) < 0.3, rng.standard_normal(shape), 0))
+    matrix = MemoryRows(X.astype(dtype)).matrix
+    for work in (1, 10**9):
+        monkeypatch.setattr(by_column, "_ENTRY_WORK", work)
+        for rows, some, columns in by_column.cut(matrix, n_rows):
+            expected = X[rows].astype(dtype).tocsc()
+            assert (columns.n_samples, columns.n_features) == (shape[1], some.n_samples)
+            for name in ("indptr", "indices", "data"):
+                actual = getattr(columns, name)
+                np.testing.assert_array_equal(actual, getattr(expected, name))
+                assert actual.dtype == getattr(matrix, name).dtype
+                assert not actual.flags.writeable
