@@ -44,8 +44,10 @@ MISSED, IN_VAIN = 5, 1    # costs
 
 def load():
     """A data frame with categories and gaps, and "worse" or "better"."""
-    import pandas
-
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("this example needs pandas: python -m pip install pandas") from None
     frame, progression = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
     frame["sex"] = frame["sex"].map({1.0: "a", 2.0: "b"})    # which is which is not recorded
     frame["age_group"] = pandas.cut(

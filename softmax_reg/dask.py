@@ -20,8 +20,8 @@ try:
     from distributed import Client, default_client
 except ImportError as error:
     raise ImportError(
-        "softmax_reg.dask needs dask and distributed: python -m pip install 'dask[array]' "
-        "distributed."
+        "softmax_reg.dask needs dask and distributed: python -m pip install "
+        "'dask[array,dataframe]' distributed."
     ) from error
 
 from .estimators.attributes import Bounds, ClassWeight, Device, Precision, Solver
