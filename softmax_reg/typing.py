@@ -31,7 +31,6 @@ CovarianceType: TypeAlias = Literal[
 ]
 
 
-
 class SparseMatrix(Protocol):
     """A sparse array or matrix of SciPy's."""
 

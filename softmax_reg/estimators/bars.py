@@ -81,7 +81,9 @@ class RichBar:
 
     def line(self, text):
         """Write a line above the bar."""
-        self._console.print(f"[{self._name}] {text}", markup=False, highlight=False)
+        self._console.print(
+            f"[{self._name}] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def draw(self, share, text):
         """Draw the bar.

@@ -327,6 +327,8 @@ class LinearSoftmaxClassifier(
         ------
         NotFittedError
             If the model is not fitted.
+        TypeError
+            If a subclass has its own `predict`, `decision_function` or probabilities.
         ValueError
             If it was fitted with an offset, which `LogisticRegression` has not.
 

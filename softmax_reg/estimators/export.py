@@ -7,6 +7,7 @@ from .array_api import as_numpy
 
 # Whether the parameter `penalty` of LogisticRegression is in use, as in scikit-learn < 1.8.
 _HAS_PENALTY = LogisticRegression().penalty != "deprecated"
+_PREDICTIONS = "decision_function", "predict", "predict_log_proba", "predict_proba"
 
 
 def logistic_regression(model, C, l1_ratio):
@@ -54,6 +55,7 @@ def fitted_logistic_regression(model, C, l1_ratio):
         With copies of the coefficients. The parameters define the same objective, as far as
         `LogisticRegression` has them.
     """
+    _check_predictions(type(model))
     exported = logistic_regression(model, C, l1_ratio)
     exported.coef_ = as_numpy(model.coef_).copy()    # ndarray, or CSR after `sparsify`
     exported.intercept_ = as_numpy(model.intercept_).copy()
@@ -64,3 +66,15 @@ def fitted_logistic_regression(model, C, l1_ratio):
     if hasattr(model, "feature_names_in_"):
         exported.feature_names_in_ = model.feature_names_in_.copy()
     return exported
+
+
+def _check_predictions(kind):
+    """Raise TypeError for a class that predicts in its own way, and so not as the export does."""
+    for name in _PREDICTIONS:
+        owner = next(base for base in kind.__mro__ if name in vars(base))
+        if owner.__module__.partition(".")[0] not in (__name__.partition(".")[0], "sklearn"):
+            raise TypeError(
+                f"{kind.__name__} cannot be exported, because {owner.__name__} has its own "
+                f"{name}, which LogisticRegression has not. Give {kind.__name__} a method "
+                "to_sklearn."
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import types
 from typing import Any
 
@@ -23,8 +24,8 @@ def to_sklearn(estimator: BaseEstimator) -> Any:
 
     Use it for tools that know only the classes of scikit-learn, or where this package is not
     installed. Pipelines, searches, calibrated classifiers, ensembles and other estimators may
-    hold models at any depth, in attributes, lists, tuples, dicts, arrays of objects and methods
-    (``FunctionTransformer(model.predict_proba)``).
+    hold models at any depth, in attributes, lists, tuples, dicts, sets, arrays of objects, methods
+    (``FunctionTransformer(model.predict_proba)``) and `functools.partial`.
 
     Parameters
     ----------
@@ -40,14 +41,16 @@ def to_sklearn(estimator: BaseEstimator) -> Any:
         Models that are not fitted, as ``GridSearchCV.estimator``, become a `LogisticRegression`
         that is not fitted, with those parameters that it has too. So a new fit of the copy need
         not give the same model: `LogisticRegression` has no `grouped`, `groups`,
-        `penalty_factor`, `bounds`, `label_smoothing` and `prior`, and does not choose C.
+        `penalty_factor`, `bounds`, `label_smoothing` and `prior`, and does not choose C. Its
+        `score` is the accuracy, also in the place of a `SoftmaxRegressionCV`.
 
     Raises
     ------
     NotFittedError
         If none of the models is fitted.
     TypeError
-        If `estimator` is no estimator, but a class or a list, say.
+        If `estimator` is no estimator, but a class or a list, say. If a model is of a subclass
+        with its own `predict`, `decision_function` or probabilities.
     ValueError
         If it holds none of our models, or one that was fitted with an offset, which
         `LogisticRegression` has not.
@@ -82,11 +85,12 @@ def to_sklearn(estimator: BaseEstimator) -> Any:
             "refit=True."
         )
     # `deepcopy` takes the copies of objects that it meets from this dict, by identity.
-    copies = {id(model): _exported(model) for model in models}
+    copies = {id(model): copy.deepcopy(_exported(model)) for model in models}
     for part in parts:
         if isinstance(part, types.MethodType) and id(part.__self__) in copies:
             # `deepcopy` would bind the function of our class to the copy.
             copies[id(part)] = getattr(copies[id(part.__self__)], part.__name__)
+    for part in parts:    # after all methods are in the dict
         if isinstance(part, np.ma.MaskedArray) and part.dtype.hasobject:    # in `cv_results_`
             # NumPy copies the entries of such an array without regard to the dict.
             masked = part.copy()
@@ -116,6 +120,8 @@ def _held_by(holder):
         return np.ma.getdata(holder).ravel().tolist() if holder.dtype.hasobject else []
     if isinstance(holder, types.MethodType):
         return [holder.__self__]
+    if isinstance(holder, functools.partial):
+        return [holder.func, *holder.args, *holder.keywords.values()]
     held = list(getattr(holder, "__dict__", {}).values())
     if isinstance(holder, dict):
         held.extend(holder.values())

@@ -105,10 +105,14 @@ def _short(value):
     if isinstance(value, str) and len(value) <= _VALUE - 2:
         return _Value(repr(value))
     if isinstance(value, dict):
-        sizes = {len(entry) for entry in value.values() if isinstance(entry, np.ndarray)}
+        arrays = [entry for entry in value.values() if isinstance(entry, np.ndarray)]
+        sizes = {len(entry) for entry in arrays if entry.ndim}
         if len(sizes) == 1:
             return _Value(f"{len(value)} arrays of {sizes.pop()} entries")
-    if isinstance(value, np.ndarray) and value.ndim > 2 and value.size:
+    if (
+        isinstance(value, np.ndarray) and value.ndim > 2 and value.size
+        and value.dtype.kind in "biuf"
+    ):
         ends = (end.reduce(value, axis=None) for end in (np.fmin, np.fmax))    # pass over NaN
         return _Value("from {:.3g} to {:.3g}".format(*ends))
     return value

@@ -59,10 +59,11 @@ class SoftmaxPath(NamedTuple):
         n_Cs, n_rows, n_features = self.coefs.shape
         values = "value" if n_Cs == 1 else "values"
         rows = "a row" if n_rows == 1 else f"{n_rows} rows"
+        least, most = self.degrees_of_freedom.min(), self.degrees_of_freedom.max()
+        nonzero = f"{least}" if least == most else f"{least} to {most}"
         return (
-            f"<SoftmaxPath: {n_Cs} {values} of C from {self.Cs[0]:.3g} to {self.Cs[-1]:.3g}, "
-            f"{rows} of {n_features} coefficients, {self.degrees_of_freedom[0]} to "
-            f"{self.degrees_of_freedom[-1]} of them nonzero>"
+            f"<SoftmaxPath: {n_Cs} {values} of C from {self.Cs.min():.3g} to "
+            f"{self.Cs.max():.3g}, {rows} of {n_features} coefficients, {nonzero} of them nonzero>"
         )
 
 

@@ -1,5 +1,6 @@
 """Progress of long work: of the iterations of a fit, or of the fits of a path or a search."""
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -14,6 +15,8 @@ from .bars import close, opened
 _REFRESH = 0.1
 # Least share, gained in the last half of the time, from which the time left is told.
 _LEAST_GAIN = 0.005
+# What writing raises on a terminal that is gone, a closed stream, or a name it cannot encode.
+_BROKEN = (OSError, ValueError)
 
 
 class Iteration(NamedTuple):
@@ -87,7 +90,8 @@ class Progress:
         self._started = self._clock()
         self._drawn = self._started - _REFRESH
         self._marks.append((self._started, 0.0))
-        self._display = opened(self._name, *self._options)
+        with contextlib.suppress(*_BROKEN):
+            self._display = opened(self._name, *self._options)
         return self
 
     def __exit__(self, *raised):
@@ -95,17 +99,18 @@ class Progress:
         display, self._display = self._display, None
         if display is None:
             return
-        try:
-            if display.is_bar:
-                seconds = self._clock() - self._started
-                display.draw(self._share, self._text(f"in {duration(seconds)}"))
-        finally:
-            close(display)
+        with contextlib.suppress(*_BROKEN):
+            try:
+                if display.is_bar:
+                    seconds = self._clock() - self._started
+                    display.draw(self._share, self._text(f"in {duration(seconds)}"))
+            finally:
+                close(display)
 
     def note(self, text):
         """Write a line about the work."""
         if self.is_shown():
-            self._display.line(text)
+            self._show("line", text)
 
     def iterated(self, iteration):
         """Report an iteration, or the start, of the present fit.
@@ -120,9 +125,10 @@ class Progress:
         if self._first is not None:
             self._of_fit = max(self._of_fit, _share(self._first, iteration.gap, iteration.tol))
         left = self._advance()
-        if self._n_fits is None and iteration.number > 0 and not self._display.is_bar:
+        if self._n_fits is None and iteration.number > 0 and self._takes_lines():
             _, number, objective, gap, tol, seconds = iteration
-            self._display.line(
+            self._show(
+                "line",
                 f"{iteration.solver} iteration {number:4d}  objective {objective:.9g} nats  "
                 f"relative gap {gap:.2e} (tol {tol:.0e})  {seconds:.3f} s{left and f'  {left}'}"
             )
@@ -142,9 +148,9 @@ class Progress:
         if n_done > self._n_done:
             self._n_done, self._first, self._of_fit = n_done, None, 0.0
         left = self._advance()
-        if text and not self._display.is_bar:
+        if text and self._takes_lines():
             of_all = f"{self._n_done} of {self._n_fits} fits"
-            self._display.line(f"{text}; {of_all}{left and f', {left}'}")
+            self._show("line", f"{text}; {of_all}{left and f', {left}'}")
 
     def ended(self, is_converged):
         """Report that a single fit has ended, at its optimum or short of it."""
@@ -155,6 +161,9 @@ class Progress:
     def is_shown(self):
         """Tell whether reports of this thread are shown."""
         return self._display is not None and threading.get_ident() == self._thread
+
+    def _takes_lines(self):
+        return self._display is not None and not self._display.is_bar
 
     def _advance(self):
         """Update the share and draw the bar, if it is due; return the time left, as text."""
@@ -170,8 +179,17 @@ class Progress:
         left = self._left(now)
         if self._display.is_bar and now - self._drawn >= _REFRESH:
             self._drawn = now
-            self._display.draw(self._share, self._text(left))
+            self._show("draw", self._share, self._text(left))
         return left
+
+    def _show(self, method, *arguments):
+        """Call a method of the display; show nothing more where it fails: the fit goes on."""
+        try:
+            getattr(self._display, method)(*arguments)
+        except _BROKEN:
+            display, self._display = self._display, None
+            with contextlib.suppress(*_BROKEN):
+                close(display)
 
     def _left(self, now):
         """Return the time left, by the rate of the last half of the time, as text; or ""."""

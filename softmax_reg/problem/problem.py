@@ -300,7 +300,8 @@ class Problem:
         if found.status != "converged":
             self.set_C(C)
             start = self.coef_and_intercept(found.theta)
-            fit = self.fit("auto", [start], tol=tol, max_iter=max_iter - found.n_iter)
+            left = max_iter - found.n_iter
+            fit = self.fit("auto", [start], tol=tol, max_iter=left, goes_on=True)
             return fit.after(found.n_iter, found.history)
         value = rounded[-1]
         if value is not None and keeps(value, found, tol):

@@ -35,7 +35,8 @@ def fit_together(problems, Cs, *, tol, max_iter):
     -------
     list of (list of Fit, or None)
         For every problem a `Fit` for each C; None where its size, its rows or its penalty need
-        `Problem.fit`. A fit that does not converge goes on there, too.
+        `Problem.fit`. A fit that does not converge goes on there, too, from the better of
+        its end and that of the one before.
     """
     if len(problems) * len(Cs) < _FEWEST:
         return [None] * len(problems)

@@ -124,9 +124,14 @@ class RowBlocks:
                 raise TypeError(f"RowBlocks has slices of step 1, got {rows!r}.")
             # Some sources accept neither negative ends nor ends after the last row.
             rows = slice(*rows.indices(self.shape[0])[:2])
-            block = self._array[rows]
+            block = np.asanyarray(self._array[rows])
+            if not _is_real(block.dtype):
+                raise ValueError(
+                    f"RowBlocks needs real numbers, and the rows from {rows.start} have dtype "
+                    f"{block.dtype}."
+                )
             if self._columns is not None:
-                block = np.asanyarray(block).take(self._columns, axis=1)
+                block = block.take(self._columns, axis=1)
             if np.ma.is_masked(block):
                 first = rows.start + int(np.ma.getmaskarray(block).any(axis=1).argmax())
                 raise ValueError(

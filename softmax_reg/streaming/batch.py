@@ -22,14 +22,19 @@ _MAX_STEPS = 100
 # The same for `KroneckerPosterior`, whose approximation error is far larger.
 _ENOUGH_FACTORED = 1e-5
 _MAX_STEPS_FACTORED = 10
-# Excess of these steps up to which rows that are not saturated are left as they are.
-# Decrease below which a step is the last of what then follows.
-_OPEN_FACTORED = 1e-3
-_ENOUGH_OPEN = 1e-4
-# Largest number of times that these steps go on with new factors at one temperature.
-_MAX_ROUNDS = 5
 # Largest number of products with the Hessian in one of these steps.
 _MAX_PRODUCTS = 10
+# An end of these steps is left as it is up to this excess. Otherwise they go on once with new
+# factors, until the decrease by a step is `_ENOUGH_OPEN`, with more products in a step.
+_OPEN_FACTORED = 1e-3
+_ENOUGH_OPEN = 1e-4
+_MAX_PRODUCTS_OPEN = 30
+# Largest number of times that they go on with new factors, and of products in a step, where
+# offsets saturate rows.
+_MAX_ROUNDS = 5
+_MAX_PRODUCTS_SATURATED = 200
+# Mean loss of a row, in nats, above which no other steps come before falling temperatures.
+_HIGH_LOSS = 30.0
 # Largest number of entries of an array in `Batch.minimise_in_logits`: 32 MiB.
 _MAX_DUAL_NUMBERS = 2**22
 # Largest relative difference between the values computed in theta and in the logits that is
@@ -102,24 +107,22 @@ class LastStep:
 
 
 def _exact(batch, point, enough):
-    """Minimise by Newton's method."""
+    """Minimise by Newton's method; the monitor has no status where a Hessian has no factor."""
     monitor = LastStep(enough, _MAX_STEPS)
-    point, done, _ = newton(batch.objective, point, monitor)
-    if not done:
-        raise ValueError(batch._trouble())
+    point, _, _ = newton(batch.objective, point, monitor)
     return point, monitor
 
 
-def _factored(batch, point, enough):
-    """Minimise by truncated Newton, with new factors after every few steps, and more products."""
+def _factored(batch, point, enough, n_rounds=_MAX_ROUNDS, n_products=_MAX_PRODUCTS_SATURATED):
+    """Minimise by truncated Newton, with new factors after every few steps."""
     posterior, objective = batch.past.posterior, batch.objective
-    for _ in range(_MAX_ROUNDS):
+    for _ in range(n_rounds):
         transform = KroneckerTransform(
             batch.grown(point.theta).factors(), posterior.l2, objective.fit_intercept,
             HOST_ALGEBRA,
         )
         monitor = LastStep(enough, _MAX_STEPS_FACTORED)
-        point, _, _ = newton_cg(objective, point, monitor, transform)
+        point, _, _ = newton_cg(objective, point, monitor, transform, n_products)
         if monitor.status == "converged":
             break
     return point, monitor
@@ -175,11 +178,13 @@ class Batch(NamedTuple):
         objective = self.objective
         start = objective.evaluate(self.past.center, with_hessian=True)
         point, monitor = _exact(self, start, _ENOUGH)
-        if monitor.status != "converged" and point.value > 0:
+        if monitor.status != "converged" and 0 < point.value < np.inf:
             higher = higher_temperatures(self, start)
             if len(higher):
                 again = minimise_tempered(self, start.theta, higher, _ENOUGH, _exact)
                 point, monitor = min((point, monitor), again, key=lambda end: end[0].value)
+        if monitor.status is None:
+            raise ValueError(self._trouble())
         if point.hessian is None:
             point = objective.evaluate(point.theta, with_hessian=True)
         excess = self._excess(point, monitor)
@@ -211,8 +216,8 @@ class Batch(NamedTuple):
     def minimise_nearly(self, transform):
         """Minimise by truncated Newton in the variables of a `KroneckerTransform`.
 
-        Saturated rows, and steps that end too soon, get new factors and more products, at falling
-        temperatures where needed (`tempering`).
+        Steps that end too soon go on with new factors and more products, and at falling
+        temperatures where offsets saturate rows (`tempering`).
 
         Returns
         -------
@@ -223,7 +228,8 @@ class Batch(NamedTuple):
         """
         start = self.objective.evaluate(self.past.center)
         higher = higher_temperatures(self, start)
-        if is_saturated(self, start):
+        is_high = start.value > _HIGH_LOSS * self.objective.sample.weight.sum()
+        if is_high and len(higher):
             point, monitor = minimise_tempered(
                 self, start.theta, higher, _ENOUGH_FACTORED, _factored
             )
@@ -233,6 +239,9 @@ class Batch(NamedTuple):
             if monitor.status != "converged" and 0 < point.value < np.inf:
                 point, monitor = self._goes_on(start, point, monitor, higher)
         excess = self._excess(point, monitor)
+        if self.new_classes is not None and is_saturated(self):
+            # No temperatures were tried, and between kinks no step tells what is left.
+            excess = max(excess, 1.0)
         return self._checked(point, excess), excess
 
     def _goes_on(self, start, point, monitor, higher):
@@ -240,7 +249,7 @@ class Batch(NamedTuple):
         if len(higher):
             again = minimise_tempered(self, start.theta, higher, _ENOUGH_FACTORED, _factored)
         elif monitor.excess > _OPEN_FACTORED:
-            again = _factored(self, point, _ENOUGH_OPEN)
+            again = _factored(self, point, _ENOUGH_OPEN, 1, _MAX_PRODUCTS_OPEN)
         else:
             return point, monitor
         return min((point, monitor), again, key=lambda end: end[0].value)

@@ -190,8 +190,8 @@ class Stream(NamedTuple):
 
         For more rows, where that takes more flops, with dense P: a few passes over the batch with
         the Hessian (n_samples size^2 flops each), and as many Cholesky factorisations. With
-        Kronecker factors: some 10 to 50 passes of 6 n_samples n_features n_rows flops,
-        2 n_samples n_features^2 for the factors, and seldom an eigendecomposition of each.
+        Kronecker factors: 10 to 50 passes of 6 n_samples n_features n_rows flops (400 for
+        outliers, thousands for saturating offsets), factors, seldom an eigendecomposition of each.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
 """A batch whose rows are saturated, minimised at falling temperatures.
 
-Where logits differ by far more than 1, due to offsets or to rows outside of the range of earlier
-ones, the loss is nearly linear between kinks. The Hessian is zero there: Newton's step knows
-nothing of the kinks, and its decrement promises nothing. At the temperature t the loss
+Where offsets differ by far more than 1, the loss is nearly linear between kinks. The Hessian is
+zero there: Newton's step knows nothing of the kinks, and its decrement promises nothing. At the
+temperature t the loss
 
     t CE(z / t),    t logsumexp(z / t) in place of logsumexp(z),
 
@@ -20,7 +20,7 @@ between that at 1 and that plus (t - 1) log(n_classes). So what is left to the m
 
 import numpy as np
 
-# Mean loss of a row, or spread of a class's offsets, in nats, above which rows count as saturated.
+# Spread of a class's offsets, in nats, above which they may saturate rows.
 _SATURATED = 30.0
 # Factor by which the temperature falls.
 _COOLING = 4.0
@@ -30,9 +30,10 @@ _HOTTEST = 100.0
 _ENOUGH = 1e-3
 
 
-def is_saturated(batch, start):
-    """Tell whether the mean loss at `start`, a `Point`, is that of saturated rows."""
-    return _SATURATED * batch.objective.sample.weight.sum() < start.value < np.inf
+def is_saturated(batch):
+    """Tell whether offsets may saturate rows of a batch."""
+    offset = batch.objective.rows.offset
+    return offset is not None and _SATURATED < _spread(offset) < np.inf
 
 
 def higher_temperatures(batch, start):
@@ -42,21 +43,25 @@ def higher_temperatures(batch, start):
     ----------
     batch : Batch
     start : Point
-        The centre of the past, of finite value.
+        The centre of the past.
 
     Returns
     -------
     (n,) float64
-        Empty where neither the mean loss nor offsets saturate rows, or both overflow.
+        Empty where offsets saturate no rows. Also where classes are new: at high temperatures the
+        past rows push a new class's intercept out to where, at 1, its gradient vanishes.
     """
-    spread = start.value / batch.objective.sample.weight.sum()
-    offset = batch.objective.rows.offset
-    if offset is not None:
-        spread = max(spread, float(np.ptp(offset.astype(np.float64), axis=0).max()))
-    if not _SATURATED < spread < np.inf:
+    if batch.new_classes is not None or not is_saturated(batch) or not start.value < np.inf:
         return np.empty(0)
+    loss = start.value / batch.objective.sample.weight.sum()
+    spread = max(_spread(batch.objective.rows.offset), loss)
     n = int(np.ceil(min(np.log10(spread), _HOTTEST) / np.log10(_COOLING)))
     return _COOLING ** np.arange(n, 0.0, -1.0)
+
+
+def _spread(offset):
+    """Return the largest range of a column, in nats."""
+    return float(np.ptp(offset.astype(np.float64), axis=0).max())
 
 
 def minimise_tempered(batch, theta, higher, enough, solve):

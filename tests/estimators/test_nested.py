@@ -1,5 +1,6 @@
 """`to_sklearn` of estimators that hold our models: the same predictions, nothing of ours left."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -150,6 +151,24 @@ def test_what_has_no_counterpart_is_refused():
         X, y, softmaxregression__offset=np.zeros((150, 3)))
     with pytest.raises(ValueError, match="LogisticRegression has no offset"):
         to_sklearn(with_offset)
+    class Halved(SoftmaxRegression):
+        """Predicts in its own way."""
+
+        def predict_proba(self, X, offset=None):
+            return super().predict_proba(X, offset) / 2
+
+    with pytest.raises(TypeError, match="Halved has its own predict_proba"):
+        to_sklearn(make_pipeline(Halved()).fit(X, y))
     for given in (SoftmaxRegression, [model().fit(X, y)], None):
         with pytest.raises(TypeError, match="estimator must be a fitted estimator, got"):
             to_sklearn(given)
+
+
+def test_models_in_partial_functions_are_found():
+    """And parameters of models are copied, too."""
+    fitted = model(class_weight={"setosa": 2.0}).fit(X, y)
+    step = FunctionTransformer(functools.partial(np.matmul, fitted))
+    exported = to_sklearn(make_pipeline(step, fitted))
+    assert type(exported[0].func.args[0]) is LogisticRegression
+    assert exported[0].func.args[0] is exported[1]
+    assert exported[1].class_weight is not fitted.class_weight

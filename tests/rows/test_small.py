@@ -82,8 +82,8 @@ def test_the_shape_alone_decides():
     assert not small.are_small(rows(1000, 100, 24_001), 50)
     assert not small.are_small(rows(5000, 4000, 9000), 1)    # its dense columns would not be few
     assert small.are_small(rows(5000, 4000, 9000), 10)    # 8,192 parameters are 819 columns
-    readme = (Path(ROOT) / "README.md").read_text()
-    assert f"{small.MAX_LOGITS:,}" in readme and f"{small.MAX_SIZE:,}" in readme
+    guide = (Path(ROOT) / "examples" / "README.md").read_text()
+    assert f"{small.MAX_LOGITS:,}" in guide and f"{small.MAX_SIZE:,}" in guide
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -44,7 +44,7 @@ def _random_hessian(rng, size):
 def _direction(grad, pairs, dtype=np.float64):
     memory = PairMemory(HOST_ALGEBRA, grad.size, dtype)
     for s, y, _ in pairs:
-        memory.append(s, y)
+        memory.append(s, y, (np.sum(s * s), np.sum(y * y)))
     return memory.direction(grad)
 
 
@@ -53,7 +53,7 @@ def test_direction_without_memory_is_steepest_descent():
     grad = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(_direction(grad, []), -grad)
     memory = PairMemory(HOST_ALGEBRA, 6)
-    memory.append(grad, 2 * grad)
+    memory.append(grad, 2 * grad, (np.sum(grad**2), 4 * np.sum(grad**2)))
     memory.clear()
     np.testing.assert_array_equal(memory.direction(grad), -grad)
 
@@ -247,7 +247,7 @@ def test_pairs_without_curvature_are_not_kept(monkeypatch, flips):
         return new._replace(grad=2 * point.grad - new.grad) if flips else new, step
 
     monkeypatch.setattr(lbfgs_module, "line_search", search)
-    monkeypatch.setattr(PairMemory, "append", lambda self, s, y: kept.append(np.sum(s * y)))
+    monkeypatch.setattr(PairMemory, "append", lambda self, s, y, _: kept.append(np.sum(s * y)))
     objective = make()
     minimise(objective, None, Monitor(objective, tol=1e-8, max_iter=1), "lbfgs")
     assert len(kept) == (0 if flips else 1) and all(product > 0 for product in kept)

@@ -305,19 +305,12 @@ def test_an_outlier_in_a_later_batch_leaves_a_good_model(outlier):
 
 @pytest.mark.usefixtures("by_kernels")
 def test_a_batch_that_is_not_minimised_warns(monkeypatch):
-    """An outlier of 1e5 needs more than a few steps at falling temperatures; given them, no more.
-
-    Warnings are errors.
-    """
+    """An outlier of 1e5 needs more than two steps."""
     rng = np.random.default_rng(0)
     many = rng.standard_normal((400, 100))
     labels = (many[:, :10] * 2 + rng.gumbel(size=(400, 10))).argmax(axis=1)
     many[300, 0] = 1e5
     model = SoftmaxRegression().partial_fit(many[:200], labels[:200], np.arange(10))
-    clone(model).partial_fit(many[:200], labels[:200], np.arange(10)).partial_fit(
-        many[200:], labels[200:]
-    )
-    monkeypatch.setattr(one_batch, "_MAX_ROUNDS", 1)
     monkeypatch.setattr(one_batch, "_MAX_STEPS_FACTORED", 1)
     with pytest.warns(ConvergenceWarning, match="partial_fit failed to converge on this batch"):
         model.partial_fit(many[200:], labels[200:])

@@ -1,9 +1,12 @@
 """Batches whose rows are saturated by offsets: minimised, not left at a kink in silence."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
 
 from softmax_reg import SoftmaxRegression
 from softmax_reg.streaming.batch import Batch
@@ -122,3 +125,40 @@ def test_an_objective_at_a_temperature_is_that_of_scaled_logits(n_classes, late,
         new = at.new_classes.of_logits(theta @ batch.new_classes.mean / t)[0]
         loss += t * new
     assert t * point.value == pytest.approx(loss + past, rel=1e-10)
+
+
+def test_a_class_that_is_new_in_a_saturated_batch(form, monkeypatch):
+    """The outliers that bring it do not push its intercept away; offsets give a warning."""
+    rng = np.random.default_rng(1)
+    means = rng.standard_normal((6, 20))
+    X = rng.standard_normal((90, 20))
+    y = (X @ means.T + rng.gumbel(size=(90, 6))).argmax(axis=1)
+    y[:45] %= 5
+    y[45] = 5
+    model = SoftmaxRegression().partial_fit(X[:45], y[:45], np.arange(6))
+    other = SoftmaxRegression().partial_fit(X[:45], y[:45], np.arange(6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.partial_fit(X[45:] * 1e5, y[45:])
+    assert np.abs(model.intercept_).max() < 100
+    assert -model.predict_log_proba(X)[np.arange(90), y].mean() < 4
+    if form == "factors":
+        monkeypatch.setattr(Batch, "minimise_in_logits", lambda batch: None)    # rows are few
+        with pytest.warns(ConvergenceWarning, match="failed to converge on this batch"):
+            other.partial_fit(X[45:], y[45:], offset=1e6 * rng.standard_normal((45, 6)))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_hessians_without_a_factor_are_no_overflow(n_classes):
+    """Newton's method goes on at higher temperatures where offsets make a Hessian singular."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4)) * 1e3
+    y = rng.integers(0, n_classes, 40)
+    y[:n_classes] = range(n_classes)
+    offset = rng.standard_normal((40, n_classes)) * 1e5
+    model = SoftmaxRegression().partial_fit(X, y, np.arange(n_classes), offset=offset)
+    T = np.eye(n_classes)[y]
+    logits = offset.copy()
+    logits[:, -len(model.coef_):] += X @ model.coef_.T + model.intercept_
+    value = -(T * log_softmax(logits, axis=1)).sum() + (model.coef_**2).sum() / 2
+    assert value <= minimum(X, T, np.ones(40), offset, 1.0) * (1 + 1e-3)
