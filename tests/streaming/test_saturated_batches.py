@@ -136,7 +136,8 @@ def test_a_class_that_is_new_in_a_saturated_batch(form, monkeypatch):
     y[:45] %= 5
     y[45] = 5
     model = SoftmaxRegression().partial_fit(X[:45], y[:45], np.arange(6))
-    other = SoftmaxRegression().partial_fit(X[:45], y[:45], np.arange(6))
+    offset = rng.standard_normal((90, 6))
+    other = SoftmaxRegression().partial_fit(X[:45], y[:45], np.arange(6), offset=offset[:45])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.partial_fit(X[45:] * 1e5, y[45:])
@@ -145,7 +146,7 @@ def test_a_class_that_is_new_in_a_saturated_batch(form, monkeypatch):
     if form == "factors":
         monkeypatch.setattr(Batch, "minimise_in_logits", lambda batch: None)    # rows are few
         with pytest.warns(ConvergenceWarning, match="failed to converge on this batch"):
-            other.partial_fit(X[45:], y[45:], offset=1e6 * rng.standard_normal((45, 6)))
+            other.partial_fit(X[45:], y[45:], offset=1e6 * offset[45:])
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
