@@ -375,7 +375,7 @@ class TestSolversVectors:
         for _ in range(4):
             s = rng.standard_normal((3, 4))
             for memory in (here, there):
-                memory.append(s, 2 * s)
+                memory.append(s, 2 * s, (np.sum(s * s), 4 * np.sum(s * s)))
         expected = here.direction(grad)
         assert_close(there.direction(grad), expected, np.abs(expected).sum())
 
