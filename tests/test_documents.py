@@ -105,7 +105,7 @@ def anchors(text):
 
 
 def test_links_lead_to_headings_that_exist():
-    """Of README, the guide and CONTRIBUTING, in the same document or in another."""
+    """Links of README, the guide and CONTRIBUTING, in the same document or to another."""
     names = "README.md", "examples/README.md", ".github/CONTRIBUTING.md"
     texts = {(ROOT / name).resolve(): (ROOT / name).read_text() for name in names}
     n_links = 0

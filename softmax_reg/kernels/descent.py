@@ -17,6 +17,14 @@ _MAX_LENGTHS = 60
 EPS = np.finfo(np.float64).eps
 
 
+@inner_kernel
+def coordinate_minimum(curvature, slope, x, threshold):
+    """Return the minimum over one coordinate, x being its value now."""
+    target = curvature * x - slope
+    size = abs(target) - threshold
+    return math.copysign(size, target) / curvature if size > 0 else 0.0
+
+
 @kernel
 def coordinate_descent(hessian, slope, x, threshold, lower, upper, n_sweeps):
     """Make n_sweeps passes of descent over all coordinates; x and slope are overwritten.
@@ -42,9 +50,7 @@ def coordinate_descent(hessian, slope, x, threshold, lower, upper, n_sweeps):
             curvature = hessian[i, i]
             if not curvature > 0:
                 continue
-            target = curvature * x[i] - slope[i]
-            size = abs(target) - threshold[i]
-            new = math.copysign(size, target) / curvature if size > 0 else 0.0
+            new = coordinate_minimum(curvature, slope[i], x[i], threshold[i])
             new = min(max(new, lower[i]), upper[i])
             change = new - x[i]
             if change != 0:

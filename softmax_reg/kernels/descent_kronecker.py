@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .descent import shrink
+from .descent import coordinate_minimum, shrink
 from .jit import inner_kernel, kernel
 
 
@@ -71,9 +71,7 @@ def kronecker_descent(
                 if not h > 0:
                     continue
                 slope = _slope(j, k, classes, ridge, left, grad, start, x, spread, seen)
-                target = h * x[j, k] - slope
-                size = abs(target) - t
-                new = math.copysign(size, target) / h if size > 0 else 0.0
+                new = coordinate_minimum(h, slope, x[j, k], t)
                 new = min(max(new, lower[j, k]), upper[j, k])
                 change = new - x[j, k]
                 if change != 0:

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from .descent import coordinate_minimum
 from .jit import inner_kernel, kernel
 
 # Numbers of passes of descent in a round, of rounds, and of Newton steps in a round.
@@ -69,9 +70,7 @@ def descend(hessian, slope, x, threshold):
         curvature = hessian[i, i]
         if not curvature > 0:
             continue
-        target = curvature * x[i] - slope[i]
-        length = abs(target) - threshold[i]
-        new = math.copysign(length, target) / curvature if length > 0 else 0.0
+        new = coordinate_minimum(curvature, slope[i], x[i], threshold[i])
         change = new - x[i]
         size = max(size, curvature * new * new)
         if change != 0:

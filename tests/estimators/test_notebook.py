@@ -53,7 +53,7 @@ def test_every_parameter_and_attribute_has_its_docstring_as_tooltip(fitted):
 
 @documented
 def test_names_documented_as_in_another_class_have_its_tooltips():
-    """Of cross-validation and of clusters; their own entries come first."""
+    """Estimators of cross-validation and of clusters; entries of the class itself come first."""
     model = SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=3).fit(*load_wine(return_X_y=True))
     rows = rows_of(model._repr_html_())
     assert rows.keys() >= {*model.get_params(), "C_", "coefs_paths_", "history_"}
