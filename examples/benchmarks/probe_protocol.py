@@ -89,14 +89,17 @@ def progress(values, done, name):
     """The values that are left, with a bar where rich is installed, else a line each."""
     left = list(enumerate(values))[done:]
     try:
-        from rich.progress import track
+        from rich.progress import Progress
     except ImportError:
         for i, C in left:
             print(f"{name}: C = {C:.2e}, {i + 1} of {len(values)}", flush=True)
             yield C
     else:
-        for _, C in track(left, description=name, total=len(values), completed=done):
-            yield C
+        with Progress() as bar:
+            task = bar.add_task(name, total=len(values), completed=done)
+            for _, C in left:
+                yield C
+                bar.advance(task)
 
 
 def fitted(model, X, y, C, last):
