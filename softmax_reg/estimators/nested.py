@@ -52,8 +52,8 @@ def to_sklearn(estimator: BaseEstimator) -> Any:
         If `estimator` is no estimator, but a class or a list, say. If a model is of a subclass
         with its own `predict`, `decision_function` or probabilities.
     ValueError
-        If it holds none of our models, or one that was fitted with an offset, which
-        `LogisticRegression` has not.
+        If it holds none of our models, or one that was fitted with an offset, or a method of one,
+        which `LogisticRegression` has not.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def to_sklearn(estimator: BaseEstimator) -> Any:
     for part in parts:
         if isinstance(part, types.MethodType) and id(part.__self__) in copies:
             # `deepcopy` would bind the function of our class to the copy.
-            copies[id(part)] = getattr(copies[id(part.__self__)], part.__name__)
+            copies[id(part)] = _same_method(part, copies[id(part.__self__)])
     for part in parts:    # after all methods are in the dict
         if isinstance(part, np.ma.MaskedArray) and part.dtype.hasobject:    # in `cv_results_`
             # NumPy copies the entries of such an array without regard to the dict.
@@ -97,6 +97,16 @@ def to_sklearn(estimator: BaseEstimator) -> Any:
             masked.data[...] = copy.deepcopy(part.data, copies)
             copies[id(part)] = masked
     return copy.deepcopy(estimator, copies)
+
+
+def _same_method(method, model):
+    """Return the method of `model` with the name of `method`, a method of one of our models."""
+    if not hasattr(model, method.__name__):
+        raise ValueError(
+            f"estimator holds the method {method.__name__!r} of a {type(method.__self__).__name__}"
+            ", which LogisticRegression does not have."
+        )
+    return getattr(model, method.__name__)
 
 
 def _parts_of(estimator):

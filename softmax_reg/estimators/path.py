@@ -134,8 +134,8 @@ device, precision, label_smoothing, bounds
     UserWarning
         If a class has a total weight of 0.
     ConvergenceWarning
-        Once, if any fits ended short of `tol`; as `SeparationWarning`, if unpenalised
-        coefficients separate the classes.
+        Once, if any fits ended short of `tol`, which `SoftmaxRegression` explains; as
+        `SeparationWarning`, if unpenalised coefficients separate the classes.
 
     References
     ----------

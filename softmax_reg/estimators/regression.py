@@ -52,7 +52,8 @@ class SoftmaxRegression(OnlineLearner, InferentialMethods, LinearSoftmaxClassifi
         ``tol * objective_`` above the optimum, and at most 100 tol times its decrease from the
         model without features. The gap overestimates the distance: in 400 fits at tol=1e-4 the
         objective ended 1e-11 (relative) above the optimum in the median, 5e-7 at the worst.
-        0 goes on to the rounding floor.
+        0 goes on to the rounding floor. Where rounding hides a smaller gap, a fit whose Newton
+        decrement is within `tol` may end with one of up to 1e-3 without a warning.
     fit_intercept : bool, default=True
         Whether to fit an unpenalised intercept.
     class_weight : dict, "balanced" or None, default=None

@@ -151,6 +151,10 @@ def test_what_has_no_counterpart_is_refused():
         X, y, softmaxregression__offset=np.zeros((150, 3)))
     with pytest.raises(ValueError, match="LogisticRegression has no offset"):
         to_sklearn(with_offset)
+    of_ours = FunctionTransformer(model().fit(X, y).inference)
+    with pytest.raises(ValueError, match="method 'inference' of a SoftmaxRegression, which"):
+        to_sklearn(make_pipeline(of_ours, GaussianNB()))
+
     class Halved(SoftmaxRegression):
         """Predicts in its own way."""
 
