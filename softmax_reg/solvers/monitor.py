@@ -37,7 +37,7 @@ MAX_PROOFS = 2
 POLISHES, POLISHED = 1e-5, 1e-12
 # Half the squared Newton decrement, as a fraction of the tolerance, above which the step does not
 # take the gap to the tolerance: steps square the decrement at best, and gaps are larger.
-FAR = 1e3
+FAR = 30.0
 # Relative duality gap above which a fit that ends at the rounding floor is "uncertified".
 _PROVES_LITTLE = 1e-3
 
