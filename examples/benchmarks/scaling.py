@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from softmax_reg import SoftmaxRegression
 from softmax_reg.estimators import validation
 from softmax_reg.kernels import passes
-from softmax_reg.parallel import algebra, cholesky, elementwise, launch
+from softmax_reg.parallel import algebra, cholesky, elementwise, launch, vectors
 from softmax_reg.rows import base, by_column, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
@@ -167,7 +167,9 @@ def traced_fit(shape, n_samples, iterations):
             stack.enter_context(patch.object(module, "launch", trace.launch))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))
-        for module, name in ((validation, "all_finite"), (base, "some_rows")):
+        for module, name in (
+            (validation, "all_finite"), (base, "some_rows"), (vectors, "each")
+        ):
             function = trace.of_rows(getattr(module, name))
             stack.enter_context(patch.object(module, name, function))
         for module in (passes, memory, by_column):

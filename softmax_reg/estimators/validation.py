@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d, vali
 
 from ..functional.narrow_floats import is_narrow
 from ..parallel.elementwise import all_finite
+from ..parallel.vectors import entries, filled, summed
 from ..rows.choice import check_device
 from ..rows.device_input import check_finite, checked_device_array, is_on_device
 from ..rows.row_blocks import RowBlocks
@@ -175,10 +176,13 @@ def _classes_and_index(y):
     if is_integer and high - low <= len(y):
         # Counting takes a tenth of the time of sorting.
         wide = np.uint64 if y.dtype.kind == "u" else np.int64
-        offset = (y.astype(wide) - wide(low)).astype(np.intp)
-        is_present = np.bincount(offset) > 0
+        size = high - low + 1
+        offset = filled(lambda part: y[part].astype(wide) - wide(low), len(y), np.intp)
+        is_present = summed(
+            lambda part: np.bincount(offset[part], minlength=size), len(y), size
+        ) > 0
         classes = (np.flatnonzero(is_present).astype(wide) + wide(low)).astype(y.dtype)
-        index = (np.cumsum(is_present) - 1)[offset]
+        index = entries(np.cumsum(is_present) - 1, offset)
     else:
         classes, index = np.unique(y, return_inverse=True)
     if is_integer and 2 * len(classes) > len(y):

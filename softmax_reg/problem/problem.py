@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..parallel.vectors import class_totals, entries, largest_and_total
 from ..rows.base import Sample, some_columns
 from ..rows.choice import rows_of
 from ..rows.offset import OffsetRows, with_columns
@@ -97,11 +98,10 @@ class Problem:
 
     def _weigh(self, data):
         """Return the weight of every class; store the total weight for `_strength`."""
-        self._largest_weight = data.weight.max()
-        self._relative_total = (data.weight / self._largest_weight).sum()
+        self._largest_weight, self._relative_total = largest_and_total(data.weight)
         if data.mixture is not None and not data.by_label:
             return np.einsum("i,ik->k", data.weight, data.mixture)
-        weights = np.bincount(data.index, weights=data.weight, minlength=len(data.classes))
+        weights = class_totals(data.index, data.weight, len(data.classes))
         return weights @ data.mixture if data.by_label else weights
 
     def _rows_and_sample(self, data, penalty, device, precision):
@@ -115,7 +115,7 @@ class Problem:
         rows = rows_of(X, n_rows, device, has_kinks=penalty.has_kinks, precision=precision)
         if data.offset is not None:
             rows = OffsetRows(rows, data.offset.astype(X.dtype))
-        sample = Sample(self._selection.new_index[data.index], data.weight)
+        sample = Sample(entries(self._selection.new_index, data.index), data.weight)
         if data.mixture is None:
             return rows, sample
         mixture = data.mixture

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from ..kernels.matrix import read_only
 from ..parallel.elementwise import rows_of
+from ..parallel.vectors import filled
 from .sample import Sample
 from .subsample import fraction_of, sample_rows
 
@@ -112,10 +113,12 @@ class Rows(ABC):
         shares : (n_classes,)
             Weight of every class; with `label_mixture`, of every label.
         """
-        target = np.array(sample.target, dtype=np.int32)
+        given, largest, n = sample.weight, sample.weight.max(), len(sample.weight)
+        target = filled(lambda part: sample.target[part], n, np.int32)
         # Scale by the largest first: the sum of huge weights could overflow.
-        weight = sample.weight / sample.weight.max()
-        weight /= weight.sum()
+        weight = filled(lambda part: given[part] / largest, n, np.float64)
+        total = weight.sum()
+        weight = filled(lambda part: weight[part] / total, n, np.float64)
         distributions = sample.mixture, sample.label_mixture
         shares = Sample(target, weight, *distributions).class_totals(n_classes)
         return Sample(self._placed(target), self._placed(weight), *distributions), shares

@@ -19,7 +19,7 @@ from .base import Sample
 from .distributions import checked_shares
 from .file import added
 from .memory import MemoryRows
-from .subsample import one_of_many
+from .subsample import one_of_many, with_rare
 
 
 class Partition(NamedTuple):
@@ -182,7 +182,7 @@ def counts_of_sample(block, number, fraction, n_classes):
 def sampled(block, number, fraction, is_rare):
     """Return (X, sample) of some rows: one in `fraction`, and all rows of the rare classes."""
     target, weight = block.sample.labels
-    rows = np.flatnonzero(one_of_many(weight, fraction, seed=number) | is_rare[target])
+    rows = with_rare(one_of_many(weight, fraction, seed=number), target, is_rare)
     return block.rows.X[rows], block.sample.take(rows)
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..parallel.vectors import class_totals
+
 # Number of rows whose rest is computed together.
 _ROWS = 16_384
 
@@ -81,7 +83,7 @@ class Sample(NamedTuple):
         """Return the weight of every class, (n_classes,); with `label_mixture`, of every label."""
         if self.is_mixed:
             return np.einsum("i,ik->k", self.weight, self.mixture)
-        return np.bincount(self.target, weights=self.weight, minlength=n_classes)
+        return class_totals(*self.labels, n_classes)
 
     def rest(self, rows):
         """Return s_i R_i of some rows, a slice: (n, n_classes); not for labels alone."""

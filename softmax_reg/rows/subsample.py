@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..parallel.vectors import class_totals
+
 # Sampling factor: keep one row in this many.
 _FRACTION = 16
 # Largest number of entries of the sample; the sampling factor grows with X beyond it.
@@ -26,19 +28,25 @@ def sample_rows(y, weight, n_classes, fraction=_FRACTION):
     rows : ndarray of int
     weight : ndarray of float64, one number for each of these rows
     """
-    chosen = one_of_many(weight, fraction)
-    is_rare = are_few(np.bincount(y[chosen], minlength=n_classes))
-    rows = np.flatnonzero(chosen | is_rare[y])
-    total = np.bincount(y, weights=weight, minlength=n_classes)
-    return rows, with_shares(y[rows], weight[rows], total)
+    rows = one_of_many(weight, fraction)
+    is_rare = are_few(np.bincount(y[rows], minlength=n_classes))
+    rows = with_rare(rows, y, is_rare)
+    return rows, with_shares(y[rows], weight[rows], class_totals(y, weight, n_classes))
 
 
 def one_of_many(weight, fraction, seed=0):
-    """Return a mask of one random row per `fraction` rows, without rows of weight 0."""
+    """Return one random row per `fraction` rows, without rows of weight 0: indices, ascending."""
     series = np.arange(0, len(weight) - fraction + 1, fraction)
-    chosen = np.zeros(len(weight), dtype=bool)
-    chosen[series + np.random.default_rng(seed).integers(0, fraction, len(series))] = True
-    return chosen & (weight > 0)
+    rows = series + np.random.default_rng(seed).integers(0, fraction, len(series))
+    return rows[weight[rows] > 0]
+
+
+def with_rare(rows, y, is_rare):
+    """Return some rows and all rows of the rare classes, indices, ascending.
+
+    is_rare : (n_classes,) bool
+    """
+    return np.union1d(rows, np.flatnonzero(is_rare[y])) if is_rare.any() else rows
 
 
 def are_few(counts):

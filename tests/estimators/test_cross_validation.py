@@ -28,6 +28,7 @@ def test_scikit_learns_estimator_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", None, "neg_brier_score"])
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
 def test_scores_are_those_of_single_fits(kind, scoring):
@@ -55,6 +56,7 @@ def test_scores_are_those_of_single_fits(kind, scoring):
     assert model.score(kind(X), y) == scorer(model, kind(X), y)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -109,6 +111,7 @@ def test_without_a_refit_folds_are_averaged():
     assert model.l1_ratio_ == np.mean([i for i, _ in best])
 
 
+@pytest.mark.compiled
 def test_one_standard_error():
     """The smallest C within one standard error of the best mean, at its l1_ratio."""
     Cs = np.array([10.0, 0.1, 1.0, 0.01])

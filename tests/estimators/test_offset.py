@@ -207,6 +207,7 @@ def test_a_constant_offset_moves_the_intercept_only(n_classes):
     assert model.objective_ == pytest.approx(plain.objective_, rel=1e-10)
 
 
+@pytest.mark.compiled
 def test_log_priors_correct_a_case_control_sample():
     """A model of a balanced sample, moved to the true priors, is nearly that of all rows."""
     rng = np.random.default_rng(0)

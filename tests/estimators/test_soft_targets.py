@@ -60,6 +60,7 @@ MANY = pytest.param(9000, marks=pytest.mark.compiled)
 LARGE = pytest.param(500, 9, 30, marks=pytest.mark.compiled)    # minutes without
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", [
     "dense", "float32", "Fortran", pytest.param("CSR", marks=pytest.mark.compiled)
 ])

@@ -317,6 +317,7 @@ def test_votes_have_the_optimum_of_copies():
     assert float(rows["votes"][3]) < float(rows["most frequent"][3])
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_nonnegative_text():
     """Most coefficients at 0, words for every class, predictions as votes; certified."""

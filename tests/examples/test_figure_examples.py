@@ -93,6 +93,7 @@ def loaded(name):
         sys.path.remove(str(EXAMPLES))
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_linear_probe(tmp_path):
     """Every C has a held-out loss; ours never warns, and is best somewhere inside."""

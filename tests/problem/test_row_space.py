@@ -109,6 +109,7 @@ def test_when_it_pays():
     assert not reduction_pays(20_000, 20_001, 2)
 
 
+@pytest.mark.compiled
 @pytest.mark.usefixtures("by_kernels")
 def test_what_the_reduction_leaves_out_is_found_on_X(monkeypatch):
     """Half of the row space lost: the fit is opened again and certified all the same."""

@@ -53,6 +53,7 @@ def test_rows_of_no_matrix_at_all(by_columns):
     np.testing.assert_array_equal(grad, np.zeros((2, 4)))
 
 
+@pytest.mark.compiled
 def test_large_gradients_are_summed_by_column():
     """By shape alone, and the same to rounding as with an accumulator for each chunk."""
     X, sample, shift, _ = sparse_problem(300, 50_000, 4, np.float64)

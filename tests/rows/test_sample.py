@@ -56,6 +56,7 @@ def test_every_class_keeps_its_share():
     np.testing.assert_array_equal(rows, again)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "newton-cg"])
 @pytest.mark.parametrize("n_classes", [1, 3])

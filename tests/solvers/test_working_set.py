@@ -34,6 +34,7 @@ def sparse_path(objective, strengths, l1_ratio, keeps=True):
     return results
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
 def test_a_sparse_path_keeps_its_hessian(monkeypatch, l1_ratio):
     """Fewer Hessians than without, the same optima within the certificates."""
