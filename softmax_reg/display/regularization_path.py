@@ -105,7 +105,7 @@ class RegularizationPathDisplay:
         kind
             As in `plot`, except "score".
         feature_names : array-like of shape (n_features,), default=None
-            None takes x0, x1, ...
+            None takes the column names of X, or x0, x1, ... where there are none.
         class_name, ax
             As in `plot`.
 

@@ -96,7 +96,8 @@ def _checked_extra(X_extra):
     """
     if isinstance(X_extra, RowBlocks) or is_on_device(X_extra) or hasattr(X_extra, "dask"):
         raise ValueError(
-            f"X_extra must be in memory on the host, got {type(X_extra).__name__}."
+            f"X_extra must be in memory on the host, got {type(X_extra).__name__}. Rows of Dask: "
+            "use to_local().score_test with arrays in memory."
         )
     if X_extra is None or np.isscalar(X_extra):
         raise ValueError(

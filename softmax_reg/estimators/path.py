@@ -42,6 +42,8 @@ class SoftmaxPath(NamedTuple):
     deviances_explained : ndarray of shape (n_Cs,)
         1 - loss / loss of the model without features, but with the offset.
     classes : ndarray of shape (n_classes,)
+    feature_names_in_ : ndarray of shape (n_features,) or None
+        Where X has string column names; else None.
     """
 
     Cs: NDArray[np.float64]
@@ -53,6 +55,7 @@ class SoftmaxPath(NamedTuple):
     degrees_of_freedom: NDArray[np.int_]
     deviances_explained: NDArray[np.float64]
     classes: NDArray[Any]
+    feature_names_in_: NDArray[Any] | None
 
     def __repr__(self) -> str:
         """Return sizes and ranges: the arrays would fill pages of a notebook."""
@@ -172,7 +175,7 @@ device, precision, label_smoothing, bounds
         path = path_fits(problem, Cs[order], solver, tol, max_iter, progress)
         for i, fit in zip(order, path, strict=True):
             fits[i] = fit
-            progress.fitted(f"C = {Cs[i]:.3g}: objective {fit.value:.9g} nats, {fit.n_iter} "
+            progress.fitted(f"C = {Cs[i]:.3g}: objective {fit.value:#.9g} nats, {fit.n_iter} "
                             f"iterations, gap {fit.gap:.2e} nats")
     warn_of_weightless(data.classes[problem.weightless], fit_intercept)
     warn_of_path(fits, Cs, max_iter)
@@ -189,6 +192,7 @@ device, precision, label_smoothing, bounds
         degrees_of_freedom=np.count_nonzero(coefs, axis=(1, 2)),
         deviances_explained=1 - losses / null if null > 0 else np.ones(len(fits)),
         classes=data.classes,
+        feature_names_in_=data.names.get("feature_names_in_"),
     )
 
 

@@ -129,7 +129,7 @@ class Progress:
             _, number, objective, gap, tol, seconds = iteration
             self._show(
                 "line",
-                f"{iteration.solver} iteration {number:4d}  objective {objective:.9g} nats  "
+                f"{iteration.solver} iteration {number:4d}  objective {objective:#.9g} nats  "
                 f"relative gap {gap:.2e} (tol {tol:.0e})  {seconds:.3f} s{left and f'  {left}'}"
             )
 

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
@@ -157,6 +158,14 @@ def test_path_draws_what_the_path_holds(iris):
         display.plot(kind="coefficients", class_name="rose")
     with pytest.raises(ValueError, match="feature_names must be 4 names, .* shape \\(1,\\)"):
         RegularizationPathDisplay.from_path(path, feature_names=["a"])
+
+
+def test_a_path_keeps_the_names_of_columns():
+    """Those of a DataFrame; an array has none."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    display = RegularizationPathDisplay.from_path(softmax_path(X, y, n_Cs=3))
+    assert display.feature_names.tolist() == X.columns.tolist()
+    assert softmax_path(X.to_numpy(), y, n_Cs=3).feature_names_in_ is None
 
 
 def test_path_draws_the_scores_of_a_search(searched):

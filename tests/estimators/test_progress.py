@@ -211,7 +211,7 @@ def test_lines_of_a_path(caplog):
     found = [record.getMessage() for record in caplog.records]
     for line, i, n in zip(found, (1, 0), (1, 2), strict=True):
         assert line.startswith(
-            f"[softmax_path] C = {path.Cs[i]:.3g}: objective {path.objectives[i]:.9g} nats, "
+            f"[softmax_path] C = {path.Cs[i]:.3g}: objective {path.objectives[i]:#.9g} nats, "
             f"{path.n_iters[i]} iterations, gap {path.dual_gaps[i]:.2e} nats; {n} of 2 fits"
         )
     with pytest.raises(ValueError, match="'verbose'"):
