@@ -58,7 +58,7 @@ def _reduced(ufunc, X, initial):
     """Return ufunc.reduce(X, axis=0, initial=initial), with several rows side by side."""
     n_rows, n_columns = X.shape
     fold = _WIDTH // max(1, n_columns)
-    if fold <= 1:
+    if fold <= 1 or n_rows < 2 * fold:
         return ufunc.reduce(X, axis=0, initial=initial)
     n_wide = n_rows // fold
     wide = X[:n_wide * fold].reshape(n_wide, fold * n_columns)

@@ -7,7 +7,10 @@ import numpy as np
 
 from .algebra import ENTRY_WORK, MEMORY_SLOWNESS, parts
 from .elementwise import each
+from .launch import SERIAL_WORK
 
+# Length below which a vector is one part.
+_FEW = SERIAL_WORK // (MEMORY_SLOWNESS * ENTRY_WORK)
 # Smallest length of a part, as a multiple of the length of what is computed of it.
 _GRAIN = 16
 
@@ -51,5 +54,7 @@ def largest_and_total(weight):
 
 
 def _of_parts(function, length, size):
+    if length < _FEW:    # small fits call this often
+        return [function(slice(0, length))]
     work = float(MEMORY_SLOWNESS * ENTRY_WORK * length)
     return each(function, parts(length, _GRAIN * size, work), work)
