@@ -15,7 +15,7 @@ EPS = np.finfo(np.float64).eps
                                    (40, 1500)])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_sums_and_ranges(monkeypatch, shape, order, dtype, share):
-    """Of blocks that end anywhere, of rows that are side by side, of rows of weight 0."""
+    """Blocks end anywhere, rows may lie side by side, and some have the weight 0."""
     monkeypatch.setattr(columns, "_BLOCK_SIZE", 6000)
     rng = np.random.default_rng(0)
     X = np.asarray(rng.standard_normal(shape), dtype=dtype, order=order)
