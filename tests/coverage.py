@@ -15,8 +15,8 @@ prior          slopes drawn from the prior that an L2 penalty is, N(0, C): the s
 
 For each kind of interval the table has the mean coverage of all its parameters with its Monte
 Carlo standard error, and that of the parameters with least and most. Asked are means of 94 to
-96 %, with few clusters 93 to 96 % for marginal effects. The command fails at others, or if a
-single parameter is off by more than three of its standard errors. Errors that are wrong for a
+96 %; marginal effects with few clusters miss this. The command fails at others, or if a single
+parameter is off by more than three of its standard errors. Errors that are wrong for a
 design must have a parameter below 90 %. Takes minutes, so it is no part of the suite.
 """
 
