@@ -47,6 +47,22 @@ def compile_passes(form: str, dtype: str) -> None:
             rows.curvature(sample, shift, theta, full)
     if form == "csr":
         compile_sparse_passes(dtype)
+    else:
+        compile_passes_in_stretches(dtype)
+
+
+def compile_passes_in_stretches(dtype: str) -> None:
+    """Run the passes over dense rows with very many parameters."""
+    from .rows.memory import MemoryRows
+
+    n_features = 4000
+    rows = MemoryRows(np.eye(150, n_features, dtype=dtype))
+    sample = Sample(np.arange(150, dtype=np.int32), np.full(150, 1 / 150))
+    shift, theta = np.zeros(n_features), np.zeros((150, n_features + 1))
+    for arithmetic in (np.float64, np.float32):
+        rows.value_grad(sample, shift, theta.astype(arithmetic))
+    rows.hess_prod(sample, shift, theta, theta)
+    rows.curvature(sample, shift, theta, False)
 
 
 def compile_sparse_passes(dtype: str) -> None:

@@ -30,6 +30,10 @@ for form in (np.asarray, sparse.csr_array):
 wide = np.hstack([X, X**2])
 for options in ({}, {"solver": "newton-cg"}):
     SoftmaxRegression(**options, max_iter=5).fit(wide, y).predict_proba(wide)
+many = rng.standard_normal((2100, 2001))
+for dtype in (np.float64, np.float32):
+    model = SoftmaxRegression(max_iter=2).fit(many.astype(dtype), np.arange(2100) % 250)
+    model.predict_proba(many.astype(dtype))
 softmax_path(X, y > 4, l1_ratio=0.0, n_Cs=3)
 for one in gc.get_objects():
     if type(one) is CPUDispatcher and one.py_func.__module__.startswith("softmax_reg"):

@@ -33,10 +33,16 @@ from softmax_reg import SoftmaxRegression
 from softmax_reg.estimators import validation
 from softmax_reg.kernels import passes
 from softmax_reg.parallel import algebra, cholesky, elementwise, launch, vectors
-from softmax_reg.rows import base, by_column, memory
+from softmax_reg.rows import base, by_column, by_tile, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
 CALL_SECONDS = 5e-6
+# Functions of `by_tile`, and names of the methods of a `Trace` in their places.
+STRETCH_ROWS, CUT_SUMS = by_tile.stretch_rows, by_tile.cut_sums
+STRETCH_PATCHES = {
+    "launch": "stretch_launch", "chunk_bounds": "stretch_bounds",
+    "stretch_rows": "stretch_rows", "cut_sums": "cut_sums",
+}
 
 
 class Shape(NamedTuple):
@@ -51,8 +57,8 @@ class Shape(NamedTuple):
 
 
 SHAPES = {
-    "imagenet 768": Shape(1_281_167, 768, 1000, 8_000, dtype=np.float32),
-    "imagenet 2048": Shape(1_281_167, 2048, 1000, 4_000, dtype=np.float32),
+    "imagenet 768": Shape(1_281_167, 768, 1000, 24_000, dtype=np.float32),
+    "imagenet 2048": Shape(1_281_167, 2048, 1000, 12_000, dtype=np.float32),
     "many classes": Shape(20_000, 256, 1000, 20_000),
     "embeddings": Shape(50_000, 384, 58, 50_000),
     "tall": Shape(1_000_000, 50, 10, 1_000_000),
@@ -62,12 +68,13 @@ SHAPES = {
 
 
 class Launch(NamedTuple):
-    """One launch of a trace: its seconds on one thread, and the share of each call."""
+    """One launch of a trace, or several like it: seconds on one thread, and each call's share."""
 
     seconds: float
     shares: list
     work: float
     over_rows: bool
+    times: float = 1.0
 
 
 class Trace:
@@ -78,6 +85,7 @@ class Trace:
         self.launches = []
         self.over_rows = False
         self._shares = None
+        self._stretch_growth = 1.0
 
     def bounds(
         self, n_samples, block, accumulator_bytes, work, logit_bytes=0, data_bytes=0, slowness=1.0
@@ -92,6 +100,32 @@ class Trace:
         return launch.chunk_bounds(
             n_samples, block, accumulator_bytes, work, logit_bytes, data_bytes, slowness
         )
+
+    def stretch_rows(self, n_samples, *shape):
+        """In place of `by_tile.stretch_rows`: one stretch, or a part of one of the whole."""
+        whole = STRETCH_ROWS(round(n_samples * self.growth), *shape)
+        length = min(whole, STRETCH_ROWS(n_samples, 0, 0, 0))
+        self._stretch_growth = whole / length
+        return length
+
+    def cut_sums(self, shape, length, logit_bytes):
+        """In place of `by_tile.cut_sums`: as those of the whole."""
+        length = round(length * self._stretch_growth)
+        return CUT_SUMS(shape, length, round(logit_bytes * self.growth))
+
+    def stretch_bounds(self, n_samples, block, accumulator_bytes, work):
+        """In place of `chunk_bounds` in a stretch."""
+        growth, self.growth = self.growth, self._stretch_growth
+        bounds = self.bounds(n_samples, block, accumulator_bytes, work)
+        self.growth = growth
+        return bounds
+
+    def stretch_launch(self, kernel, calls, work):
+        """In place of `launch` in a stretch, for as many stretches as there are in the whole."""
+        results = self.launch(kernel, calls, work, over_rows=True)
+        times = self.growth / self._stretch_growth
+        self.launches[-1] = self.launches[-1]._replace(times=times)
+        return results
 
     def of_rows(self, function):
         """Return the function, whose launches are over rows."""
@@ -117,7 +151,13 @@ class Trace:
 
 
 def makespan(launched, n_cores):
-    """Seconds of a launch on so many cores."""
+    """Seconds of a launch, or of all those that it stands for, on so many cores."""
+    if launched.times > 1.0:
+        times = launched.times
+        one = launched._replace(
+            seconds=launched.seconds / times, work=launched.work / times, times=1.0
+        )
+        return times * makespan(one, n_cores)
     if len(launched.shares) == 1 or launched.work < launch.SERIAL_WORK:
         return launched.seconds
     free, python_free, end = [0.0] * n_cores, 0.0, 0.0
@@ -165,6 +205,8 @@ def traced_fit(shape, n_samples, iterations):
     with threadpool_limits(1, user_api="blas"), ExitStack() as stack:
         for module in (passes, memory, algebra, cholesky, elementwise):
             stack.enter_context(patch.object(module, "launch", trace.launch))
+        for name, method in STRETCH_PATCHES.items():
+            stack.enter_context(patch.object(by_tile, name, getattr(trace, method)))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))
         for module, name in (

@@ -34,7 +34,7 @@ from ..kernels.passes import (
 from ..kernels.tiles import padded
 from ..parallel.algebra import ENTRY_WORK, MEMORY_SLOWNESS, add_up
 from ..parallel.launch import chunk_bounds, launch
-from . import by_column
+from . import by_column, by_tile
 from .algebra import HOST_ALGEBRA
 from .assembly import assembled
 from .base import CPU_RATES, Rows, Sample, n_entries_of, some_columns
@@ -151,6 +151,8 @@ class MemoryRows(Rows):
 
     def value_grad(self, sample, shift, theta):
         """See `Rows.value_grad`."""
+        if by_tile.serves(self.matrix, theta):
+            return by_tile.value_grad(self.matrix, sample, shift, theta)
         if not self.is_sparse:
             return self._dense_value_grad(sample, shift, theta, 0)[:3]
         raw, n_classes = uncentred(theta, shift), count_classes(theta)
@@ -225,6 +227,8 @@ class MemoryRows(Rows):
 
     def hess_prod(self, sample, shift, theta, direction):
         """See `Rows.hess_prod`."""
+        if by_tile.serves(self.matrix, theta):
+            return by_tile.hess_prod(self.matrix, sample, shift, theta, direction)
         flops, n_classes = 6 * len(theta) * entries_per_row(self.matrix), count_classes(theta)
         if self.is_sparse:
             raw, change = uncentred(theta, shift), uncentred(direction, shift)
@@ -277,6 +281,11 @@ class MemoryRows(Rows):
     def _dense_curvature(self, weight, shift, theta, full, of_classes):
         """Return the sums of `_sparse_curvature`, with all moments if `full`."""
         width, n_classes = theta.shape[1], count_classes(theta)
+        if by_tile.serves(self.matrix, theta):
+            classes, moments = by_tile.curvature(
+                self.matrix, weight, shift, theta, full, of_classes > 1
+            )
+            return classes, mirrored(moments) if full else moments
         flops = 2 * width * (width + n_classes) + 2 * n_classes * of_classes
         (classes, moments), _ = dense_pass(
             self._kernels(theta).curvature,
@@ -290,6 +299,8 @@ class MemoryRows(Rows):
 
     def predictions(self, theta, kind):
         """See `Rows.predictions`."""
+        if by_tile.serves(self.matrix, theta):
+            return by_tile.predictions(self.matrix, theta, _KINDS[kind])
         n_classes = count_classes(theta)
         told = np.empty((self.n_samples, n_classes), dtype=theta.dtype)
         args = n_classes, _KINDS[kind], told

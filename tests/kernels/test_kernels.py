@@ -11,6 +11,7 @@ from softmax_reg.kernels.matrix import make_matrix
 from softmax_reg.kernels.registers import REGISTER_BYTES
 from softmax_reg.kernels.tiles import add_product, load_rows, transpose
 from softmax_reg.parallel import launch
+from softmax_reg.rows import by_tile
 from softmax_reg.rows.base import Sample
 from softmax_reg.rows.memory import MemoryRows
 from softmax_reg.rows.reference import ReferenceRows
@@ -224,6 +225,28 @@ def test_bits_do_not_depend_on_where_arrays_lie(n_samples, n_features, n_rows):
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize("form", ["dense", "csr", "stretches"])
+@pytest.mark.parametrize("n_features", [1, 70])
+@pytest.mark.parametrize("dtype, gap", [(np.float32, 80.0), (np.float64, 700.0)])
+def test_derivatives_leave_out_what_would_be_subnormal(monkeypatch, dtype, gap, n_features, form):
+    """A class of hardly any probability has derivatives of 0; others and the loss keep theirs."""
+    monkeypatch.setattr(by_tile, "serves", lambda matrix, theta: form == "stretches")
+    X = np.ones((500, n_features))
+    sample = Sample(np.zeros(500, dtype=np.int32), np.full(500, 1 / 500))
+    theta = np.zeros((3, n_features + 1), dtype=dtype)
+    theta[1:, -1] = -1.0, -gap
+    rows = KINDS["csr" if form == "csr" else "dense"](X)
+    loss, grad, _ = rows.value_grad(sample, np.zeros(n_features), theta)
+    share = np.exp(-1) / (1 + np.exp(-1))
+    eps = float(64 * np.finfo(dtype).eps)
+    assert loss == pytest.approx(np.log1p(np.exp(-1)), rel=eps)
+    np.testing.assert_allclose(grad[:2].T, np.outer(np.ones(n_features + 1), [-share, share]),
+                               rtol=eps)
+    assert not grad[2].any()
+    product = rows.hess_prod(sample, np.zeros(n_features), theta, theta)
+    assert not product[2].any() and product[:2].all()
+
+
 def test_products_refuse_shapes_that_do_not_fit():
     """Tiles do not check bounds, so what calls them does."""
     lanes = REGISTER_BYTES // 8

@@ -63,9 +63,8 @@ def speed_up(rows, n_threads):
 @pytest.mark.parametrize(
     "n_samples, n_features, n_rows, n_calls, by_32",
     [
-        (1_281_167, 768, 1000, 128, 31),
-        (1_281_167, 2048, 1000, 48, 23),    # sums of all calls: a tenth of the logits
-        (20_000, 256, 1000, 16, 15),    # sums of all calls: 40 MiB
+        (1_281_167, 768, 120, 128, 31),    # with more classes, `rows.by_tile`
+        (20_000, 2048, 120, 16, 15),    # sums of all calls: 40 MiB
         (50_000, 384, 58, 64, 31),
         (1_000_000, 50, 10, 128, 31),
         (11_000_000, 28, 1, 128, 31),
