@@ -37,12 +37,8 @@ from softmax_reg.rows import base, by_column, by_tile, memory
 
 # Seconds of Python code of a kernel call, which one thread at a time can run.
 CALL_SECONDS = 5e-6
-# Functions of `by_tile`, and names of the methods of a `Trace` in their places.
-STRETCH_ROWS, CUT_SUMS = by_tile.stretch_rows, by_tile.cut_sums
-STRETCH_PATCHES = {
-    "launch": "stretch_launch", "chunk_bounds": "stretch_bounds",
-    "stretch_rows": "stretch_rows", "cut_sums": "cut_sums",
-}
+# Functions of `by_tile` that a `Trace` takes the place of.
+STRETCH_ROWS, CUT_ROWS, CUT_SUMS = by_tile.stretch_rows, by_tile.cut_rows, by_tile.cut_sums
 
 
 class Shape(NamedTuple):
@@ -113,12 +109,11 @@ class Trace:
         length = round(length * self._stretch_growth)
         return CUT_SUMS(shape, length, round(logit_bytes * self.growth))
 
-    def stretch_bounds(self, n_samples, block, accumulator_bytes, work):
-        """In place of `chunk_bounds` in a stretch."""
-        growth, self.growth = self.growth, self._stretch_growth
-        bounds = self.bounds(n_samples, block, accumulator_bytes, work)
-        self.growth = growth
-        return bounds
+    def cut_rows(self, n):
+        """In place of `by_tile.cut_rows`: notes how a stretch of the whole would be cut."""
+        whole = CUT_ROWS(round(n * self._stretch_growth))
+        self._shares = [(stop - start) / whole[-1][1] for start, stop in whole]
+        return CUT_ROWS(n)
 
     def stretch_launch(self, kernel, calls, work):
         """In place of `launch` in a stretch, for as many stretches as there are in the whole."""
@@ -205,8 +200,9 @@ def traced_fit(shape, n_samples, iterations):
     with threadpool_limits(1, user_api="blas"), ExitStack() as stack:
         for module in (passes, memory, algebra, cholesky, elementwise):
             stack.enter_context(patch.object(module, "launch", trace.launch))
-        for name, method in STRETCH_PATCHES.items():
-            stack.enter_context(patch.object(by_tile, name, getattr(trace, method)))
+        stack.enter_context(patch.object(by_tile, "launch", trace.stretch_launch))
+        for name in ("stretch_rows", "cut_rows", "cut_sums"):
+            stack.enter_context(patch.object(by_tile, name, getattr(trace, name)))
         columns = partial(trace.launch, over_rows=True)
         stack.enter_context(patch.object(by_column, "launch", columns))
         for module, name in (

@@ -18,16 +18,14 @@ BLOCK = 64
 
 @kernel
 def centre_rows(rows, shift, start, stop, x):
-    """Set x to rows start .. stop of X minus `shift`, then a one; as `load_block` does.
-
-    x : the columns beyond the one are 0
-    """
+    """Set x to rows start .. stop of X minus `shift`, then a one, then zeros; see `load_block`."""
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
         block = x[first - start:first - start + BLOCK]
         load_block(rows, shift, first, last, block)
         for i in range(last - first):
             block[i, rows.n_features] = 1.0
+            block[i, rows.n_features + 1:] = 0.0
 
 
 @inner_kernel

@@ -19,7 +19,7 @@ from ..kernels.passes import class_columns, count_classes
 from ..kernels.tiles import padded
 from ..parallel.algebra import add_up
 from ..parallel.blas import one_blas_thread
-from ..parallel.launch import CALL_COUNTS, chunk_bounds, launch
+from ..parallel.launch import CALL_COUNTS, launch
 
 # Least size in bytes of theta, and least number of classes.
 _LEAST_BYTES = 7 * 2**18
@@ -57,6 +57,14 @@ def stretch_rows(n_samples, n_classes, n_columns, itemsize):
     n_stretches = max(1, -(-n_samples * n_columns * itemsize // most))
     n_blocks = max(1, -(-n_samples // stretches.BLOCK))
     return -(-n_blocks // n_stretches) * stretches.BLOCK
+
+
+def cut_rows(n):
+    """Cut the rows of a stretch into (start, stop) of each call, whole blocks but for the last."""
+    n_calls = max([count for count in CALL_COUNTS if count * _ROWS <= n], default=n // _ROWS)
+    n_calls, n_blocks = max(1, n_calls), -(-n // stretches.BLOCK)
+    cuts = [n_blocks * c // n_calls * stretches.BLOCK for c in range(n_calls)] + [n]
+    return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
 def cut_sums(shape, length, logit_bytes):
@@ -104,7 +112,6 @@ class _Stretches:
         self.logit_bytes = dtype.itemsize * matrix.n_samples * n_classes
         self.length = stretch_rows(matrix.n_samples, n_classes, sum(columns), dtype.itemsize)
         self._x, *self._logits = (np.empty((self.length, n), dtype=dtype) for n in columns)
-        self._x[:, self._width:] = 0.0
 
     def compute(self, finish):
         """Compute logits on all threads, and yield each stretch after ``finish`` of its parts.
@@ -131,7 +138,7 @@ class _Stretches:
                         np.matmul(x[:, :self._width], table, out=some)
                 return finish(x, logits, *ends)
 
-            returned = launch(of_part, chunk_bounds(n, _ROWS, 0, work), work)
+            returned = launch(of_part, cut_rows(n), work)
             x, logits = self._rows(0, n)
             yield x[:, :self._width], logits, returned
 

@@ -1,5 +1,7 @@
 """Passes over dense rows in stretches: against the formulas, and against passes block by block."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -126,8 +128,9 @@ def test_many_threads_can_work_at_once(n_samples, n_features, itemsize, least):
     n_columns, logit_bytes = n_features + 1 + 1000, itemsize * n_samples * 1000
     length = by_tile.stretch_rows(n_samples, 1000, n_columns, itemsize)
     n_parts, n_tiles = by_tile.cut_sums((1000, n_features + 1), length, logit_bytes)
-    work = 2.0 * length * 1000 * n_features
-    assert len(launch.chunk_bounds(length, by_tile._ROWS, 0, work)) >= least
+    rows = by_tile.cut_rows(length)
+    assert len(rows) >= least and rows[0][0] == 0 and rows[-1][1] == length
+    assert all(stop == start for (_, stop), (start, _) in itertools.pairwise(rows))
     assert n_parts * np.prod(n_tiles) >= least
     sum_bytes = n_parts * 8 * 1000 * (n_features + 1)
     least_bytes = by_tile._STRETCH_BYTES + by_tile._SUM_BYTES
