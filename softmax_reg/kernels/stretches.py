@@ -92,7 +92,7 @@ def curvature_of_logits(by_row, x, weight, n_classes, start, stop, own):
 
     by_row : overwritten by sqrt(s_i) q_i
     x : multiplied by sqrt(w_i)
-    own : (1, n_classes padded), overwritten by sum_i s_i q_ik (1 - q_ik)
+    own : (1, n_classes), overwritten by sum_i s_i q_ik (1 - q_ik)
     """
     padded_proba, work = _space(by_row)
     weighted = aligned_empty(n_classes, BLOCK, by_row)
