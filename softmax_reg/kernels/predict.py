@@ -3,7 +3,7 @@
 import numpy as np
 
 from .exp_log import log1p
-from .jit import inner_kernel
+from .jit import inner_kernel, outlined_kernel
 from .softmax import cross_entropies, exponentials
 
 # What `chunks.evaluate` computes: the loss with its derivatives, or a kind of predictions.
@@ -39,9 +39,7 @@ def _write_predictions(logits, kind, first, size, work, out):
     if kind == LOG_PROBABILITIES:
         for i in range(size):
             rest[i] = log1p(np.float64(rest[i]))
-        for i in range(size):
-            for k in range(n_classes):
-                out[first + i, k] = (out[first + i, k] - largest[i]) - rest[i]
+        _subtract_from_logits(largest, rest, first, size, out)
     else:
         for i in range(size):
             rest[i] = one / (one + rest[i])
@@ -51,6 +49,17 @@ def _write_predictions(logits, kind, first, size, work, out):
         for i in range(size):
             for k in range(n_classes):
                 out[first + i, k] = logits[k, i]
+
+
+@outlined_kernel
+def _subtract_from_logits(largest, rest, first, size, out):
+    """Subtract two numbers from each row, one after the other.
+
+    Their sum would lose the digits of `rest`, which is all that is left of a confident row.
+    """
+    for i in range(size):
+        for k in range(out.shape[1]):
+            out[first + i, k] = (out[first + i, k] - largest[i]) - rest[i]
 
 
 @inner_kernel

@@ -247,6 +247,20 @@ def test_derivatives_leave_out_what_would_be_subnormal(monkeypatch, dtype, gap, 
     assert not product[2].any() and product[:2].all()
 
 
+@pytest.mark.parametrize("form", [*KINDS, "stretches"])
+@pytest.mark.parametrize("n_features", [1, 70])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log_probabilities_near_zero_keep_their_digits(monkeypatch, dtype, n_features, form):
+    """That of a class next to certain is minus the other probabilities, whatever its logit."""
+    monkeypatch.setattr(by_tile, "serves", lambda matrix, theta: form == "stretches")
+    theta = np.zeros((3, n_features + 1), dtype=dtype)
+    theta[:, -1] = 3.0, 43.0, 4.0
+    rows = KINDS["dense" if form == "stretches" else form](np.ones((5, n_features), dtype=dtype))
+    told, _ = rows.predictions(theta, "log_probabilities")
+    rest = np.exp(-40.0) + np.exp(-39.0)
+    np.testing.assert_allclose(told, [[-40.0, -rest, -39.0]] * 5, rtol=8 * np.finfo(dtype).eps)
+
+
 def test_products_refuse_shapes_that_do_not_fit():
     """Tiles do not check bounds, so what calls them does."""
     lanes = REGISTER_BYTES // 8
