@@ -19,7 +19,7 @@ from .tiles import add_product, aligned_empty, load_rows, transpose
 # Smaller ones are set to 0: times weights and x they would give subnormal numbers, which take
 # processors a hundred times as long. In float32 they are no part of any digit; in float64 they
 # are next to the smallest numbers that it has.
-_LEAST_32, _LEAST_64 = 1e-24, 1e-280
+_LEAST_32, _LEAST_64 = 1e-24, 1e-300
 
 
 @inner_kernel

@@ -374,7 +374,7 @@ class Objective:
             self.penalty, point.theta, point.loss, point.loss_grad, self._class_sums,
             self._row_mean, self.fit_intercept, self._offset,
         )
-        return gap if gap < point.value else point.value
+        return gap if gap < point.value >= self.rows.least_proven else point.value
 
     def on_host(self, expanded=False):
         """Return (X, y, weight, shift) as NumPy or SciPy arrays; None where X is elsewhere.

@@ -70,9 +70,13 @@ class Rows(ABC):
         Products of the solvers' long vectors and large matrices, on the host or the device.
     offset : (n_samples, n_rows), or None
         What is added to the logits of every row.
+    least_proven : float
+        Objective, in nats, below which gradients prove nothing: passes leave exponentials below
+        1e-300 out of them (`kernels.softmax`), and these would be a part of their digits.
     """
 
     offset = None
+    least_proven = 1e-290
     rates: Rates
     algebra: object
 

@@ -47,6 +47,7 @@ class OffsetRows(Rows):
         self._given, self._present = offset, present
         self.offset = offset if present is None else offset[:, present]
         self.rates, self.algebra = inner.rates, inner.algebra
+        self.least_proven = inner.least_proven
         self._inner = inner
         self._shifts = None, None    # the last shift, and with zeros for the offsets
         self._factor = 1.0

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from softmax_reg import SoftmaxRegression, SoftmaxRegressionCV
 from softmax_reg.exceptions import SeparationWarning
 from softmax_reg.problem.curvature import MAX_FULL_CLASSES
+from softmax_reg.rows import small
 
 pytestmark = pytest.mark.compiled
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "newton-cg")
@@ -240,3 +241,16 @@ def test_free_columns_whose_squares_underflow_are_refused(solver):
             SoftmaxRegression(solver=solver, **options).fit(tiny, y)
     with pytest.raises(ValueError, match="X holds columns whose squares underflow"):
         SoftmaxRegressionCV(Cs=[1.0, np.inf], cv=2).fit(tiny, y)
+
+
+@pytest.mark.parametrize("C", [1e285, 1e300])
+def test_bounds_hold_where_derivatives_leave_out_probabilities(monkeypatch, C):
+    """Penalties so small that probabilities of 1e-300 count: a true bound, or a warning."""
+    data, labels = np.tile([[-1.0, 1], [0, 0], [1, 1]], (10, 1)), np.tile([0, 1, 2], 10)
+    fits = [_fit(data, labels, C=C, max_iter=3000)]
+    monkeypatch.setattr(small, "MAX_LOGITS", 0)
+    fits.append(_fit(data, labels, C=C, max_iter=3000))
+    least = min(model.objective_ for model, _ in fits)
+    for model, caught in fits:
+        assert model.objective_ - model.dual_gap_ <= least
+        assert caught or model.dual_gap_ <= model.tol * model.objective_
