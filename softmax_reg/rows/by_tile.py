@@ -26,16 +26,18 @@ _LEAST_BYTES = 7 * 2**18
 _LEAST_CLASSES = 128
 # Largest size in bytes of the rows and logits of a stretch, and of the sums of all parts of the
 # rows, where a twentieth of the logits of all rows is less; where it is more, up to `_MOST_BYTES`.
-_STRETCH_BYTES, _SUM_BYTES = 2**26, 2**25
+_STRETCH_BYTES, _SUM_BYTES = 2**27, 2**25
 _LOGITS_TO_BYTES = 20
 _MOST_BYTES = 2**28
-# Least number of rows of a call, and sides of tiles: with fewer, BLAS copies its operands for
-# much of the time. Sides are halved where there would be fewer calls than `_CALLS`.
-_ROWS = 256
+# Numbers of rows of a call, and sides of tiles: with fewer, BLAS copies its operands for much of
+# the time. Where there would be fewer calls than `_CALLS`, the least number of rows and half the
+# sides do. Calls start at multiples of the least number.
+_ROWS, _LEAST_ROWS = 256, 128
 _TILE = 512
-_CALLS = 32
-# Number of rows of one product. Within, sums have the dtype of theta; beyond, float64.
-_DEPTH = 1024
+_CALLS = 64
+# Largest number of rows of one product, and least number of a part of the rows. Within a product,
+# sums have the dtype of theta; beyond, float64.
+_DEPTH, _LEAST_DEPTH = 1024, 512
 
 
 def serves(matrix, theta):
@@ -48,22 +50,25 @@ def serves(matrix, theta):
 
 
 def stretch_rows(n_samples, n_classes, n_columns, itemsize):
-    """Return the number of rows of a stretch, whole blocks.
+    """Return the number of rows of a stretch, a multiple of the least number of a call.
 
     n_columns : int
         Columns of the rows and of their logits together.
     """
     most = _most_bytes(_STRETCH_BYTES, itemsize * n_samples * n_classes)
     n_stretches = max(1, -(-n_samples * n_columns * itemsize // most))
-    n_blocks = max(1, -(-n_samples // stretches.BLOCK))
-    return -(-n_blocks // n_stretches) * stretches.BLOCK
+    n_units = max(1, -(-n_samples // _LEAST_ROWS))
+    return -(-n_units // n_stretches) * _LEAST_ROWS
 
 
 def cut_rows(n):
-    """Cut the rows of a stretch into (start, stop) of each call, whole blocks but for the last."""
-    n_calls = max([count for count in CALL_COUNTS if count * _ROWS <= n], default=n // _ROWS)
-    n_calls, n_blocks = max(1, n_calls), -(-n // stretches.BLOCK)
-    cuts = [n_blocks * c // n_calls * stretches.BLOCK for c in range(n_calls)] + [n]
+    """Cut the rows of a stretch into (start, stop) of each call."""
+    n_calls = n // _ROWS
+    if n_calls < _CALLS:
+        n_calls = min(_CALLS, n // _LEAST_ROWS)
+    n_calls = max([count for count in CALL_COUNTS if count <= n_calls], default=max(1, n_calls))
+    n_units = -(-n // _LEAST_ROWS)
+    cuts = [n_units * c // n_calls * _LEAST_ROWS for c in range(n_calls)] + [n]
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
@@ -77,7 +82,7 @@ def cut_sums(shape, length, logit_bytes):
     """
     n_tiles = [max(1, round(side / _TILE)) for side in shape]
     most = _most_bytes(_SUM_BYTES, logit_bytes) // (8 * math.prod(shape))
-    n_parts = max(1, min(length // _DEPTH, most, CALL_COUNTS[-1] // math.prod(n_tiles)))
+    n_parts = max(1, min(length // _LEAST_DEPTH, most, CALL_COUNTS[-1] // math.prod(n_tiles)))
     while n_parts * math.prod(n_tiles) < _CALLS:
         lengths = [side // n for side, n in zip(shape, n_tiles, strict=True)]
         longest = lengths.index(max(lengths))
@@ -100,9 +105,12 @@ class _Stretches:
     shift : (n_features,)
     thetas : list of (n_rows, n_features + 1), of one dtype
         Logits are computed for each.
+    is_alike : bool
+        Whether the logits of a row must have the same bits, whatever other rows there are. Then
+        all products have the same shape: BLAS may add up in another order for another one.
     """
 
-    def __init__(self, matrix, shift, thetas):
+    def __init__(self, matrix, shift, thetas, is_alike=False):
         self._matrix, self._shift = matrix, read_only(shift)
         self._tables = [class_columns(theta) for theta in thetas]
         n_classes, self._width = count_classes(thetas[0]), thetas[0].shape[1]
@@ -112,6 +120,7 @@ class _Stretches:
         self.logit_bytes = dtype.itemsize * matrix.n_samples * n_classes
         self.length = stretch_rows(matrix.n_samples, n_classes, sum(columns), dtype.itemsize)
         self._x, *self._logits = (np.empty((self.length, n), dtype=dtype) for n in columns)
+        self._product_rows = _LEAST_ROWS if is_alike else self.length
 
     def compute(self, finish):
         """Compute logits on all threads, and yield each stretch after ``finish`` of its parts.
@@ -133,14 +142,21 @@ class _Stretches:
                 x, logits = self._rows(first, last)
                 ends = start + first, start + last
                 stretches.centre_rows(self._matrix, self._shift, *ends, x)
-                with _silent():
-                    for table, some in zip(self._tables, logits, strict=True):
-                        np.matmul(x[:, :self._width], table, out=some)
+                self._multiply(first, last)
                 return finish(x, logits, *ends)
 
             returned = launch(of_part, cut_rows(n), work)
             x, logits = self._rows(0, n)
             yield x[:, :self._width], logits, returned
+
+    def _multiply(self, first, last):
+        """Compute the logits of some rows, and of more up to a multiple of `_LEAST_ROWS`."""
+        last = -(-last // _LEAST_ROWS) * _LEAST_ROWS
+        with _silent():
+            for start in range(first, last, self._product_rows):
+                rows = slice(start, min(start + self._product_rows, last))
+                for table, logits in zip(self._tables, self._logits, strict=True):
+                    np.matmul(self._x[rows, :self._width], table, out=logits[rows])
 
     def _rows(self, first, last):
         """Return rows and logits from `first`, in whole blocks; `first` is where one starts."""
@@ -203,7 +219,29 @@ def _cut(length, n):
 
 def value_grad(matrix, sample, shift, theta):
     """Compute `Rows.value_grad`."""
-    n_classes, width = count_classes(theta), theta.shape[1]
+    n_classes, finish = count_classes(theta), _losses(sample, theta)
+    loss, n_errors = 0.0, 0
+    with one_blas_thread():
+        passed = _Stretches(matrix, shift, [theta])
+        sums = _Sums(n_classes, theta.shape[1], passed)
+        for x, (residuals,), returned in passed.compute(finish):
+            sums.add(residuals[:, :n_classes], x)
+            loss += sum(part for part, _ in returned)
+            n_errors += sum(n for _, n in returned)
+        return loss, sums.total(), n_errors
+
+
+def predicted_loss(matrix, sample, theta):
+    """Compute the loss of `value_grad` from the logits of `predictions`."""
+    finish, shift = _losses(sample, theta), np.zeros(matrix.n_features)
+    with one_blas_thread():
+        passed = _Stretches(matrix, shift, [theta], is_alike=True)
+        return sum(sum(loss for loss, _ in parts) for _, _, parts in passed.compute(finish))
+
+
+def _losses(sample, theta):
+    """Return a function for `_Stretches.compute`: logits become residuals of the labels."""
+    n_classes = count_classes(theta)
     told = np.empty((0, n_classes), dtype=theta.dtype)
     labels = [read_only(array) for array in sample.labels]
 
@@ -212,15 +250,7 @@ def value_grad(matrix, sample, shift, theta):
             logits[0], *labels, n_classes, predict.LOSS, told, start, stop
         )
 
-    loss, n_errors = 0.0, 0
-    with one_blas_thread():
-        passed = _Stretches(matrix, shift, [theta])
-        sums = _Sums(n_classes, width, passed)
-        for x, (residuals,), returned in passed.compute(finish):
-            sums.add(residuals[:, :n_classes], x)
-            loss += sum(part for part, _ in returned)
-            n_errors += sum(n for _, n in returned)
-        return loss, sums.total(), n_errors
+    return finish
 
 
 def hess_prod(matrix, sample, shift, theta, direction):
@@ -283,6 +313,6 @@ def predictions(matrix, theta, kind):
         )[1]
 
     with one_blas_thread():
-        passed = _Stretches(matrix, np.zeros(matrix.n_features), [theta])
+        passed = _Stretches(matrix, np.zeros(matrix.n_features), [theta], is_alike=True)
         n_not_finite = sum(sum(returned) for _, _, returned in passed.compute(finish))
     return told, n_not_finite == 0

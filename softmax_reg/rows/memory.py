@@ -165,6 +165,13 @@ class MemoryRows(Rows):
         grad = centred(grad_t, theta, shift)
         return sum(part[0] for part in parts), grad, sum(part[1] for part in parts)
 
+    def predicted_loss(self, sample, theta):
+        """See `Rows.predicted_loss`."""
+        if not by_tile.serves(self.matrix, theta):
+            return super().predicted_loss(sample, theta)
+        loss = by_tile.predicted_loss(self.matrix, sample, theta)
+        return loss + self._predicted_rest(sample, theta)
+
     def value_grad_hessian(self, sample, shift, theta):
         """See `Rows.value_grad_hessian`."""
         n_classes = count_classes(theta)

@@ -13,14 +13,17 @@ from softmax_reg.rows.memory import MemoryRows
 from softmax_reg.rows.reference import ReferenceRows
 
 from ..problems import EPS, random_problem
+from ..processes import run_new
 from .rows_checks import check_curvature, check_distributions, check_hess_prod, check_value_grad
 
 # Bytes of a stretch, of sums; rows of a call; sides of tiles; rows of a product.
 CUTS = {
     "one stretch": {},
-    "small": {"_STRETCH_BYTES": 2**14, "_ROWS": 64, "_TILE": 4, "_DEPTH": 24},
-    "many parts": {"_STRETCH_BYTES": 2**16, "_ROWS": 64, "_DEPTH": 7, "_CALLS": 1},
-    "few sums": {"_SUM_BYTES": 1, "_ROWS": 64, "_TILE": 8, "_CALLS": 500},
+    "small": {"_STRETCH_BYTES": 2**14, "_ROWS": 64, "_LEAST_ROWS": 64, "_TILE": 4, "_DEPTH": 24,
+              "_LEAST_DEPTH": 24},
+    "many parts": {"_STRETCH_BYTES": 2**16, "_LEAST_ROWS": 64, "_DEPTH": 7, "_LEAST_DEPTH": 5,
+                   "_CALLS": 1},
+    "few sums": {"_SUM_BYTES": 1, "_LEAST_ROWS": 64, "_TILE": 8, "_CALLS": 500},
 }
 
 
@@ -118,10 +121,43 @@ def test_many_parameters_are_passed_in_stretches(monkeypatch):
         np.testing.assert_allclose(one, other, atol=4 * 700 * EPS * np.abs(other).max())
 
 
+ALIKE = """
+import numpy as np
+from softmax_reg.rows.base import Sample
+from softmax_reg.rows.memory import MemoryRows
+rng = np.random.default_rng(0)
+X = rng.standard_normal((1500, 3700), dtype=np.float32)
+theta = rng.standard_normal((128, 3701), dtype=np.float32) / 50
+y, one = np.zeros(1500, dtype=np.int32), np.ones(1)
+told, _ = MemoryRows(X).predictions(theta, "log_probabilities")
+for n in (1, 65, 600):
+    some, _ = MemoryRows(X[:n]).predictions(theta, "log_probabilities")
+    assert (some == told[:n]).all(), n
+    alone = Sample(y[:1], one)
+    loss = MemoryRows(X[n - 1:n]).predicted_loss(alone, theta)
+    assert abs(loss + told[n - 1, 0]) <= 1e-6 * loss, n
+    weight = np.zeros(1500)
+    weight[n - 1] = 1.0
+    assert MemoryRows(X).predicted_loss(Sample(y, weight), theta) == loss, n
+"""
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("processor", ["", "Haswell"])
+def test_a_row_is_predicted_alike_whatever_rows_are_beside_it(processor):
+    """The same bits with OpenBLAS's kernels for this processor and for others.
+
+    Those for Haswell add up in another order where a product has fewer rows.
+    """
+    changes = {"OPENBLAS_CORETYPE": processor} if processor else {}
+    done = run_new("-c", ALIKE, **changes)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "n_samples, n_features, itemsize, least",
-    [(1_281_167, 768, 4, 64), (1_281_167, 2048, 4, 64), (1_281_167, 2048, 8, 32),
-     (20_000, 256, 8, 16)],
+    [(1_281_167, 768, 4, 64), (1_281_167, 2048, 4, 64), (1_281_167, 2048, 8, 48),
+     (20_000, 256, 8, 64)],
 )
 def test_many_threads_can_work_at_once(n_samples, n_features, itemsize, least):
     """1000 classes: in each part of a pass, with sums and stretches under a tenth of n x K."""
