@@ -251,7 +251,7 @@ def test_derivatives_leave_out_what_would_be_subnormal(monkeypatch, dtype, gap, 
 @pytest.mark.parametrize("n_features", [1, 70])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_log_probabilities_near_zero_keep_their_digits(monkeypatch, dtype, n_features, form):
-    """That of a class next to certain is minus the other probabilities, whatever its logit."""
+    """A class next to certain has minus the sum of the others, whatever its logit."""
     monkeypatch.setattr(by_tile, "serves", lambda matrix, theta: form == "stretches")
     theta = np.zeros((3, n_features + 1), dtype=dtype)
     theta[:, -1] = 3.0, 43.0, 4.0
